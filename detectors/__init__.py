@@ -1,0 +1,1 @@
+"""What deserves a person: schema, features, scoring, explanation, incidents. No Beam, no Azure."""

@@ -1,0 +1,1 @@
+"""What normal looks like: forests, baselines, calibration, bundles and their registry. No Beam, no Azure."""
