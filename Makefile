@@ -1,0 +1,60 @@
+# The whole workflow. `make` lists it; each target sets up .venv by itself with any python3 from 3.10 to 3.13.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# set PYTHON=/path/to/python3 to choose one
+PYTHON ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test integration lint format bench bench-quality notebooks docs pin clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.with-dev  ## simulate a week of logs, train, replay, and show the incidents (a few minutes)
+	$(BIN)/lonetree demo
+
+test: $(VENV)/.with-dev  ## unit tests and properties (under 3 minutes)
+	$(BIN)/pytest -n auto -m "not integration"
+
+integration: $(VENV)/.with-dev $(VENV)/.with-azure $(VENV)/.with-kafka  ## tests that start real servers
+	@$(BIN)/pytest -m integration; code=$$?; \
+	if [ $$code -eq 5 ]; then echo "no integration tests here"; exit 0; fi; exit $$code
+
+lint: $(VENV)/.with-dev  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+
+format: $(VENV)/.with-dev  ## put every file into the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.with-dev $(VENV)/.with-bench  ## events a second, beside other ways to do it
+	$(BIN)/python tests/benchmarks/speed.py
+
+bench-quality: $(VENV)/.with-dev $(VENV)/.with-bench  ## attacks and faults found at a budget of false incidents
+	$(BIN)/python tests/benchmarks/quality.py
+
+notebooks: $(VENV)/.with-dev $(VENV)/.with-notebooks  ## run every notebook in place
+	@found=$$(find notebooks -maxdepth 1 -name '*.ipynb' | sort); \
+	if [ -z "$$found" ]; then echo "no notebooks here"; else $(BIN)/jupyter execute --inplace $$found; fi
+
+docs: $(VENV)/.with-dev $(VENV)/.with-docs  ## the Python API as pages, in build/docs
+	$(BIN)/pdoc --output-directory build/docs models detectors pipelines
+
+pin:  ## resolve constraints.txt anew; needs python3.10 to python3.13 on the PATH
+	python3 .ci/pin.py python3.10 python3.11 python3.12 python3.13
+
+clean:  ## remove what the other targets made: .venv, caches, build, demo
+	rm -rf $(VENV) build dist demo .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find models detectors pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@bash .ci/venv $(VENV) $(PYTHON)
+
+# one stamp for each extra of pyproject.toml, made again when what it depends on changes
+$(VENV)/.with-%: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing lonetree[$*] into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@touch $@
