@@ -1,8 +1,8 @@
-"""Write constraints.txt anew: what pip resolves for every extra on each Python given, merged with version markers.
+"""Write constraints.txt anew: what pip resolves for every extra on each Python given, merged.
 
     make pin        (or: python3 .ci/pin.py python3.10 python3.11 python3.12 python3.13)
 
-Resolves only, installs nothing. A pin holds for every Python where the resolutions agree; elsewhere it carries a marker.
+Resolves only, installs nothing. A pin without a marker holds for every Python.
 """
 
 from __future__ import annotations
@@ -30,7 +30,17 @@ def resolve(python: str) -> tuple[tuple[int, int], dict[str, str]]:
         # an old pip prefers downloads over metadata, and backtracks badly
         subprocess.run([inside, "-m", "pip", "install", "--quiet", "--upgrade", "pip"], check=True)
         report = Path(folder, "report.json")
-        command = [inside, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", str(report)]
+        command = [
+            inside,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--dry-run",
+            "--ignore-installed",
+            "--report",
+            str(report),
+        ]
         subprocess.run([*command, f"{ROOT}[{','.join(EXTRAS)}]"], check=True)
         content = json.loads(report.read_text(encoding="utf-8"))
     major, minor = content["environment"]["python_version"].split(".")
@@ -42,21 +52,31 @@ def resolve(python: str) -> tuple[tuple[int, int], dict[str, str]]:
     return (int(major), int(minor)), found
 
 
+def marker(pythons: list[tuple[int, int]], every: list[tuple[int, int]]) -> str:
+    """The shortest marker that holds on some of all the Pythons (both sorted)."""
+    if pythons == every:
+        return ""
+    if pythons == every[: len(pythons)]:
+        major, minor = every[len(pythons)]
+        return f" ; python_version < '{major}.{minor}'"
+    if pythons == every[-len(pythons) :]:
+        major, minor = pythons[0]
+        return f" ; python_version >= '{major}.{minor}'"
+    return " ; " + " or ".join(f"python_version == '{major}.{minor}'" for major, minor in pythons)
+
+
 def merge(resolved: dict[tuple[int, int], dict[str, str]]) -> list[str]:
     """One line for each distribution and version, with a marker where the Pythons differ."""
+    every = sorted(resolved)
     versions: dict[str, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
-    for python in sorted(resolved):
+    for python in every:
         for name, version in resolved[python].items():
             versions[name][version].append(python)
-    lines = []
-    for name in sorted(versions):
-        for version, pythons in versions[name].items():
-            if len(versions[name]) == 1:
-                lines.append(f"{name}=={version}")
-                continue
-            tests = " or ".join(f"python_version == '{major}.{minor}'" for major, minor in pythons)
-            lines.append(f"{name}=={version} ; {tests}")
-    return lines
+    return [
+        f"{name}=={version}{marker(pythons, every) if len(versions[name]) > 1 else ''}"
+        for name in sorted(versions)
+        for version, pythons in versions[name].items()
+    ]
 
 
 def main(pythons: list[str]) -> None:
