@@ -1,0 +1,113 @@
+"""Options that several commands share: ``--input`` with many paths, Beam options behind ``--``, budget and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: where a context keeps the words behind ``--``
+_BEAM: Final = "lonetree.beam_options"
+
+
+class LogsCommand(click.Command):
+    """A command that reads logs: ``--input`` takes several paths, and what stands behind ``--`` goes to Beam."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Set Beam's words aside, and repeat ``--input`` before each of its paths."""
+        own, beam = split_beam(args)
+        ctx.meta[_BEAM] = beam
+        return super().parse_args(ctx, repeat_option(own, "--input"))
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """The usage line, with the words for Beam."""
+        return [*super().collect_usage_pieces(ctx), "[-- BEAM OPTIONS]"]
+
+
+def split_beam(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words before the first ``--``, and those behind it."""
+    if "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
+def repeat_option(words: Iterable[str], option: str) -> list[str]:
+    """The words with the option before each of the values that follow it, as click wants them.
+
+    >>> repeat_option(["--input", "a", "b", "--json"], "--input")
+    ['--input', 'a', '--input', 'b', '--json']
+    """
+    found: list[str] = []
+    inside = False
+    for word in words:
+        if word.startswith(f"{option}="):
+            inside = True
+            found += [option, word.removeprefix(f"{option}=")]
+        elif word.startswith("-"):
+            inside = word == option
+            found.append(word)
+        elif inside and found[-1] != option:
+            found += [option, word]
+        else:
+            found.append(word)
+    return found
+
+
+def beam_options() -> list[str]:
+    """The words behind ``--`` of the command that runs."""
+    return list(click.get_current_context().meta.get(_BEAM, []))
+
+
+def _paths(_ctx: click.Context, _param: click.Parameter, paths: tuple[str, ...]) -> list[str]:
+    for path in paths:
+        if path.startswith("-"):
+            raise click.BadParameter(f"expected a path, received {path!r} (a path that begins so: ./{path})")
+    return list(paths)
+
+
+def input_option(function: F) -> F:
+    """``--input PATH...``, at least one."""
+    return click.option(
+        "--input",
+        "inputs",
+        metavar="PATH...",
+        multiple=True,
+        required=True,
+        callback=_paths,
+        help="Files, folders or globs of logs, local or azfs://, in any shape that Azure writes (Parquet, JSON, .gz).",
+    )(function)
+
+
+def models_option(function: F) -> F:
+    """``--models DIR``, the registry."""
+    return click.option(
+        "--models",
+        metavar="DIR",
+        required=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        help="The registry: a folder of trained versions.",
+    )(function)
+
+
+def budget_option(function: F) -> F:
+    """``--budget N``, false incidents a day."""
+    return click.option(
+        "--budget",
+        metavar="N",
+        type=click.FloatRange(min=0, min_open=True),
+        default=1.0,
+        show_default=True,
+        help="False incidents a day that you are willing to read.",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """``--json``, for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for programs.")(
+        function
+    )
