@@ -1,0 +1,50 @@
+"""How records are read: who counts as the caller, whether identities are hidden, and how long a text may be."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+
+#: characters kept of a path or message; INVOCATION promises it
+MAX_TEXT: Final = 2_048
+#: bytes of one JSON line or array element; Azure cuts a record at 1 MB, so more is not a record
+MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
+#: characters of a dead letter's beginning; DEAD_LETTER promises it
+MAX_RAW: Final = 4_096
+#: hex digits of a pseudonym: 64 bits, no clash expected below a billion identities
+PSEUDONYM_DIGITS: Final = 16
+
+
+@dataclass(frozen=True)
+class ConformOptions:
+    """Options of every reader; the same options and bytes always give the same rows."""
+
+    #: key in Properties in which the app's owner logs who called (say a hash of the key's id); matched without case
+    caller_property: str | None = None
+    #: secret; where set, callers, addresses, networks and users become HMAC-SHA256 pseudonyms
+    pseudonym_key: bytes | None = field(default=None, repr=False)
+    #: the clock, microseconds UTC; a record more than a day ahead of it is a dead letter; None does not check
+    now_us: int | None = None
+    #: characters kept of any text
+    max_string: int = MAX_TEXT
+
+    def pseudonym(self, identity: str) -> str:
+        """The pseudonym of one identity, or the identity itself where no key is set."""
+        if self.pseudonym_key is None:
+            return identity
+        return hmac.new(self.pseudonym_key, identity.encode(), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
+
+
+class Conformed(NamedTuple):
+    """What came of a batch of records: every one is a row, a dead letter or ignored."""
+
+    #: INVOCATION; invocations and the details that join them (see its column ``record``)
+    rows: pa.RecordBatch
+    #: DEAD_LETTER
+    dead: pa.RecordBatch
+    #: records understood, but about no invocation: host log lines, rows of other tables
+    ignored: int

@@ -1,0 +1,96 @@
+"""Arrow batches (Parquet) of Azure's tables to invocations, a column at a time."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from detectors.conform.assemble import assemble
+from detectors.conform.options import Conformed, ConformOptions
+from detectors.conform.records import object_of_text, text_of
+from detectors.conform.slots import CONTAINERS, Columns, wanted
+
+
+def columns_needed(schema: pa.Schema, options: ConformOptions | None = None) -> list[str]:
+    """The columns of this schema that reading needs, in its own spelling; matched without case."""
+    options = options or ConformOptions()
+    tops = {name for name in wanted(options.caller_property) if not name.startswith(("p.", "m."))}
+    return [name for name in schema.names if name.lower() in tops or name.lower() in CONTAINERS]
+
+
+def conform_table(
+    batch: pa.RecordBatch, source: str, first_position: int, options: ConformOptions | None = None
+) -> Conformed:
+    """Rows of a table as INVOCATION rows; Properties may be a struct, a map or JSON text.
+
+    Args:
+        batch: rows of AppRequests, AppTraces, AppExceptions, FunctionAppLogs or their classic forms, mixed or not.
+        source: name of the file, kept beside every row.
+        first_position: position of the first row.
+        options: how to read.
+
+    Returns:
+        rows + dead + ignored are the batch's rows.
+    """
+    options = options or ConformOptions()
+    slots = wanted(options.caller_property)
+    columns: Columns = {}
+    for name, array in zip(batch.schema.names, batch.columns, strict=True):
+        lower = name.lower()
+        prefix = CONTAINERS.get(lower)
+        if prefix is not None:
+            inner = [slot[len(prefix) :] for slot in slots if slot.startswith(prefix)]
+            columns |= {prefix + key: value for key, value in _nested(array, inner).items()}
+        elif lower in slots and lower not in columns:
+            columns[lower] = array
+    positions = np.arange(first_position, first_position + batch.num_rows, dtype=np.int64)
+    return assemble(columns, batch.num_rows, positions, source, options, raw=lambda row: _row_text(batch, row))
+
+
+def _nested(array: pa.Array, keys: list[str]) -> Columns:
+    """The wanted keys of a column of objects, each an array of the same length."""
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        array = array.dictionary_decode()
+        kind = array.type
+    if pa.types.is_struct(kind):
+        return _of_struct(array, keys)
+    if pa.types.is_map(kind):
+        return _of_map(array, keys)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return _of_text(pc.cast(array, pa.string()), keys)
+    return {}
+
+
+def _of_struct(array: pa.Array, keys: list[str]) -> Columns:
+    wanted_keys = set(keys)
+    found: Columns = {}
+    for index in range(array.type.num_fields):
+        lower = array.type.field(index).name.lower()
+        if lower in wanted_keys and lower not in found:
+            found[lower] = pc.struct_field(array, index)
+    return found
+
+
+def _of_map(array: pa.Array, keys: list[str]) -> Columns:
+    wanted_keys = set(keys)
+    spellings = {key for key in pc.unique(array.keys).to_pylist() if str(key).lower() in wanted_keys}
+    return {str(key).lower(): pc.map_lookup(array, pa.scalar(key, array.type.key_type), "first") for key in spellings}
+
+
+def _of_text(array: pa.Array, keys: list[str]) -> Columns:
+    wanted_keys = set(keys)
+    rows: list[dict[str, str | None]] = []
+    for value in array.to_pylist():
+        parsed: dict[str, Any] = {} if value is None else object_of_text(value)
+        rows.append({key.lower(): text_of(item) for key, item in parsed.items()})
+    names = wanted_keys.intersection(*[set().union(*rows)]) if rows else set()
+    return {name: pa.array([row.get(name) for row in rows], pa.string()) for name in sorted(names)}
+
+
+def _row_text(batch: pa.RecordBatch, row: int) -> str:
+    return json.dumps(batch.slice(row, 1).to_pylist()[0], default=str)
