@@ -56,7 +56,8 @@ def print_table(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
     *,
-    styles: Sequence[str | None] | None = None,
+    styles: Sequence[str] = (),
+    styled: str = "",
     right: Sequence[str] = (),
 ) -> None:
     """Print rows of text below their headings.
@@ -65,11 +66,12 @@ def print_table(
         columns: the headings.
         rows: one text for each column; made printable here.
         styles: a rich style for each row, on a terminal.
+        styled: the column that the styles are for.
         right: the columns that hold numbers.
     """
     cells = [[printable(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        _print_plain(columns, cells)
+        _print_plain(columns, cells, right)
         return
     from rich import box
     from rich.table import Table
@@ -79,16 +81,22 @@ def print_table(
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for i, row in enumerate(cells):
-        style = styles[i] if styles is not None else None
-        table.add_row(*(Text(cell, style=(style or "") if j == 0 else "") for j, cell in enumerate(row)))
+        style = styles[i] if styles else ""
+        table.add_row(
+            *(Text(cell, style=style if name == styled else "") for name, cell in zip(columns, row, strict=True))
+        )
     console().print(table)
 
 
-def _print_plain(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+def _print_plain(columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[str]) -> None:
     """Aligned columns without a limit on width, the last one ragged."""
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     for row in [columns, *cells]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        padded = [
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for name, cell, width in zip(columns, row, widths, strict=True)
+        ]
+        click.echo("  ".join(padded).rstrip())
 
 
 class ShownProgress:

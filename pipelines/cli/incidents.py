@@ -1,0 +1,101 @@
+"""``lonetree incidents``: what a replay found, as a table or one incident from all sides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from models.errors import InputError
+from pipelines.cli.console import print_json, printable
+from pipelines.cli.options import json_option
+from pipelines.cli.show import print_incident, print_incidents
+
+#: rows of the table unless told otherwise; more than a screen or two nobody reads
+ROWS: Final = 50
+
+
+@click.command("incidents", short_help="Show what a replay found, or one incident from all sides.")
+@click.argument("output", metavar="OUTPUT", type=click.Path(path_type=Path))
+@click.option(
+    "--id", "incident_id", metavar="ID", help="Show this incident from all sides; a unique beginning will do."
+)
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), default=ROWS, show_default=True, help="Rows at most.")
+@json_option
+def command(output: Path, incident_id: str | None, limit: int, as_json: bool) -> None:
+    """Show the incidents in OUTPUT, the folder that replay wrote, most severe first.
+
+    \b
+    Examples:
+      lonetree incidents out
+      lonetree incidents out --id 3f9a            why, who, since when, and what to do
+      lonetree incidents out --json | jq '.incidents[].title'
+    """  # noqa: D301 - click reads the escape as "keep these lines"
+    incidents = read_incidents(output)
+    if incident_id is not None:
+        one = find(incidents, incident_id)
+        print_json(one) if as_json else print_incident(one)
+    elif as_json:
+        print_json({"run": read_run(output), "incidents": incidents})
+    else:
+        print_incidents(incidents, limit=limit, hint=f"--limit {len(incidents)}")
+
+
+def read_incidents(output: Path) -> list[dict[str, Any]]:
+    """The incidents that a replay wrote.
+
+    Args:
+        output: the folder that ``lonetree replay --output`` named.
+
+    Raises:
+        InputError: no such file, or a line in it that is not an incident.
+    """
+    path = output / "incidents.ndjson"
+    if not path.is_file():
+        raise InputError(
+            f"There are no incidents in {output}.",
+            expected="a folder that `lonetree replay --output` wrote, with incidents.ndjson in it",
+            received="no such folder" if not output.is_dir() else "a folder without it",
+        )
+    found = []
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for i, line in enumerate(lines, start=1):
+            if line.strip():
+                found.append(_parse(line, f"{path}, line {i}"))
+    return found
+
+
+def read_run(output: Path) -> dict[str, Any]:
+    """The account of the run, ``run.json``; empty where it is missing, as after an interruption."""
+    path = output / "run.json"
+    return _parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else {}
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} can't be read.", expected="a JSON object", received=str(error)) from None
+    if not isinstance(value, dict):
+        raise InputError(f"{where} can't be read.", expected="a JSON object", received=type(value).__name__)
+    return value
+
+
+def find(incidents: list[dict[str, Any]], beginning: str) -> dict[str, Any]:
+    """The one incident whose id begins so.
+
+    Raises:
+        InputError: none does, or several do.
+    """
+    matching = [one for one in incidents if str(one.get("incident_id", "")).startswith(beginning)]
+    exact = [one for one in matching if one.get("incident_id") == beginning]
+    if len(exact or matching) == 1:
+        return (exact or matching)[0]
+    near = ", ".join(printable(str(one.get("incident_id"))) for one in (matching or incidents)[:3])
+    raise InputError(
+        f"{'No incident begins' if not matching else f'{len(matching)} incidents begin'} with {beginning!r}.",
+        expected="the beginning of exactly one id" + (f", such as {near}" if near else ""),
+        received=beginning,
+    )

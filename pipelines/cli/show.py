@@ -1,0 +1,212 @@
+"""Incidents as a person reads them: a table of all, and one from all sides. Texts from logs are made printable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, Final, TypeAlias
+
+import click
+
+from pipelines.cli.console import print_table, printable
+
+#: an incident as ``incidents.ndjson`` holds it
+Incident: TypeAlias = Mapping[str, Any]
+
+#: most severe first, with the style of its name on a terminal
+SEVERITIES: Final[dict[str, str]] = {
+    "critical": "bold red",
+    "high": "red",
+    "medium": "yellow",
+    "low": "cyan",
+    "informational": "dim",
+}
+#: an id is cut to the shortest beginning that tells it apart, and to no less, characters
+SHORTEST_ID: Final = 8
+#: of a list of callers or functions, so many are named
+NAMED: Final = 2
+#: invocations named in the detail view; ``--json`` has all that were kept
+IDS_SHOWN: Final = 5
+#: beyond this nobody can picture the number, so the power of ten stands for it
+WORDS_UP_TO: Final = 1e12
+
+COLUMNS: Final = ("id", "when (UTC)", "severity", "how strange", "who", "function", "what")
+
+
+def by_urgency(incidents: Sequence[Incident]) -> list[Incident]:
+    """The incidents, most severe first, then in the order they would have been raised."""
+    order = {name: i for i, name in enumerate(SEVERITIES)}
+    return sorted(
+        incidents, key=lambda one: (order.get(str(one.get("severity")).lower(), len(order)), str(one.get("opened")))
+    )
+
+
+def print_incidents(incidents: Sequence[Incident], *, limit: int | None = None, hint: str = "") -> None:
+    """Print a table with a row for each incident, most severe first.
+
+    Args:
+        incidents: as in ``incidents.ndjson``.
+        limit: at most so many rows; the rest is counted.
+        hint: how to see the rest.
+    """
+    if not incidents:
+        click.echo("No incidents.")
+        return
+    ordered = by_urgency(incidents)
+    shown = ordered[:limit]
+    short = short_ids([str(one.get("incident_id", "")) for one in incidents])
+    print_table(
+        COLUMNS,
+        [
+            (
+                short[str(one.get("incident_id", ""))],
+                moment(one.get("opened")),
+                str(one.get("severity", "?")),
+                odds(one.get("p_value"), one.get("score")),
+                some(one.get("callers")),
+                some(one.get("functions")),
+                str(one.get("summary") or one.get("title") or one.get("kind") or "?"),
+            )
+            for one in shown
+        ],
+        styles=[SEVERITIES.get(str(one.get("severity")).lower(), "") for one in shown],
+        styled="severity",
+    )
+    if len(shown) < len(ordered):
+        click.echo(f"… and {len(ordered) - len(shown):,} more{': ' + hint if hint else ''}")
+
+
+def print_incident(one: Incident) -> None:
+    """Print one incident: what happened, who, since when, why it is strange, and what to do."""
+    severity = str(one.get("severity", "?"))
+    click.echo(f"{printable(str(one.get('title') or one.get('kind') or 'Incident'))}")
+    if one.get("summary"):
+        click.echo(f"  {printable(str(one['summary']))}")
+    click.echo()
+    rows = [
+        ("id", str(one.get("incident_id", "?"))),
+        ("severity", severity),
+        ("kind", str(one.get("kind", "?"))),
+        ("raised", f"{moment(one.get('opened'))} UTC"),
+        ("from", f"{moment(one.get('first_event'))} UTC"),
+        ("to", f"{moment(one.get('last_event'))} UTC"),
+        ("apps", ", ".join(map(str, one.get("apps") or ()))),
+        ("functions", ", ".join(map(str, one.get("functions") or ()))),
+        ("who", ", ".join(map(str, one.get("callers") or ()))),
+        ("invocations", f"{one['invocations']:,}" if isinstance(one.get("invocations"), int) else "?"),
+        ("how strange", _strangeness(one)),
+        ("ATT&CK", ", ".join(map(str, one.get("attack") or ()))),
+        ("model", str(one.get("model_version", "?"))),
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        if value:
+            click.echo(f"  {name:<{width}}  {printable(value)}")
+    _print_reasons(one.get("reasons") or ())
+    _print_runbook(one.get("runbook"))
+    _print_ids(one.get("invocation_ids") or ())
+
+
+def _strangeness(one: Incident) -> str:
+    score = one.get("score")
+    text = odds(one.get("p_value"), score)
+    return f"{text} (score {score:.3g})" if isinstance(score, (int, float)) else text
+
+
+def _print_reasons(reasons: Sequence[Mapping[str, Any]]) -> None:
+    if not reasons:
+        return
+    click.echo("\nWhy")
+    print_table(
+        ("feature", "value", "typical", "share"),
+        [
+            (
+                str(reason.get("feature", "?")).replace("_", " "),
+                number(reason.get("value")),
+                number(reason.get("typical")),
+                percent(reason.get("share")),
+            )
+            for reason in reasons
+        ],
+        right=("value", "typical", "share"),
+    )
+
+
+def _print_runbook(runbook: str | Sequence[str] | None) -> None:
+    steps = [runbook] if isinstance(runbook, str) else list(runbook or ())
+    lines = [line.strip() for step in steps for line in str(step).splitlines() if line.strip()]
+    if not lines:
+        return
+    click.echo("\nWhat to do")
+    for i, line in enumerate(lines, start=1):
+        text = printable(line)
+        click.echo(f"  {text}" if text[:1].isdigit() or len(lines) == 1 else f"  {i}. {text}")
+
+
+def _print_ids(ids: Sequence[str]) -> None:
+    if ids:
+        more = f" and {len(ids) - IDS_SHOWN:,} more (--json has them)" if len(ids) > IDS_SHOWN else ""
+        click.echo("\nInvocations\n  " + ", ".join(printable(str(one)) for one in ids[:IDS_SHOWN]) + more)
+
+
+def short_ids(ids: Sequence[str]) -> dict[str, str]:
+    """For each id, the beginning that tells it apart from the others; all of one length, 8 characters or more."""
+    distinct = set(ids)
+    length = SHORTEST_ID
+    while len({one[:length] for one in distinct}) < len(distinct):
+        length += 1
+    return {one: one[:length] for one in distinct}
+
+
+def moment(value: Any) -> str:
+    """A time of the log, to the minute; as it stands where it isn't one."""
+    try:
+        parsed = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    except ValueError:
+        # Python 3.10 reads fractions of 3 or 6 digits only; minutes are all that is shown
+        return str(value)[:16].replace("T", " ") if value is not None else "?"
+    return (parsed.astimezone(timezone.utc) if parsed.tzinfo else parsed).strftime("%Y-%m-%d %H:%M")
+
+
+def odds(p_value: Any, score: Any = None) -> str:
+    """How rare something as strange is among normal invocations: "1 in 12,000".
+
+    Args:
+        p_value: share of normal invocations at least as strange, 0 to 1.
+        score: -log10 p, used where the share is too small to be a number.
+    """
+    if isinstance(p_value, (int, float)) and 0 < p_value <= 1:
+        power = -math.log10(p_value)
+    elif isinstance(score, (int, float)) and math.isfinite(score):
+        power = float(score)
+    else:
+        return "?"
+    times = 10 ** min(power, 300.0)
+    if times >= WORDS_UP_TO:
+        return f"1 in 10^{power:.0f}"
+    for name, size in (("billion", 1e9), ("million", 1e6)):
+        if times >= size:
+            return f"1 in {times / size:.1f} {name}"
+    return f"1 in {float(f'{times:.2g}'):,.0f}"
+
+
+def number(value: Any) -> str:
+    """A number with four digits that matter."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.4g}"
+
+
+def percent(value: Any) -> str:
+    """A share as a percentage."""
+    return f"{value:.0%}" if isinstance(value, (int, float)) and math.isfinite(value) else "-"
+
+
+def some(names: Any) -> str:
+    """The first few of a list of names, and how many more there are."""
+    items = [str(name) for name in names] if isinstance(names, (list, tuple)) else [str(names or "?")]
+    if not items:
+        return "?"
+    more = f" +{len(items) - NAMED:,}" if len(items) > NAMED else ""
+    return ", ".join(items[:NAMED]) + more
