@@ -1,0 +1,71 @@
+"""What a person reads about an incident in a chat or on a terminal: a title, some facts, a few reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pipelines.sinks.base import Incident, key, masked, revision, shown
+
+#: longest texts, characters: chat services cut at 3,000, people much earlier
+_TITLE: Final = 150
+_SUMMARY: Final = 1500
+_FACT: Final = 300
+#: reasons shown; the file has them all
+_REASONS: Final = 5
+
+#: severities from mild to grave, the vocabulary of the ``severity`` field
+SEVERITIES: Final = ("info", "low", "medium", "high", "critical")
+
+_FACTS: Final = (
+    ("Severity", "severity"),
+    ("Apps", "apps"),
+    ("Functions", "functions"),
+    ("Callers", "callers"),
+    ("First event", "first_event"),
+    ("Last event", "last_event"),
+    ("Invocations", "invocations"),
+    ("ATT&CK", "attack"),
+    ("Runbook", "runbook"),
+    ("Model", "model_version"),
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """Raw but masked texts, to be escaped by whoever shows them."""
+
+    #: incident_id@revision
+    key: str
+    title: str
+    summary: str
+    #: (label, value); labels are ours, values come from logs
+    facts: tuple[tuple[str, str], ...]
+    reasons: tuple[str, ...]
+    #: an amendment of something raised before
+    amended: bool
+
+
+def card(incident: Incident) -> Card:
+    """The card of an incident; fields that are missing or empty are left out."""
+    clean = masked(incident)
+    facts = tuple((label, shown(clean[name], _FACT)) for label, name in _FACTS if clean.get(name) not in (None, "", []))
+    return Card(
+        key=key(incident),
+        title=shown(clean.get("title") or clean.get("kind") or "Incident", _TITLE),
+        summary=shown(clean.get("summary") or "", _SUMMARY),
+        facts=facts,
+        reasons=tuple(_reason(reason) for reason in (clean.get("reasons") or [])[:_REASONS]),
+        amended=revision(incident) > 1,
+    )
+
+
+def _reason(reason: Any) -> str:
+    if not isinstance(reason, dict):
+        return shown(reason, _FACT)
+    text = shown(reason.get("feature"), _FACT)
+    if reason.get("value") is not None:
+        text += f" {shown(reason['value'], _FACT)}"
+    if reason.get("typical") is not None:
+        text += f" (typical {shown(reason['typical'], _FACT)})"
+    return text
