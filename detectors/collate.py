@@ -1,6 +1,7 @@
 """Collate: one row for each invocation, out of its copies, its beginning and its details.
 
-The rules, which depend on the rows and their times alone, never on how they come:
+The rules, which depend on the rows and their times alone, never on how they come ("id" is that of the invocation with
+its app and function, so that results never depend on which functions share a shard):
     - An invocation is anchored where its first row ends. Rows of the same id within HOLD_US are merged into it; the row
       that the script host wrote leads, the others fill what it lacks and count as duplicates.
     - A row that began and never ended is anchored STARTED_WAIT_US after its start, with an unknown outcome; if its end
@@ -23,7 +24,7 @@ import pyarrow.compute as pc
 from detectors.order import AT, ID, concat, times_of
 from detectors.seen import HOUR_US, REMEMBERED_HOURS, Seen, recall
 from detectors.timeline import Tables
-from models.hashing import Hashes, hash_strings
+from models.hashing import Hashes, combine, hash_strings
 from models.jit import njit
 
 #: us; a worker's second row of an invocation and its last traces come within a second or two of the host's row
@@ -85,27 +86,29 @@ class Collate:
         )
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
-        """Merge, and give every invocation anchored at least HOLD_US before the watermark."""
+        """Merge, and give every invocation anchored more than HOLD_US before the watermark."""
         if self._held is not None:
             rows = concat([self._held, rows]) if rows.num_rows else self._held
         if rows.num_rows == 0:
             return rows
-        at, ids, kind = times_of(rows), hash_strings(rows.column(ID)), _kinds(rows.column("record"))
+        at, kind = times_of(rows), _kinds(rows.column("record"))
+        names = hash_strings(rows.column(ID))
+        ids = combine(names, combine(hash_strings(rows.column("app")), hash_strings(rows.column("function"))))
         group, anchors = np.empty(len(at), np.int64), np.empty(len(at), np.int64)
         found = _group(self._seen.slots, self._seen.hour, at, ids, kind, group, anchors)
         anchors = anchors[:found]
-        closed = anchors + HOLD_US <= watermark_us
+        closed = anchors + HOLD_US < watermark_us
         mine = group >= 0
         done = np.zeros(len(at), np.bool_)
         done[mine] = closed[group[mine]]
         orphan = (group == _ALONE) & (at + DETAIL_WAIT_US < watermark_us)
         self._count(kind, group, done, orphan, int(closed.sum()))
-        given, given_ids, given_at = self._give(rows, at, ids, kind, group, anchors, closed, done)
+        given, given_ids, given_at = self._give(rows, at, ids, names, kind, group, anchors, closed, done)
         self._seen.add(given_ids, given_at, watermark_us)
         keep = ~(done | orphan | (group == _DROPPED))
         # take copies, so that what is held does not hold on to what is gone
         self._held = rows.take(pa.array(np.flatnonzero(keep))) if keep.any() else None
-        self._due = int(anchors[~closed].min()) + HOLD_US if not closed.all() else None
+        self._due = int(anchors[~closed].min()) + HOLD_US + 1 if not closed.all() else None
         return given
 
     def due(self) -> int | None:
@@ -148,6 +151,7 @@ class Collate:
         rows: pa.RecordBatch,
         at: Rows,
         ids: Hashes,
+        names: Hashes,
         kind: npt.NDArray[np.int8],
         group: Rows,
         anchors: Rows,
@@ -156,7 +160,7 @@ class Collate:
     ) -> tuple[pa.RecordBatch, Hashes, Rows]:
         """The closed groups as rows in order, with the hash and the anchor of each."""
         chosen = np.flatnonzero(done)
-        if len(chosen) == int(closed.sum()) and _plain(chosen, kind, group, at, anchors):
+        if len(chosen) == int(closed.sum()) and _plain(chosen, names, kind, group, at, anchors):
             if len(chosen) and chosen[-1] - chosen[0] == len(chosen) - 1:
                 given = rows.slice(int(chosen[0]), len(chosen))
             else:
@@ -169,7 +173,7 @@ class Collate:
         first = np.flatnonzero(np.r_[True, group[donors][1:] != group[donors][:-1]])
         leaders = donors[first]
         places = anchors[group[leaders]]
-        order = np.lexsort((ids[leaders], places))
+        order = np.lexsort((ids[leaders], names[leaders], places))
         leaders, places = leaders[order], places[order]
         self._counts["started_only"] += int((kind[leaders] == _STARTED).sum())
         slot_of = np.full(len(anchors), -1, np.int64)
@@ -193,12 +197,13 @@ def _host_wrote(sdk: pa.Array, rows: Rows) -> npt.NDArray[np.bool_]:
     return flags
 
 
-def _plain(chosen: Rows, kind: npt.NDArray[np.int8], group: Rows, at: Rows, anchors: Rows) -> bool:
+def _plain(chosen: Rows, names: Hashes, kind: npt.NDArray[np.int8], group: Rows, at: Rows, anchors: Rows) -> bool:
     """Whether each chosen row is a whole invocation at its own place, in order, so that nothing is to be done."""
     if kind[chosen].any():
         return False
-    places = anchors[group[chosen]]
-    return bool((places == at[chosen]).all() and (places[1:] >= places[:-1]).all())
+    places, names = anchors[group[chosen]], names[chosen]
+    later = (places[1:] > places[:-1]) | ((places[1:] == places[:-1]) & (names[1:] > names[:-1]))
+    return bool(later.all() and (places == at[chosen]).all())
 
 
 def _filled(

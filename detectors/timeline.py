@@ -47,7 +47,7 @@ class Fold(Protocol):
     Law: what it gives, put together, does not depend on how the ordered rows are cut into calls of ``advance``.
 
     A fold may also have these, each with a neutral default where it is missing:
-        ``lag_us: int``: after ``advance(_, w)`` every row below ``w - lag_us`` has been given (default 0);
+        ``lag_us: int``: after ``advance(_, w)`` exactly the rows below ``w - lag_us`` have been given (default 0);
         ``due() -> int | None``: the lowest watermark at which ``advance`` without rows gives something (default None);
         ``raised() -> pa.RecordBatch``: a second product of the last ``advance``, of another schema (default none);
         ``counts() -> dict[str, int]``: what it counted so far, from the start or the last ``restore`` (default empty).
