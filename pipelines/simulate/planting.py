@@ -1,0 +1,56 @@
+"""Which troubles there are, and planting them into a window of days."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from models.errors import InputError
+
+from . import intruders
+from .normal import World
+from .scenario import Scenario, Stage
+from .seeds import stream
+
+Planter = Callable[[Stage], Scenario | None]
+
+PLANTERS: Final[dict[str, Planter]] = {
+    "stolen-key": intruders.stolen_key,
+    "impossible-travel": intruders.impossible_travel,
+    "lateral-movement": intruders.lateral,
+    "off-hours": intruders.off_hours,
+    "enumeration": intruders.enumeration,
+    "injection-probe": intruders.injection,
+    "exfiltration": intruders.exfiltration,
+    "unknown-function": intruders.backdoor,
+}
+
+KINDS: Final = tuple(PLANTERS)
+#: kinds that make events of their own and may contaminate training days without changing normal ones
+CONTAMINATING: Final = ("stolen-key", "enumeration", "injection-probe", "exfiltration", "lateral-movement")
+
+
+def chosen(scenarios: bool | Sequence[str]) -> tuple[str, ...]:
+    """The kinds asked for.
+
+    Raises:
+        InputError: for a kind that doesn't exist.
+    """
+    if isinstance(scenarios, bool):
+        return KINDS if scenarios else ()
+    unknown = [kind for kind in scenarios if kind not in PLANTERS]
+    if unknown:
+        raise InputError("No such kind of trouble.", expected=", ".join(KINDS), received=", ".join(unknown))
+    return tuple(kind for kind in KINDS if kind in set(scenarios))
+
+
+def plant(world: World, kinds: Sequence[str], start: int, end: int) -> list[Scenario]:
+    """One trouble of each kind within a window (us UTC), where the tenant has what it takes."""
+    placed = []
+    taken: set[int] = set()
+    for kind in kinds:
+        stage = Stage(world, start, end, stream(world.seed, "scenario", kind, start), taken)
+        scenario = PLANTERS[kind](stage)
+        if scenario is not None:
+            placed.append(scenario)
+    return placed

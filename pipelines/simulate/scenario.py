@@ -1,0 +1,157 @@
+"""A planted trouble: what it is, when, where, and how it changes a day's events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .callers import Beat
+from .clock import DAY, HOUR, SECOND
+from .events import Array, Events, concat, make
+from .normal import World
+from .outcome import settle
+from .places import COUNTRY_OF, OFFSET_H, PLACES, WEIGHT, addresses, write_address
+from .tenant import Function
+from .text import mix
+
+#: takes a day's events and a stream, gives the day's events as the trouble leaves them
+Alter = Callable[[Events, np.random.Generator], Events]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One planted trouble; ``adds`` joins the normal events, ``alters`` changes those of each day it touches."""
+
+    kind: str
+    app: str | None
+    function: str | None
+    caller: str | None
+    start: int  #: us UTC
+    end: int
+    adds: Events | None = None
+    alters: Alter | None = None
+
+
+@dataclass
+class Stage:
+    """Where troubles are planted: the world, the days for it, and what is taken already."""
+
+    world: World
+    start: int
+    end: int
+    rng: np.random.Generator
+    taken: set[int] = field(default_factory=set)
+
+    def moment(self, length: int, local_h: tuple[float, float] = (0.0, 24.0), offset_h: float = 0.0) -> int:
+        """A start such that ``length`` us fit, at a local hour within the range where the window allows."""
+        last = max(self.start + 1, self.end - length)
+        for _ in range(200):
+            time = int(self.rng.uniform(self.start, last))
+            hour = (time / HOUR + offset_h) % 24
+            if local_h[0] <= hour < local_h[1]:
+                return time
+        return int(self.rng.uniform(self.start, last))
+
+    def choose(self, candidates: Sequence[Function]) -> Function | None:
+        """One of the functions, untouched by other troubles where possible; None if there is none."""
+        fresh = [function for function in candidates if function.index not in self.taken] or list(candidates)
+        if not fresh:
+            return None
+        function = fresh[int(self.rng.integers(len(fresh)))]
+        self.taken.add(function.index)
+        return function
+
+    def visited(self, least: float = 0.0, most: float = np.inf, app: int | None = None) -> list[Function]:
+        """HTTP functions with so many calls a day, those that pass nothing on first."""
+        found = [f for f in self.world.tenant.http(app) if least <= f.per_day <= most]
+        return [f for f in found if not self.world.tenant.downstream(f.index)] or found
+
+    def app_name(self, function: Function) -> str:
+        """Name of a function's app."""
+        return self.world.tenant.apps[function.app].name
+
+    def strange_place(self, function: Function) -> int:
+        """A place in a country from which no regular caller of the app comes."""
+        callers = self.world.population.callers
+        members = self.world.population.members.get(function.app)
+        known = set() if members is None else set(COUNTRY_OF[callers.place[members.callers]].tolist())
+        places = [place for place in range(len(PLACES)) if int(COUNTRY_OF[place]) not in known]
+        return int(self.rng.choice(places or list(range(len(PLACES)))))
+
+    def any_place(self) -> int:
+        """A place as common as its weight."""
+        return int(self.rng.choice(len(PLACES), p=WEIGHT / WEIGHT.sum()))
+
+    def new_address(self, place: int) -> int:
+        """An address never used before."""
+        return int(addresses(self.rng, np.array([place]))[0])
+
+    def regular(self, function: Function, *, still: bool = True) -> int:
+        """A regular caller of the function's app, one of the busier; ``still`` for one with a fixed address."""
+        callers = self.world.population.callers
+        members = self.world.population.members.get(function.app)
+        moved = {move.caller for move in self.world.population.moves}
+        if members is not None:
+            column = np.flatnonzero(members.functions == function.index)
+            liking = members.weight * (members.uses[:, column[0]] if len(column) else 1.0)
+            good = (callers.start[members.callers] == 0) & ~np.isin(members.callers, list(moved))
+            good &= ~callers.mobile[members.callers] | (not still)
+            ranked = members.callers[np.argsort(-liking * good, kind="stable")]
+            return int(ranked[int(self.rng.integers(max(1, min(len(ranked) // 3, int(good.sum())))))])
+        services = [beat.caller for beat in self.beats() if beat.function == function.index]
+        return int(self.rng.choice(services)) if services else int(self.rng.integers(len(callers)))
+
+    def beats(self) -> list[Beat]:
+        """Services that have been there from the start."""
+        return [beat for beat in self.world.population.beats if beat.start == 0]
+
+    def offset_of(self, caller: int) -> float:
+        """Local time of a caller, hours from UTC."""
+        return float(OFFSET_H[self.world.population.callers.place[caller]])
+
+    def who(self, function: Function, address: int, user: int = -1) -> str:
+        """A caller as a person would name it."""
+        if user >= 0 and self.world.tenant.apps[function.app].signed_in:
+            return user_name(user)
+        return write_address(address)
+
+    def calls(self, time: Array, function: Array | int, **columns: Array | float | bool) -> Events:
+        """Settled events at the given times, as the functions answer on a normal day."""
+        events = make(self.rng, np.sort(time), function, **columns)
+        number = int((self.start + DAY // 2) // DAY) - self.world.first_day
+        return settle(self.world, number, events, self.rng)
+
+
+def user_name(number: int) -> str:
+    """UserAuthenticatedId of an account."""
+    return f"user-{int(mix(np.array([number]), 5)[0]) % 16**10:010x}"
+
+
+def paced(rng: np.random.Generator, start: int, length: int, count: int) -> Array:
+    """``count`` times with exponential gaps that fill ``length`` us from ``start``, int64, sorted."""
+    gaps = rng.exponential(1.0, max(count, 1))
+    return np.asarray(start + (np.cumsum(gaps) / gaps.sum() * length).astype(np.int64))
+
+
+def seconds(value: float) -> int:
+    """Seconds as microseconds."""
+    return int(value * SECOND)
+
+
+def insert(events: Events, scenario: Scenario, number: int, day_start: int) -> Events:
+    """The day's events with those that the scenario adds on it, labelled ``number``."""
+    if scenario.adds is None:
+        return events
+    today = (scenario.adds.time >= day_start) & (scenario.adds.time < day_start + DAY)
+    if not today.any():
+        return events
+    added = scenario.adds.take(today)
+    added.scenario[:] = np.where(added.scenario == -2, -1, number)
+    return concat([events, added])
+
+
+def label(events: Events, mask: Array, number: int) -> None:
+    """Mark events as a scenario's work, unless another was there first."""
+    events.scenario[mask & (events.scenario < 0)] = number
