@@ -93,8 +93,8 @@ def assemble(
         shaped = SHAPERS[int(code)](chosen, len(index), options)
         fate = _fate(shaped, options)
         ignored += int((fate == SKIP).sum())
-        for row in np.flatnonzero((fate != OK) & (fate != SKIP)):
-            letters.append((int(positions[index[row]]), _ERRORS[int(fate[row])], raw(int(index[row]))))
+        lost = np.flatnonzero((fate != OK) & (fate != SKIP))
+        letters.extend((int(positions[index[row]]), _ERRORS[int(fate[row])], raw(int(index[row]))) for row in lost)
         kept = fate == OK
         parts.append(_batch(shaped, kept, positions[index], source))
         order.append(index[kept])
@@ -103,7 +103,7 @@ def assemble(
 
 
 def _fate(shaped: Shaped, options: ConformOptions) -> NDArray[np.int8]:
-    fate = shaped.fate.copy()
+    fate: NDArray[np.int8] = shaped.fate.copy()
     timed = fate == OK
     late = timed & (shaped.event_time < EARLIEST_US)
     if options.now_us is not None:
@@ -131,13 +131,14 @@ def _batch(shaped: Shaped, kept: NDArray[np.bool_], positions: NDArray[np.int64]
 
 def _in_order(parts: list[pa.RecordBatch], order: list[NDArray[np.int64]]) -> pa.RecordBatch:
     if not parts:
-        return _empty()
+        return no_rows()
     if len(parts) == 1:
         return parts[0]
     table = pa.Table.from_batches(parts).take(pa.array(np.argsort(np.concatenate(order), kind="stable")))
     batches = table.combine_chunks().to_batches()
-    return batches[0] if batches else _empty()
+    return batches[0] if batches else no_rows()
 
 
-def _empty() -> pa.RecordBatch:
+def no_rows() -> pa.RecordBatch:
+    """INVOCATION without a row."""
     return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in INVOCATION], schema=INVOCATION)

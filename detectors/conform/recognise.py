@@ -33,7 +33,49 @@ _TABLES: Final = {
 }
 #: other tables of the same sources, known to say nothing about an invocation
 _OTHER_TABLES: Final = frozenset(
-    ["appdependencies", "dependencies", "dependency", "appmetrics", "appperformancecounters", "performancecounters", "performancecounter", "custommetrics", "custommetric", "metric", "appevents", "customevents", "customevent", "event", "apppageviews", "pageviews", "pageview", "appbrowsertimings", "browsertimings", "browsertiming", "appavailabilityresults", "availabilityresults", "availabilityresult", "appsystemevents", "azureactivity", "azurediagnostics", "azuremetrics", "allmetrics", "heartbeat", "usage", "administrative", "appservicehttplogs", "appserviceconsolelogs", "appserviceapplogs", "appserviceauditlogs", "appserviceplatformlogs", "appserviceauthenticationlogs", "appserviceipsecauditlogs", "appservicefileauditlogs", "appserviceantivirusscanauditlogs", "workflowruntime"]
+    (
+        "appdependencies",
+        "dependencies",
+        "dependency",
+        "appmetrics",
+        "appperformancecounters",
+        "performancecounters",
+        "performancecounter",
+        "custommetrics",
+        "custommetric",
+        "metric",
+        "appevents",
+        "customevents",
+        "customevent",
+        "event",
+        "apppageviews",
+        "pageviews",
+        "pageview",
+        "appbrowsertimings",
+        "browsertimings",
+        "browsertiming",
+        "appavailabilityresults",
+        "availabilityresults",
+        "availabilityresult",
+        "appsystemevents",
+        "azureactivity",
+        "azurediagnostics",
+        "azuremetrics",
+        "allmetrics",
+        "heartbeat",
+        "usage",
+        "administrative",
+        "appservicehttplogs",
+        "appserviceconsolelogs",
+        "appserviceapplogs",
+        "appserviceauditlogs",
+        "appserviceplatformlogs",
+        "appserviceauthenticationlogs",
+        "appserviceipsecauditlogs",
+        "appservicefileauditlogs",
+        "appserviceantivirusscanauditlogs",
+        "workflowruntime",
+    )
 )
 
 
@@ -53,7 +95,8 @@ def recognise(columns: Columns, rows: int) -> NDArray[np.int8]:
         family = np.where(family == UNKNOWN, said, family)
     if not (family == UNKNOWN).any():
         return family
-    return np.where(family == UNKNOWN, _by_keys(columns, rows), family)
+    filled: NDArray[np.int8] = np.where(family == UNKNOWN, _by_keys(columns, rows), family)
+    return filled
 
 
 def _family(name: str) -> int:
@@ -77,7 +120,7 @@ def _by_keys(columns: Columns, rows: int) -> NDArray[np.int8]:
     exception = has(*slots.EXCEPTION_TYPE)
     trace = has(*slots.MESSAGE)
     other = has(*slots.TYPE) & has(*slots.TIME)
-    return np.select(
+    found: NDArray[np.int8] = np.select(
         [log, request, bare_request, exception, trace, other],
         [
             np.int8(FUNCTION_LOG),
@@ -89,3 +132,4 @@ def _by_keys(columns: Columns, rows: int) -> NDArray[np.int8]:
         ],
         np.int8(UNKNOWN),
     ).astype(np.int8)
+    return found

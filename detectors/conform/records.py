@@ -22,7 +22,25 @@ _MAX_WRAPS: Final = 8
 _KEY: Final = re.compile(r"(?:^\{|,)\s*'?([A-Za-z][A-Za-z0-9_]{1,40})'?\s*:")
 #: keys of FunctionAppLogs' properties; only these begin a new value where quotes can't say so
 _LOG_KEYS: Final = frozenset(
-    ["appName", "roleInstance", "message", "category", "hostVersion", "functionInvocationId", "functionName", "hostInstanceId", "level", "levelId", "processId", "exceptionDetails", "exceptionMessage", "exceptionType", "eventId", "eventName", "activityId"]
+    (
+        "appName",
+        "roleInstance",
+        "message",
+        "category",
+        "hostVersion",
+        "functionInvocationId",
+        "functionName",
+        "hostInstanceId",
+        "level",
+        "levelId",
+        "processId",
+        "exceptionDetails",
+        "exceptionMessage",
+        "exceptionType",
+        "eventId",
+        "eventName",
+        "activityId",
+    )
 )
 
 

@@ -269,7 +269,7 @@ def _category_function(strings: _Strings) -> pa.Array | None:
 
 def _http_or_manual(columns: Columns, fired: triggers.Triggers, method: pa.Array, path: pa.Array) -> NDArray[np.int8]:
     """Trigger kinds, with a run through the admin API told from a call, and a row with a URL but no reason as HTTP."""
-    kind = fired.kind.copy()
+    kind: NDArray[np.int8] = fired.kind.copy()
     has_http = method.is_valid().to_numpy(zero_copy_only=False) | path.is_valid().to_numpy(zero_copy_only=False)
     # columns absent from the whole source say nothing about how a row was called
     if any(name in columns for name in (*slots.METHOD, *slots.PATH, *slots.URL)):

@@ -16,10 +16,17 @@ from detectors.conform.slots import CONTAINERS, Columns, wanted
 
 
 def columns_needed(schema: pa.Schema, options: ConformOptions | None = None) -> list[str]:
-    """The columns of this schema that reading needs, in its own spelling; matched without case."""
-    options = options or ConformOptions()
-    tops = {name for name in wanted(options.caller_property) if not name.startswith(("p.", "m."))}
-    return [name for name in schema.names if name.lower() in tops or name.lower() in CONTAINERS]
+    """The columns of this schema that reading needs, in its own spelling; ``Properties.InvocationId`` in a struct."""
+    slots = set(wanted((options or ConformOptions()).caller_property))
+    needed: list[str] = []
+    for field in schema:
+        prefix = CONTAINERS.get(field.name.lower())
+        if prefix is not None and pa.types.is_struct(field.type):
+            inner = [field.type.field(index).name for index in range(field.type.num_fields)]
+            needed += [f"{field.name}.{name}" for name in inner if prefix + name.lower() in slots]
+        elif prefix is not None or field.name.lower() in slots:
+            needed.append(field.name)
+    return needed
 
 
 def conform_table(
