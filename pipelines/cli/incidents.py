@@ -32,7 +32,7 @@ def command(output: Path, incident_id: str | None, limit: int, as_json: bool) ->
       lonetree incidents out
       lonetree incidents out --id 3f9a            why, who, since when, and what to do
       lonetree incidents out --json | jq '.incidents[].title'
-    """  # noqa: D301 - click reads the escape as "keep these lines"
+    """
     incidents = read_incidents(output)
     if incident_id is not None:
         one = find(incidents, incident_id)

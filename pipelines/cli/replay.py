@@ -1,0 +1,92 @@
+"""``lonetree replay``: judges logs with a trained version, and writes verdicts and incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from pipelines.cli.console import ShownProgress, print_json, printable
+from pipelines.cli.options import (
+    LogsCommand,
+    beam_options,
+    budget_option,
+    input_option,
+    json_option,
+    models_option,
+)
+from pipelines.cli.show import print_incidents
+
+#: rows shown at the end of a replay; `lonetree incidents` has them all
+ROWS: Final = 20
+
+
+@click.command(
+    "replay", cls=LogsCommand, short_help="Judge logs with a trained version; writes verdicts and incidents."
+)
+@input_option
+@models_option
+@click.option(
+    "--output",
+    metavar="DIR",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to write verdicts/, incidents.ndjson, dead-letter/ and run.json.",
+)
+@click.option("--version", metavar="V", help="The version to judge with; the registry's champion by default.")
+@budget_option
+@click.option(
+    "--verdicts",
+    type=click.Choice(["anomalous", "all"]),
+    default="anomalous",
+    show_default=True,
+    help="Which invocations get a row in verdicts/.",
+)
+@json_option
+def command(
+    inputs: list[str], models: Path, output: Path, version: str | None, budget: float, verdicts: str, as_json: bool
+) -> None:
+    """Judge every invocation in the logs, and write the incidents that deserve a person.
+
+    \b
+    Examples:
+      lonetree replay --input logs/november --models models --output out
+      lonetree replay --input logs --models models --output out --budget 0.2      stricter: one in five days
+      lonetree replay --input logs --models models --output out --verdicts all --json
+      lonetree replay --input logs --models models --output out -- --runner=FlinkRunner --flink_master=localhost:8081
+    """
+    from pipelines.jobs import replay
+
+    with ShownProgress() as progress:
+        result = replay(
+            inputs,
+            models,
+            output,
+            version=version,
+            budget=budget,
+            verdicts=verdicts,
+            beam_args=beam_options(),
+            progress=progress,
+        )
+    if as_json:
+        print_json({"run": result.run, "incidents": result.incidents})
+        return
+    click.echo(printable(account(result.run)))
+    print_incidents(result.incidents, limit=ROWS, hint=f"lonetree incidents {output}")
+    if result.incidents:
+        click.echo(printable(f"One from all sides: lonetree incidents {output} --id ID"))
+
+
+def account(run: Mapping[str, Any]) -> str:
+    """The account of a run in one sentence, from ``run.json``."""
+    counts = [
+        (run.get("scored"), "scored"),
+        (run.get("duplicates"), "duplicates"),
+        (run.get("dead_letter"), "dead letters"),
+    ]
+    parts = ", ".join(f"{count:,} {name}" for count, name in counts if isinstance(count, int))
+    seconds = run.get("seconds")
+    took = f" in {seconds:.1f} s" if isinstance(seconds, (int, float)) else ""
+    return f"{run.get('read', 0):,} records read{took}: {parts}."
