@@ -23,6 +23,8 @@ Array = npt.NDArray[Any]
 
 #: rows walked down one tree before the next: their values and the tree's nodes stay in the first-level cache
 BLOCK: Final = 64
+#: rows of one model from which on they go down a tree together rather than one row down all trees
+ABREAST: Final = 8
 #: bits of a leaf's code that hold its number of training samples; the depth stands above
 COUNT_BITS: Final = 16
 #: takes the number of training samples from a leaf's code
@@ -31,8 +33,60 @@ COUNT_MASK: Final = (1 << COUNT_BITS) - 1
 UNDECIDED: Final = 0.5
 _LARGEST: Final = np.float32(np.finfo(np.float32).max)
 _LN2: Final = math.log(2.0)
-_ONE: Final = np.uint64(1)
-_ZERO: Final = np.uint64(0)
+_ONE: Final = np.uint32(1)
+_ZERO: Final = np.uint32(0)
+
+
+@njit
+def _walk_rows(
+    block: Array,
+    tree: Any,
+    levels: Any,
+    threshold: Array,
+    feature: Array,
+    step: Array,
+    mean_depth: Array,
+    nodes: Array,
+    sums: Array,
+) -> None:
+    """Rows abreast down one tree: a walk waits for memory at each step, and the others go on meanwhile."""
+    rows = block.shape[0]
+    for i in range(rows):
+        nodes[i] = tree
+    for _ in range(levels):
+        for i in range(rows):
+            node = nodes[i]
+            right = _ONE if block[i, feature[node]] > threshold[node] else _ZERO
+            nodes[i] = node + np.uint32(step[node]) + right
+    for i in range(rows):
+        code = np.int64(threshold[nodes[i]])
+        sums[i] += ((code >> COUNT_BITS) + 1 + mean_depth[code & COUNT_MASK]) - 1.0
+
+
+@njit
+def _walk_trees(
+    row: Array,
+    trees: Array,
+    levels: Any,
+    threshold: Array,
+    feature: Array,
+    step: Array,
+    mean_depth: Array,
+    nodes: Array,
+) -> float:
+    """One row down all trees abreast; adds in the order of the trees, as ``_walk_rows`` does."""
+    for tree in range(trees.shape[0]):
+        nodes[tree] = trees[tree]
+    for _ in range(levels):
+        for tree in range(trees.shape[0]):
+            node = nodes[tree]
+            right = _ONE if row[feature[node]] > threshold[node] else _ZERO
+            nodes[tree] = node + np.uint32(step[node]) + right
+    total = 0.0
+    for tree in range(trees.shape[0]):
+        code = np.int64(threshold[nodes[tree]])
+        total += ((code >> COUNT_BITS) + 1 + mean_depth[code & COUNT_MASK]) - 1.0
+    return total
 
 
 @njit
@@ -72,6 +126,10 @@ def score_rows(
     block = np.empty((min(rows, BLOCK), columns + 1), np.float32)
     block[:, columns] = -np.inf
     sums = np.empty(block.shape[0], np.float64)
+    most_trees = 0
+    for model in range(first_tree.shape[0] - 1):
+        most_trees = max(most_trees, np.int64(first_tree[model + 1]) - np.int64(first_tree[model]))
+    nodes = np.empty(max(block.shape[0], most_trees), np.uint32)
     one_model = model_of.shape[0] == 1
     as_is = order.shape[0] == 0
     start = 0
@@ -89,16 +147,13 @@ def score_rows(
                 block[filled, column] = min(max(value, -_LARGEST), _LARGEST)
             sums[filled] = 0.0
             filled += 1
-        depth = levels[model]
-        for tree in range(first_tree[model], first_tree[model + 1]):
-            origin = np.uint64(root[tree])
+        trees = root[first_tree[model] : first_tree[model + 1]]
+        if filled < ABREAST:
             for i in range(filled):
-                node = origin
-                for _ in range(depth):
-                    right = _ONE if block[i, feature[node]] > threshold[node] else _ZERO
-                    node += np.uint64(step[node]) + right
-                code = np.int64(threshold[node])
-                sums[i] += ((code >> COUNT_BITS) + 1 + mean_depth[code & COUNT_MASK]) - 1.0
+                sums[i] = _walk_trees(block[i], trees, levels[model], threshold, feature, step, mean_depth, nodes)
+        else:
+            for tree in trees:
+                _walk_rows(block[:filled], tree, levels[model], threshold, feature, step, mean_depth, nodes, sums)
         for i in range(filled):
             row = start + i if as_is else order[start + i]
             scores[row] = math.exp(-_LN2 * (sums[i] / normaliser[model])) if normaliser[model] > 0.0 else UNDECIDED
@@ -168,11 +223,11 @@ def attribute_rows(
     columns = values.shape[1]
     for i in range(values.shape[0]):
         for tree in range(root.shape[0]):
-            node = np.uint64(root[tree])
+            node = np.uint32(root[tree])
             while feature[node] < columns:
                 column = feature[node]
                 right = _ONE if values[i, column] > threshold[node] else _ZERO
-                child = node + np.uint64(step[node]) + right
+                child = node + np.uint32(step[node]) + right
                 shares[i, column] += expected[child] - expected[node]
                 node = child
 

@@ -70,7 +70,7 @@ class ForestSet:
         object.__setattr__(self, "mean_depth", mean_depth)
         object.__setattr__(self, "normaliser", trees * mean_depth[self.samples])
         for each in fields(self):
-            # what comes from Arrow is read-only, and numba would compile anew for arrays that are not
+            # numba compiles anew for writable arrays, and those from Arrow are read-only: hold all so
             object.__setattr__(self, each.name, _read_only(getattr(self, each.name)))
 
     def __len__(self) -> int:
@@ -108,7 +108,7 @@ class ForestSet:
             InputError: for a wrong shape or index.
         """
         X = self.checked(X)
-        index = np.ascontiguousarray(model_index, np.int32)
+        index = _writable(np.ascontiguousarray(model_index, np.int32))
         if index.shape != (len(X),):
             raise InputError("One model a row is needed.", expected=f"shape ({len(X)},)", received=f"{index.shape}")
         scores = np.empty(len(X), np.float64)
@@ -118,13 +118,13 @@ class ForestSet:
             received = f"{index.min()} to {index.max()}"
             raise InputError("No such forest in the set.", expected=f"0 to {len(self) - 1}", received=received)
         if len(index) == 1:
-            # the kernel takes one index as that of all rows, and 0 compiles no further variant
+            # the kernel takes a single index as that of all rows
             return self._score(X, index, _AS_IS, scores)
         order = _AS_IS if (np.diff(index) >= 0).all() else np.argsort(index, kind="stable")
         return self._score(X, index, order, scores)
 
     def checked(self, X: npt.NDArray[Any]) -> Floats:
-        """X as the kernels want it: float64[n, d], C order, read-only.
+        """X as the kernels want it: float64[n, d], C order, writable (they don't write to it).
 
         Raises:
             InputError: for another shape.
@@ -134,11 +134,11 @@ class ForestSet:
             raise InputError(
                 "These rows don't fit the forest.", expected=f"shape (n, {self.columns})", received=f"shape {X.shape}"
             )
-        return _read_only(X)
+        return _writable(X)
 
     def _score(self, X: Floats, index: npt.NDArray[np.int32], order: npt.NDArray[Any], scores: Floats) -> Floats:
         if HAVE_NUMBA:
-            kernels.score_rows(X, _read_only(index), _read_only(order), scores, *self._arrays)
+            kernels.score_rows(X, index, order, scores, *self._arrays)
             return scores
         if len(index) == 1:
             return self.forest(int(index[0])).score(X)
@@ -353,6 +353,11 @@ class Forest:
 
 def _score_of(depth: float, normaliser: float) -> float:
     return math.exp(-math.log(2.0) * (depth / normaliser)) if normaliser > 0.0 else kernels.UNDECIDED
+
+
+def _writable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array itself, or a copy if it is read-only: numba would compile the kernels anew for it."""
+    return array if array.flags.writeable else array.copy()
 
 
 def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
