@@ -39,7 +39,7 @@ def settle_outcomes(tenant: Tenant, calendar: Calendar, rows: Rows) -> Rows:
 
 
 def dependency_colds(tenant: Tenant, calendar: Calendar) -> list[tuple[int, float, float, float, float]]:
-    """Minutes in which something shared is unwell: (dependency, from s, to s, share that fails, factor on durations)."""
+    """When something shared is unwell: (dependency, from s, to s, share that fails, factor on durations)."""
     rng, found = tenant.rng, []
     for d in range(int(tenant.column("dependency").max(initial=-1)) + 1):
         for start in rng.uniform(0, calendar.end_s, rng.poisson(0.9 * calendar.days)):

@@ -79,16 +79,11 @@ def arrivals(tenant: Tenant, calendar: Calendar, counts: np.ndarray, per_day: fl
         for day in range(calendar.days):
             mood = float(np.exp(rng.normal(0, 0.05)))
             for tile, share in enumerate(tiles):
-                # a clock doesn't sleep at night
-                rate = counts[f] * (keep[f] if fn.trigger == "timer" else keep[f] * share * mood)
+                # a clock doesn't sleep at night; thinned evenly, a regular timer stays regular
                 if fn.trigger == "timer":
-                    n = (
-                        np.floor(rate + 0.5).astype(int)
-                        if keep[f] == 1
-                        else rng.binomial(counts[f].astype(int), keep[f])
-                    )
+                    n = np.diff(np.floor(np.cumsum(counts[f] * keep[f]) + 1e-6), prepend=0).astype(int)
                 else:
-                    n = rng.poisson(rate)
+                    n = rng.poisson(counts[f] * keep[f] * share * mood)
                 minute = np.repeat(np.arange(len(n)), n)
                 if seconds is None:
                     inside = rng.random(len(minute)) * 60
