@@ -6,11 +6,12 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from .events import Array
 from .normal import World
-from .rows import Placed, completion, hosts, invocation_ids, processes, reasons, sdk_versions
-from .text import decimals, guids, hexes, iso, join, mix, pick
+from .rows import Placed, completion, hosts, invocation_ids, processes, sdk_versions
+from .text import guids, hexes, iso, join, mix, pick
 
 TRACE_DELAY_US: Final = 900  #: trigger details are written this long after the start
 TRACE, MESSAGE, EXCEPTION = 51, 61, 71  #: salts of their ids
@@ -45,8 +46,6 @@ def traces(world: World, placed: Placed) -> pa.Table:
     fields_late = join(
         ',"prop__UnscheduledInvocationReason":"IsPastDue","prop__OriginalSchedule":"', inserted, '"'
     )  # fmt: skip
-    import pyarrow.compute as pc
-
     return _table(
         world,
         part,
@@ -144,6 +143,3 @@ def _table(
             **columns,
         }
     )
-
-
-__all__ = ["decimals", "exceptions", "reasons", "traces"]

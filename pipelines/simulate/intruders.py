@@ -8,7 +8,7 @@ from .clock import HOUR, MINUTE
 from .events import concat
 from .places import OFFSET_H, PLACES
 from .probes import QUERIES
-from .scenario import Scenario, Stage, paced, seconds
+from .scenario import BENIGN, Scenario, Stage, paced, seconds
 
 FAR_HOURS = 5.0  #: places whose local times differ by so much are far apart
 
@@ -53,7 +53,7 @@ def impossible_travel(stage: Stage) -> Scenario | None:
     away = stage.calls(time, target.index, place=place, address=address, user=user)
     around = paced(rng, start - 5 * MINUTE, length + 8 * MINUTE, int(rng.integers(4, 10)))
     own = stage.calls(
-        around, target.index, caller=caller, place=home, address=callers.address[caller], user=user, scenario=-2
+        around, target.index, caller=caller, place=home, address=callers.address[caller], user=user, scenario=BENIGN
     )
     who = stage.who(target, address, user)
     return Scenario(

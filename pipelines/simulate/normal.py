@@ -21,6 +21,8 @@ GAP_S = 5.0  #: median seconds between two calls of a session
 GAP_SIGMA = 1.1
 TIMER_JITTER_S = 0.06  #: median delay of a timer behind its schedule
 TIMER_MISSED = 0.002  #: share of ticks that never come (the host was down)
+MOST_DELIVERIES = 5  #: then a message goes to the poison queue
+REDELIVERY_S = 8.0  #: median seconds before a failed message comes back, times its deliveries
 RETRY_AFTER_S = 2.0  #: first pause of a service that tries again
 LONG_PERIOD_S = 3600.0  #: timers rarer than this are caught up after a restart
 BURST = 0.5  #: in the workload, chance that the next call within a minute is by the same caller
@@ -64,7 +66,6 @@ def day_of(world: World, number: int) -> Events:
 
 def with_consequences(world: World, number: int, events: Events, rng: np.random.Generator) -> Events:
     """The events and all that follows from them: retries, and messages passed on to queues."""
-    parts = [events]
     events = concat([events, _service_retries(world, number, events, rng)])
     parts = [events]
     while len(events):
@@ -105,27 +106,30 @@ def pass_on(events: Events, function: Function, rng: np.random.Generator) -> Eve
     )
 
 
-def redeliveries(world: World, number: int, events: Events, rng: np.random.Generator, most: int = 5) -> Events:
-    """Failed messages come back, up to ``most`` deliveries; a second try nearly always works."""
+def redeliveries(world: World, number: int, events: Events, rng: np.random.Generator) -> Events:
+    """Failed messages come back, up to MOST_DELIVERIES; a second try nearly always works."""
     parts = []
     current = events.take((events.dequeue > 0) & ~events.success & ~events.fixed)
     while len(current):
-        current = current.take(current.dequeue < most)
-        wait = rng.lognormal(np.log(8.0), 0.7, len(current)) * current.dequeue
-        ended = current.time + (current.duration_ms * 1000.0).astype(np.int64)
-        again = make(
-            rng,
-            ended + (wait * SECOND).astype(np.int64),
-            current.function,
-            operation=current.operation,
-            parent=current.parent,
-            dequeue=current.dequeue + 1,
-            scenario=current.scenario,
-        )
-        again = settle(world, number, again, rng)
+        again = settle(world, number, delivered_again(current, rng), rng)
         parts.append(again)
         current = again.take(~again.success)
     return concat(parts)
+
+
+def delivered_again(failed: Events, rng: np.random.Generator) -> Events:
+    """The next delivery of each failed message, unsettled; none for those that had MOST_DELIVERIES."""
+    failed = failed.take(failed.dequeue < MOST_DELIVERIES)
+    wait = rng.lognormal(np.log(REDELIVERY_S), 0.7, len(failed)) * failed.dequeue
+    ended = failed.time + (failed.duration_ms * 1000.0).astype(np.int64)
+    return make(
+        rng,
+        ended + (wait * SECOND).astype(np.int64),
+        failed.function,
+        operation=failed.operation,
+        parent=failed.parent,
+        dequeue=failed.dequeue + 1,
+    )
 
 
 def _service_retries(world: World, number: int, events: Events, rng: np.random.Generator) -> Events:

@@ -7,7 +7,7 @@ from typing import Final
 
 from models.errors import InputError
 
-from . import intruders
+from . import abuse, faults, intruders
 from .normal import World
 from .scenario import Scenario, Stage
 from .seeds import stream
@@ -23,6 +23,21 @@ PLANTERS: Final[dict[str, Planter]] = {
     "injection-probe": intruders.injection,
     "exfiltration": intruders.exfiltration,
     "unknown-function": intruders.backdoor,
+    "single-source-flood": abuse.single_source_flood,
+    "distributed-flood": abuse.distributed_flood,
+    "denial-of-wallet": abuse.denial_of_wallet,
+    "credential-stuffing": abuse.credential_stuffing,
+    "retry-storm": abuse.retry_storm,
+    "slow-growth": abuse.slow_growth,
+    "poison-message": faults.poison_message,
+    "injection-through-queue": faults.injection_through_queue,
+    "timer-off-schedule": faults.timer_off_schedule,
+    "manual-run": faults.manual_run,
+    "runaway-duration": faults.runaway,
+    "latency-shift": faults.latency_shift,
+    "failure-burst": faults.failure_burst,
+    "bad-version": faults.bad_version,
+    "silence": faults.silence,
 }
 
 KINDS: Final = tuple(PLANTERS)

@@ -25,7 +25,7 @@ from .normal import World, day_of
 from .outcome import cut_at_limit
 from .planting import CONTAMINATING, chosen, plant
 from .rows import Placed, completion, invocation_ids, table
-from .scenario import Scenario, insert
+from .scenario import Scenario, alter, insert
 from .seeds import stream
 
 Format = Literal["parquet", "ndjson", "functionapplogs"]
@@ -208,12 +208,8 @@ def _day(world: World, number: int, carried: Events, active: list[Scenario]) -> 
     events, later = events.take(~tomorrow), events.take(tomorrow)
     for which, scenario in enumerate(active):
         events = insert(events, scenario, which, midnight)
-        if scenario.alters is not None and scenario.start < midnight + DAY and scenario.end > midnight:
-            rng = stream(world.seed, "alter", scenario.kind, number)
-            before = events.scenario.copy() if False else None
-            del before
-            events = scenario.alters(events, rng)
-            events.scenario[events.scenario == -3] = which
+        if scenario.start < midnight + DAY and scenario.end > midnight:
+            events = alter(events, scenario, which, stream(world.seed, "alter", scenario.kind, number))
     return events, later
 
 

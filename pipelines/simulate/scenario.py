@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from .places import COUNTRY_OF, OFFSET_H, PLACES, WEIGHT, addresses, write_addre
 from .tenant import Function
 from .text import mix
 
+BENIGN: Final = -2  #: in ``scenario``: comes with the trouble, but is normal
+MARKED: Final = -3  #: in ``scenario``: changed by the trouble that alters the day
 #: takes a day's events and a stream, gives the day's events as the trouble leaves them
 Alter = Callable[[Events, np.random.Generator], Events]
 
@@ -67,6 +70,14 @@ class Stage:
         """HTTP functions with so many calls a day, those that pass nothing on first."""
         found = [f for f in self.world.tenant.http(app) if least <= f.per_day <= most]
         return [f for f in found if not self.world.tenant.downstream(f.index)] or found
+
+    def busy(self, least: float, most: float = np.inf, triggers: Sequence[str] = ()) -> list[Function]:
+        """Functions of any trigger (or of those named) with so many invocations a day."""
+        return [
+            f
+            for f in self.world.tenant.functions
+            if not f.hidden and least <= rate(self.world, f) <= most and (not triggers or f.trigger in triggers)
+        ]
 
     def app_name(self, function: Function) -> str:
         """Name of a function's app."""
@@ -148,10 +159,31 @@ def insert(events: Events, scenario: Scenario, number: int, day_start: int) -> E
     if not today.any():
         return events
     added = scenario.adds.take(today)
-    added.scenario[:] = np.where(added.scenario == -2, -1, number)
+    added.scenario[:] = np.where(added.scenario == BENIGN, -1, number)
     return concat([events, added])
 
 
-def label(events: Events, mask: Array, number: int) -> None:
-    """Mark events as a scenario's work, unless another was there first."""
-    events.scenario[mask & (events.scenario < 0)] = number
+def alter(events: Events, scenario: Scenario, number: int, rng: np.random.Generator) -> Events:
+    """The day's events as the scenario changes them, those that it marked labelled ``number``."""
+    if scenario.alters is None:
+        return events
+    events = scenario.alters(events, rng)
+    events.scenario[events.scenario == MARKED] = number
+    return events
+
+
+def mark(events: Events, mask: Array) -> None:
+    """Mark events as this trouble's work, unless another was there first."""
+    events.scenario[mask & (events.scenario < 0)] = MARKED
+
+
+def rate(world: World, function: Function) -> float:
+    """Invocations of a function on a normal working day, about."""
+    own = function.per_day
+    if function.trigger == "timer" and function.minutes is None:
+        own = 86_400.0 / function.period_s
+    if function.trigger == "http" and function.per_day <= 0:
+        own = sum(86_400.0 / beat.period_s for beat in world.population.beats if beat.function == function.index)
+    if function.upstream >= 0:
+        own += function.passes_on * rate(world, world.tenant.functions[function.upstream])
+    return own

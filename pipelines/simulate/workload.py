@@ -61,9 +61,9 @@ def _durations(row: dict[str, str] | None) -> Percentiles:
 
 def _minutes(row: dict[str, str], trigger: str, scale: float) -> Array:
     counts = np.array([float(row[str(FIRST_MINUTE + minute)] or 0) for minute in range(TABLE_MINUTES)])
-    if trigger == "timer":
-        return np.where(counts > 1, np.maximum(1, np.round(counts * min(scale, 1.0))), counts)
     thin = min(1.0, BUSIEST / max(counts.sum(), 1.0))
+    if trigger == "timer":
+        return np.where(counts > 1, np.maximum(1, np.round(counts * thin * min(scale, 1.0))), counts)
     return np.asarray(counts * thin * (scale if counts.sum() * scale > TABLE_MINUTES / 20 else 1.0))
 
 
