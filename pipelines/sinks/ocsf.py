@@ -216,5 +216,5 @@ def _without_empty(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: kept for name, item in value.items() if (kept := _without_empty(item)) not in (None, [], {})}
     if isinstance(value, list):
-        return [_without_empty(item) for item in value]
+        return [kept for item in value if (kept := _without_empty(item)) not in (None, [], {})]
     return value

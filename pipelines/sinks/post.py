@@ -94,7 +94,7 @@ def post(
     request = urllib.request.Request(url.reveal(), data=body, method="POST")  # noqa: S310, checked_url has seen it
     for name, value in {"User-Agent": "lonetree", **headers}.items():
         request.add_header(name, value)
-    host, hidden = host_of(url), (url, *secrets)
+    host, hidden = host_of(url), (*_pieces(url), *secrets)
     try:
         with _opener().open(request, timeout=timeout_s) as response:
             return _answer(response.status, response.headers, response)
@@ -109,6 +109,13 @@ def post(
             received=redact(terminal(f"{type(reason).__name__}: {reason}"), hidden)[:_ANSWER_SHOWN],
             retry=True,
         ) from None
+
+
+def _pieces(url: Secret) -> tuple[Secret, ...]:
+    """The address, its path and query, and the parts of both: a server may quote any of them back at us."""
+    parts = urlsplit(url.reveal())
+    pieces = [url.reveal(), parts.path, parts.query, *parts.path.split("/"), *parts.query.split("&")]
+    return tuple(Secret(piece, url.origin) for piece in pieces)
 
 
 def _refused(host: str, answer: Answer, now_s: float, hidden: tuple[Secret, ...]) -> DeliveryError:
