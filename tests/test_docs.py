@@ -90,7 +90,7 @@ def test_every_example_in_the_help_can_be_typed(words: tuple[str, ...]) -> None:
 def test_the_readme_has_every_command_with_every_option(words: tuple[str, ...]) -> None:
     rows = ROW.finditer((ROOT / "README.md").read_text(encoding="utf-8"))
     listed = {
-        tuple(word for word in row["words"].split() if word.islower()): set(
+        tuple(word for word in row["words"].split() if re.fullmatch("[a-z-]+", word)): set(
             re.findall(r"`(--[a-z-]+)`", row["options"])
         )
         for row in rows

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -38,11 +39,16 @@ def console(stream: TextIO | None = None) -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document in ASCII, so that no text from logs can steer a terminal; NaN and infinities are null."""
+    """Print one JSON document; a dataclass is an object, NaN and infinities are null.
+
+    It is ASCII, so that no text from logs can steer a terminal.
+    """
     click.echo(json.dumps(_finite(value), indent=2, ensure_ascii=True, allow_nan=False, default=str))
 
 
 def _finite(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _finite({field.name: getattr(value, field.name) for field in fields(value)})
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from models.errors import InputError
+from pipelines.cli.console import ShownProgress, printable
+from pipelines.cli.evaluate import measure
+from pipelines.cli.options import budget_option
+from pipelines.cli.replay import account
+from pipelines.cli.show import plural, print_incidents
+
+if TYPE_CHECKING:
+    from detectors.evaluate import Evaluation
 
 #: marks a folder as one that the demo made and may make again
 MARKER: Final = ".lonetree-demo"
@@ -17,7 +25,17 @@ MARKER: Final = ".lonetree-demo"
 @click.command("demo", short_help="Simulate, train, replay, and show the incidents.")
 @click.argument("out", metavar="[OUT]", default="demo", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--seed", metavar="N", type=int, default=0, show_default=True, help="Another seed, another company.")
-def command(out: Path, seed: int) -> None:
+@click.option("--days", metavar="D", type=click.IntRange(min=3), default=7, show_default=True, help="Days of logs.")
+@click.option(
+    "--scale",
+    metavar="S",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Traffic, as a multiple of about 100,000 invocations a day.",
+)
+@budget_option
+def command(out: Path, seed: int, days: int, scale: float, budget: float) -> None:
     """Go the whole way once on sample logs, in a few minutes: simulate, train, replay, and show the incidents.
 
     Everything is written to OUT (./demo by default) and stays there to look at; the next demo writes it anew.
@@ -28,6 +46,45 @@ def command(out: Path, seed: int) -> None:
       lonetree demo /tmp/demo --seed 7
     """
     make_room(out)
+    from pipelines.jobs import replay, train
+    from pipelines.simulate import simulate
+
+    sample, models, found = out / "sample", out / "models", out / "out"
+    with ShownProgress() as progress:
+        made = simulate(
+            sample,
+            seed=seed,
+            days=days,
+            scale=scale,
+            progress=lambda _, done, of: progress("simulating", done, of, "days"),
+        )
+        train([str(sample / "train")], models, progress=progress)
+        result = replay([str(sample / "replay")], models, found, budget=budget, verdicts="anomalous", progress=progress)
+    measured = measure(found, sample / "truth.parquet", days=len(made.replay_days), budget=budget)
+    click.echo()
+    print_incidents(result.incidents)
+    click.echo()
+    click.echo(
+        printable(
+            f"Learned from {plural(made.train_events, 'invocation')} in {plural(len(made.train_days), 'day')};"
+            f" judged {plural(len(made.replay_days), 'day')}: {account(result.run)}"
+        )
+    )
+    for line in verdict_on(measured):
+        click.echo(printable(line))
+    click.echo(printable(f"One from all sides: lonetree incidents {found} --id ID"))
+
+
+def verdict_on(measured: Evaluation) -> list[str]:
+    """How many of the planted troubles were found, and what was missed, as sentences."""
+    missed = sorted(one.name for one in measured.scenarios if not one.found)
+    planted = plural(len(measured.scenarios), "planted attack or fault", "planted attacks and faults")
+    return [
+        f"Found {len(measured.scenarios) - len(missed)} of {planted} at {measured.budget:g} false incidents a day"
+        + (f"; missed: {', '.join(missed)}." if missed else "."),
+        f"{plural(measured.incidents_true, 'incident')} about something planted,"
+        f" {measured.incidents_false:,} about nothing planted.",
+    ]
 
 
 def make_room(out: Path) -> None:

@@ -16,7 +16,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "replay": ("pipelines.cli.replay", "Judge logs with a trained version; writes verdicts and incidents."),
     "incidents": ("pipelines.cli.incidents", "Show what a replay found, or one incident from all sides."),
     "evaluate": ("pipelines.cli.evaluate", "Measure verdicts against the truth."),
-    "models": ("pipelines.cli.models", "List and show the versions in a registry."),
+    "models": ("pipelines.cli.models", "The versions in a registry: list, show, promote, roll back."),
 }
 
 EPILOG: Final = """\

@@ -203,6 +203,11 @@ def percent(value: Any) -> str:
     return f"{value:.0%}" if isinstance(value, (int, float)) and math.isfinite(value) else "-"
 
 
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """A count with its noun: "1 day", "2 days"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def some(names: Any) -> str:
     """The first few of a list of names, and how many more there are."""
     items = [str(name) for name in names] if isinstance(names, (list, tuple)) else [str(names or "?")]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pipelines.cli.console import ShownProgress, print_json, printable
+from models.errors import InputError
+from pipelines.cli.console import ShownProgress, print_json, print_table, printable
 from pipelines.cli.options import json_option
+from pipelines.cli.show import moment, plural
+
+if TYPE_CHECKING:
+    from pipelines.simulate import SimulationSummary
 
 FORMATS: Final = ("parquet", "ndjson", "functionapplogs")
 IDENTITIES: Final = ("full", "masked")
@@ -17,14 +22,12 @@ IDENTITIES: Final = ("full", "masked")
 @click.command("simulate", short_help="Write labelled sample logs to try things on.")
 @click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--seed", metavar="N", type=int, default=0, show_default=True, help="The same seed gives the same bytes.")
-@click.option("--days", metavar="D", type=click.IntRange(min=1), default=10, show_default=True, help="Days of logs.")
+@click.option("--days", metavar="D", type=click.IntRange(min=1), default=7, show_default=True, help="Days of logs.")
 @click.option(
     "--train-days",
     metavar="D",
     type=click.IntRange(min=0),
-    default=7,
-    show_default=True,
-    help="The first days, kept apart and free of planted trouble, to train on.",
+    help="How many of the days, the first, are kept apart to train on.  [default: all but the last two sevenths]",
 )
 @click.option(
     "--scale",
@@ -37,7 +40,7 @@ IDENTITIES: Final = ("full", "masked")
 @click.option(
     "--workload",
     metavar="FOLDER",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     help="Take arrivals, triggers and durations from the tables of the 2019 Azure Functions trace in FOLDER.",
 )
 @click.option(
@@ -47,30 +50,49 @@ IDENTITIES: Final = ("full", "masked")
     show_default=True,
     help="Callers' addresses as logged: full, or masked as Azure does by default.",
 )
-@click.option("--format", "shape", type=click.Choice(FORMATS), default="parquet", show_default=True, help="Log shape.")
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(FORMATS),
+    default="parquet",
+    show_default=True,
+    help="Shape of the logs: AppRequests as Parquet or JSON Lines, or the platform's own FunctionAppLogs.",
+)
 @click.option(
     "--scenario",
     "scenarios",
     metavar="NAME",
     multiple=True,
-    help="Plant only this attack or fault; may be repeated. All of them by default.",
+    help="Plant only this attack or fault; may be repeated. All kinds by default.",
+)
+@click.option("--clean", is_flag=True, help="Plant nothing: normal life alone.")
+@click.option(
+    "--contaminate",
+    metavar="SHARE",
+    type=click.FloatRange(0, 0.2),
+    default=0.0,
+    show_default=True,
+    help="Share of the training days' invocations that are attacks too, as in real logs.",
 )
 @json_option
 def command(
     out: Path,
     seed: int,
     days: int,
-    train_days: int,
+    train_days: int | None,
     scale: float,
     workload: Path | None,
-    identity: str,
-    shape: str,
+    identity: Any,
+    shape: Any,
     scenarios: tuple[str, ...],
+    clean: bool,
+    contaminate: float,
     as_json: bool,
 ) -> None:
     """Write the logs of an invented company to OUT, with attacks and faults planted in them and labelled.
 
-    OUT/train holds normal days, OUT/logs the days to judge, OUT/truth.parquet which invocations are bad and why.
+    OUT/train holds the days to train on, OUT/replay the days to judge, OUT/truth.parquet which invocations are bad and
+    why, OUT/scenarios.json what was planted. A sample that was written to OUT before is replaced.
 
     \b
     Examples:
@@ -78,8 +100,11 @@ def command(
       lonetree simulate sample --seed 7 --days 14 --identity masked --format ndjson
       lonetree simulate sample --workload azure-functions-2019     real arrivals and durations
     """
+    if clean and scenarios:
+        raise click.UsageError("--clean plants nothing, so it can't be combined with --scenario.")
     from pipelines.simulate import simulate
 
+    clear_earlier(out)
     with ShownProgress() as progress:
         made = simulate(
             out,
@@ -90,10 +115,54 @@ def command(
             workload=workload,
             identity=identity,
             format=shape,
-            scenarios=scenarios or None,
-            progress=progress,
+            scenarios=scenarios or not clean,
+            contaminate=contaminate,
+            progress=lambda _, done, of: progress("simulating", done, of, "days"),
         )
-    if as_json:
-        print_json(made)
-        return
-    click.echo(printable(f"Wrote {out}."))
+    print_json(made) if as_json else print_summary(made)
+
+
+def clear_earlier(out: Path) -> None:
+    """Remove the days of an earlier sample: mixed with those of another they would be nobody's logs.
+
+    Raises:
+        InputError: train/ or replay/ hold files that are no sample's.
+    """
+    files = [path for part in ("train", "replay") for path in sorted((out / part).rglob("*")) if path.is_file()]
+    foreign = [path for path in files if not (path.name.startswith("day=") and (out / "scenarios.json").is_file())]
+    if foreign:
+        raise InputError(
+            f"{out} holds something else.",
+            expected="an earlier sample, an empty folder, or none",
+            received=str(foreign[0]),
+            hint="name another folder",
+        )
+    for path in files:
+        path.unlink()
+
+
+def print_summary(made: SimulationSummary) -> None:
+    """Say what was written: days, invocations, and a row for each planted trouble."""
+    click.echo(
+        printable(
+            f"{made.out}: {plural(made.apps, 'app')} with {plural(made.functions, 'function')};"
+            f" train: {plural(len(made.train_days), 'day')}, {plural(made.train_events, 'invocation')};"
+            f" replay: {plural(len(made.replay_days), 'day')}, {plural(made.replay_events, 'invocation')},"
+            f" {made.labelled:,} of them planted."
+        )
+    )
+    if made.scenarios:
+        print_table(
+            ("planted", "from (UTC)", "to", "invocations", "where"),
+            [
+                (
+                    str(one["kind"]),
+                    moment(one["first_event"]),
+                    moment(one["last_event"]),
+                    f"{one['events']:,}",
+                    "/".join(str(one[name]) for name in ("app", "function") if one[name]) or "several",
+                )
+                for one in made.scenarios
+            ],
+            right=("invocations",),
+        )
