@@ -159,10 +159,19 @@ def write_world(world: World, folder: Path) -> None:
         day = pc.strftime(table["TimeGenerated"], "%Y-%m-%d")
         for value in pc.unique(day).to_pylist():
             pq.write_table(table.filter(pc.equal(day, value)), folder / name / f"requests-{value}.parquet")
-    columns = {"InvocationId": list(world.truth), "scenario": list(world.truth.values())}
-    truth = pa.table(columns, pa.schema([("InvocationId", pa.string()), ("scenario", pa.string())]))
-    pq.write_table(truth, folder / "truth.parquet")
+    pq.write_table(truth_table(world), folder / "truth.parquet")
     (folder / "side.json").write_text(json.dumps(world.record, indent=1))
+
+
+def truth_table(world: World) -> pa.Table:
+    """InvocationId, scenario and TimeGenerated of every invocation that trouble caused."""
+    ids = pc.struct_field(pc.extract_regex(world.test["Properties"], r'"InvocationId":"(?P<id>[^"]+)"'), "id")
+    bad = pc.is_in(ids, value_set=pa.array(list(world.truth), pa.string()))
+    first = dict(zip(ids.filter(bad).to_pylist(), world.test["TimeGenerated"].filter(bad).to_pylist(), strict=True))
+    kinds = [("InvocationId", pa.string()), ("scenario", pa.string()), ("TimeGenerated", pa.timestamp("us", tz="UTC"))]
+    names, scenarios = list(world.truth), list(world.truth.values())
+    columns = {"InvocationId": names, "scenario": scenarios, "TimeGenerated": [first[k] for k in names]}
+    return pa.table(columns, pa.schema(kinds))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
