@@ -20,7 +20,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from models.errors import BundleCorruptError, BundleForeignError, BundleNewerError, InputError
-from models.storage import write_folder
+from models.storage import TEMPORARY, write_folder
 
 #: what the manifest calls the format, and the newest version of it that this code reads and writes
 FORMAT: Final = "lonetree.bundle"
@@ -199,7 +199,7 @@ def map_folder(folder: Path) -> dict[str, pa.Buffer]:
     """
     if not folder.is_dir():
         raise BundleForeignError("No bundle there.", expected="a folder with manifest.json", received=str(folder))
-    paths = sorted(folder.iterdir())
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith(TEMPORARY))
     if len(paths) > MAX_FILES:
         raise BundleCorruptError("Too many files for a bundle.", expected=f"{MAX_FILES}", received=f"{len(paths)}")
     buffers = {}

@@ -41,6 +41,9 @@ class Storage(Protocol):
     def delete_tree(self, key: str) -> None:
         """Delete a folder and all in it; nothing happens where there is none."""
 
+    def tidy(self, key: str) -> None:
+        """Delete what killed writers of a file left beside it; only for its one writer."""
+
     def lock(self, key: str, wait_s: float) -> contextlib.AbstractContextManager[None]:
         """Keep other writers out, in this process and others; a holder's death frees it. RegistryError after wait_s."""
 
@@ -102,6 +105,12 @@ class LocalStorage:
     def delete_tree(self, key: str) -> None:
         """As Storage says."""
         shutil.rmtree(self._path(key), ignore_errors=True)
+
+    def tidy(self, key: str) -> None:
+        """As Storage says."""
+        path = self._path(key)
+        for left in path.parent.glob(f"{TEMPORARY}{path.name}-*"):
+            left.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def lock(self, key: str, wait_s: float) -> Iterator[None]:
