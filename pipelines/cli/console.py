@@ -168,7 +168,8 @@ class ShownProgress:
             self._stage, self._began, self._said = stage, now, now
             self._write(f"{stage} …")
         of = f" of {total:,.0f}" if total is not None else ""
-        self._line = f"{stage}: {done:,.0f}{of} {unit}".rstrip()
+        # a stage that only says that it is busy has nothing to count
+        self._line = f"{stage}: {done:,.0f}{of} {unit}".rstrip() if done or total else stage
         if now - self._said >= LINE_EVERY_S:
             self._said = now
             self._write(f"{self._line} ({now - self._began:.0f} s)")

@@ -39,7 +39,7 @@ def run(words: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\nInterrupted. What was written so far is incomplete; run the same command again.", err=True)
+        click.echo("Interrupted before it was done; the same command begins anew.", err=True)
         return ExitCode.INTERRUPTED
     except Exception as error:
         return report(error)

@@ -74,6 +74,14 @@ IDENTITIES: Final = ("full", "masked")
     show_default=True,
     help="Share of the training days' invocations that are attacks too, as in real logs.",
 )
+@click.option(
+    "--sampling",
+    metavar="SHARE",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Share of the rows that are kept; below 1, ItemCount says for how many each stands.",
+)
 @json_option
 def command(
     out: Path,
@@ -87,6 +95,7 @@ def command(
     scenarios: tuple[str, ...],
     clean: bool,
     contaminate: float,
+    sampling: float,
     as_json: bool,
 ) -> None:
     """Write the logs of an invented company to OUT, with attacks and faults planted in them and labelled.
@@ -117,6 +126,7 @@ def command(
             format=shape,
             scenarios=scenarios or not clean,
             contaminate=contaminate,
+            sampling=sampling,
             progress=lambda _, done, of: progress("simulating", done, of, "days"),
         )
     print_json(made) if as_json else print_summary(made)

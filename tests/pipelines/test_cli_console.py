@@ -94,6 +94,13 @@ def test_each_stage_is_begun_and_ended() -> None:
     ]
 
 
+def test_a_stage_that_counts_nothing_is_only_named() -> None:
+    out = io.StringIO()
+    with ShownProgress(out, Clock()) as progress:
+        progress("judging", 0, None, "invocations")
+    assert out.getvalue().splitlines() == ["judging …", "judging, done in 0.0 s"]
+
+
 def fail_after_a_word(out: io.StringIO) -> None:
     with ShownProgress(out, Clock()) as progress:
         progress("reading", 1)

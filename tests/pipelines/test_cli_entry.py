@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -179,6 +180,19 @@ def test_output_that_nobody_reads_to_the_end_is_no_failure(tmp_path: Path) -> No
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 0
+
+
+def test_an_interrupted_command_ends_with_a_sentence_and_its_code(tmp_path: Path) -> None:
+    words = ["simulate", str(tmp_path), "--days", "400"]
+    command = [sys.executable, "-c", "from pipelines.cli import main; main()", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "simulating" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert rest.endswith("Interrupted before it was done; the same command begins anew.\n")
+    assert "Traceback" not in rest
 
 
 def test_the_group_has_no_command_that_is_not_in_the_table() -> None:
