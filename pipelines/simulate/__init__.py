@@ -1,6 +1,7 @@
 """A labelled tenant: normal life with its surprises, planted attacks and faults, written as Azure writes logs."""
 
+from .options import FIRST_DAY, FORMATS, IDENTITIES
 from .planting import KINDS
-from .run import FIRST_DAY, SimulationSummary, simulate
+from .run import SimulationSummary, simulate
 
-__all__ = ["FIRST_DAY", "KINDS", "SimulationSummary", "simulate"]
+__all__ = ["FIRST_DAY", "FORMATS", "IDENTITIES", "KINDS", "SimulationSummary", "simulate"]

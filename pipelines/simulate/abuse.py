@@ -64,7 +64,8 @@ def denial_of_wallet(stage: Stage) -> Scenario | None:
     count = int(length / seconds(rng.uniform(6, 25)))
     which = rng.integers(0, size, count)
     adds = stage.calls(paced(rng, start, length, count), target.index, place=place[which], address=address[which])
-    adds.duration_ms *= rng.uniform(2.5, 8.0)
+    costly = rng.uniform(4_000.0, 20_000.0) / target.durations.median_ms()
+    adds.duration_ms *= max(rng.uniform(2.5, 8.0), costly)
     who = stage.who(target, int(address[0]))
     return Scenario("denial-of-wallet", stage.app_name(target), target.name, who, start, start + length, adds)
 
@@ -98,7 +99,7 @@ def retry_storm(stage: Stage) -> Scenario | None:
     caller = stage.regular(target)
     callers = stage.world.population.callers
     length = seconds(rng.uniform(6, 30) * 60)
-    start = stage.moment(length)
+    start = stage.moment(length, (7.0, 21.0), stage.offset_of(caller))
     count = int(length / seconds(rng.uniform(0.6, 4.0)))
     address, user = int(callers.address[caller]), int(callers.user[caller])
     adds = stage.calls(
@@ -120,7 +121,8 @@ def slow_growth(stage: Stage) -> Scenario | None:
     """Each hour a little more than the last, until the end of the logs."""
     rng = stage.rng
     world = stage.world
-    target = stage.choose(stage.visited(least=400))
+    open_to_many = [f for f in stage.visited(least=400, most=6000) if world.tenant.apps[f.app].audience != "internal"]
+    target = stage.choose(open_to_many or stage.visited(least=50))
     if target is None:
         return None
     size = int(rng.integers(5, 30))
@@ -131,7 +133,7 @@ def slow_growth(stage: Stage) -> Scenario | None:
     for known in range(size // 2):
         caller[known] = stage.regular(target)
         place[known], address[known] = callers.place[caller[known]], callers.address[caller[known]]
-    most = rate(world, target) * float(rng.uniform(0.8, 2.5))  # a day, at the end
+    most = rate(world, target) * float(rng.uniform(0.6, 1.8))  # a day, at the end
     parts = []
     app = world.tenant.apps[target.app]
     for day in range(stage.start // DAY, -(-stage.end // DAY)):

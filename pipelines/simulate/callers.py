@@ -23,6 +23,7 @@ ZIPF: Final = 1.05  #: exponent of the callers' shares
 MOBILE_SHARE: Final = 0.3  #: share of people whose address changes with each session
 #: share of an app's calls that comes from services with a beat, by audience
 BEAT_SHARE: Final = {"public": 0.04, "customers": 0.05, "partners": 0.65, "internal": 0.0, "devices": 1.0}
+FEWEST_BEATS: Final = 24.0  #: a day; a function with fewer calls has no services
 SHORTEST_BEAT_S: Final = 5.0
 MONITOR_PERIODS_S: Final = (60.0, 120.0, 300.0)
 
@@ -185,7 +186,7 @@ def _beats(rng: np.random.Generator, function: Function, pool: Array, audience: 
             for c, p in zip(monitors, periods, strict=False)
         ]
     wanted = function.per_day * BEAT_SHARE[audience]
-    if wanted < 24.0:
+    if wanted < FEWEST_BEATS:
         return []
     size = len(pool) if audience == "devices" else int(min(len(pool), 1 + rng.integers(2, 7)))
     chosen = rng.choice(pool, size, replace=False)

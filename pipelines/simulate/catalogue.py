@@ -9,7 +9,7 @@ import numpy as np
 from .durations import Modes
 from .places import PLACES, WEIGHT
 from .seeds import stream
-from .tenant import METHODS, TIME_LIMITS_MS, App, Function, Tenant
+from .tenant import MANY, METHODS, TIME_LIMITS_MS, App, Function, Tenant
 
 EVENTS_A_DAY: Final = 100_000.0  #: at scale 1, all triggers together, about
 CHAINED_SHARE: Final = 0.2  #: about so much of it is timers and messages passed on
@@ -31,16 +31,19 @@ CATALOGUE: Final[tuple[Row, ...]] = (
         ("GetCatalog", "http", {"per_day": 14000, "d": FAST, "path": "catalog", "dependency": "cache"}),
         ("GetItem", "http", {"per_day": 16000, "d": QUERY, "path": "items", "items": True, "client_error_rate": 0.02}),
         ("SearchItems", "http", {"per_day": 7000, "d": QUERY, "path": "search", "dependency": "search"}),
-        ("AddToCart", "http", {"per_day": 3500, "d": WRITE, "path": "cart", "method": 1, "client_error_rate": 0.01}),
+        ("AddToCart", "http", {"per_day": 3500, "d": WRITE, "path": "cart", "method": 1,
+                                "client_error_rate": 0.01}),
         ("Checkout", "http", {"per_day": 1100, "d": CALL_OUT, "path": "checkout", "method": 1,
-                              "ok_code": 202, "client_error_rate": 0.03, "client_codes": (402, 409, 400), "dependency": "payments"}),
+                              "ok_code": 202, "client_error_rate": 0.03, "client_codes": (402, 409, 400),
+                              "dependency": "payments"}),
     )),
     ("orders", "partners", False, 0.0, (
         ("ProcessOrder", "queue", {"source": "orders", "upstream": "Checkout", "passes_on": 1.0, "d": WRITE}),
         ("ReserveStock", "queue", {"source": "reservations", "upstream": "ProcessOrder", "passes_on": 1.6, "d": QUERY}),
         ("SendReceipt", "queue", {"source": "receipts", "upstream": "ProcessOrder", "passes_on": 0.97,
                                   "d": CALL_OUT, "dependency": "mail", "spread_s": 4.0}),
-        ("GetOrder", "http", {"per_day": 2600, "d": QUERY, "path": "orders", "items": True, "client_error_rate": 0.015}),
+        ("GetOrder", "http", {"per_day": 2600, "d": QUERY, "path": "orders", "items": True,
+                              "client_error_rate": 0.015}),
         ("CloseOrders", "timer", {"period_s": 900, "offset_s": 120, "d": SLOW}),
     )),
     ("accounts", "customers", True, 0.12, (
@@ -57,7 +60,8 @@ CATALOGUE: Final[tuple[Row, ...]] = (
     ("partner-api", "partners", True, 0.01, (
         ("PutInvoice", "http", {"per_day": 2400, "d": WRITE, "path": "invoices", "method": 2,
                                 "ok_code": 201, "client_error_rate": 0.02, "client_codes": (400, 409, 422)}),
-        ("GetInvoice", "http", {"per_day": 4200, "d": QUERY, "path": "invoices", "items": True, "client_error_rate": 0.01}),
+        ("GetInvoice", "http", {"per_day": 4200, "d": QUERY, "path": "invoices", "items": True,
+                                "client_error_rate": 0.01}),
         ("ListInvoices", "http", {"per_day": 1500, "d": SLOW, "path": "invoices/list"}),
         ("BookInvoice", "servicebus", {"source": "invoices/Subscriptions/booking", "upstream": "PutInvoice",
                                        "passes_on": 1.0, "d": WRITE, "spread_s": 1.5}),
@@ -159,7 +163,7 @@ def build(seed: int, scale: float) -> Tenant:
             modes = tuple((w, m * speed, s) for w, m, s in options.pop("d"))
             if "upstream" in options:
                 options["upstream"] = numbers[options["upstream"]]
-            if options.get("passes_on", 0.0) > 10.0:
+            if options.get("passes_on", 0.0) > MANY:
                 options["passes_on"] = max(5.0, options["passes_on"] * min(scale, 10.0) ** 0.7)
             if "path" in options:
                 options["path"] = f"/api/{options['path']}"

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .events import Array
-from .normal import World
 from .rows import Placed, completion, hosts, invocation_ids, processes, sdk_versions
 from .text import guids, hexes, iso, join, mix, pick
+from .world import World
 
 TRACE_DELAY_US: Final = 900  #: trigger details are written this long after the start
 TRACE, MESSAGE, EXCEPTION = 51, 61, 71  #: salts of their ids

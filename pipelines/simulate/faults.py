@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from .calendar import Deployment
+from .consequences import MOST_DELIVERIES, delivered_again
 from .events import Array, Events, concat, make
-from .normal import MOST_DELIVERIES, delivered_again
 from .outcome import settle
 from .scenario import Scenario, Stage, mark, paced, rate, seconds
-from .tenant import Function
+from .tenant import CLIENT_ERROR, MANY, Function
 
 
 def _during(events: Events, functions: list[int], start: int, end: int) -> Array:
@@ -59,7 +59,7 @@ def latency_shift(stage: Stage) -> Scenario | None:
 def failure_burst(stage: Stage) -> Scenario | None:
     """A dependency is down: what leans on it in one app fails, and messages come back."""
     rng = stage.rng
-    target = stage.choose(stage.busy(400))
+    target = stage.choose(stage.busy(1500) or stage.busy(200))
     if target is None:
         return None
     length = seconds(rng.uniform(12, 60) * 60)
@@ -190,7 +190,7 @@ def injection_through_queue(stage: Stage) -> Scenario | None:
     """Crafted requests look normal where they come in, and break what reads the queue behind it."""
     rng = stage.rng
     functions = stage.world.tenant.functions
-    found = [f for f in functions if f.upstream >= 0 and functions[f.upstream].trigger == "http" and f.passes_on < 10]
+    found = [f for f in functions if f.upstream >= 0 and functions[f.upstream].trigger == "http" and f.passes_on < MANY]
     loose = [] if found else stage.busy(0.1, triggers=("queue",))
     target = stage.choose(found or loose)
     if target is None:
@@ -207,7 +207,7 @@ def injection_through_queue(stage: Stage) -> Scenario | None:
     )
     ended = sent.time + (sent.duration_ms * 1000.0).astype(np.int64)
     wait = (rng.lognormal(-0.7, 0.8, len(sent)) * seconds(target.spread_s)).astype(np.int64)
-    good = sent.success & (sent.status < 400)
+    good = sent.success & (sent.status < CLIENT_ERROR)
     read = make(
         rng, (ended + wait)[good], target.index, operation=sent.operation[good], parent=sent.request[good], dequeue=1
     )

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .normal import World
 from .rows import SUBSCRIPTION, Placed, completion, hosts, invocation_ids, processes, reasons, workers
 from .text import decimals, iso, join, pick
+from .world import World
 
 ROW_GROUP: Final = 65_536
 LINES_AT_ONCE: Final = 100_000  #: rows turned to text together; keeps an Arrow string column below 2 GiB

@@ -9,7 +9,7 @@ import numpy as np
 
 from .clock import MINUTE, SECOND
 from .events import Array, Events
-from .normal import World
+from .world import World
 
 SCALE_WINDOW: Final = 5 * MINUTE  #: the platform looks at this much load to choose the number of instances
 CALLS_AN_INSTANCE: Final = 900.0  #: calls in a window that one instance takes easily

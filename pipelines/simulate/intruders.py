@@ -16,7 +16,9 @@ FAR_HOURS = 5.0  #: places whose local times differ by so much are far apart
 def stolen_key(stage: Stage) -> Scenario | None:
     """A key in the wrong hands: a new country, a known function and a few its people seldom use, at a quiet pace."""
     rng = stage.rng
-    target = stage.choose(stage.visited(least=50))
+    # in a public app every day brings new countries
+    guarded = [f for f in stage.visited(least=50) if stage.world.tenant.apps[f.app].audience != "public"]
+    target = stage.choose(guarded or stage.visited(least=50))
     if target is None:
         return None
     length = seconds(rng.uniform(1.0, 4.0) * 3600)

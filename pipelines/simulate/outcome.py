@@ -12,7 +12,7 @@ from .seeds import stream
 from .tenant import CLIENT_ERROR, Function
 
 if TYPE_CHECKING:
-    from .normal import World
+    from .world import World
 
 QUICK_REFUSAL: Final = 0.25  #: a refused request takes about this part of a normal one
 FAILED_MS_SIGMA: Final = 0.8  #: failures are quicker or slower than successes: sigma of the logarithm

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from models.errors import InputError
 
 from . import abuse, faults, intruders
-from .normal import World
+from .clock import DAY
 from .scenario import Scenario, Stage
 from .seeds import stream
+from .world import World
 
 Planter = Callable[[Stage], Scenario | None]
 
@@ -43,6 +45,8 @@ PLANTERS: Final[dict[str, Planter]] = {
 KINDS: Final = tuple(PLANTERS)
 #: kinds that make events of their own and may contaminate training days without changing normal ones
 CONTAMINATING: Final = ("stolen-key", "enumeration", "injection-probe", "exfiltration", "lateral-movement")
+MOST_ROUNDS: Final = 500  #: of contamination
+SEED_STEP: Final = 1_000_003  #: far from the seeds that people choose
 
 
 def chosen(scenarios: bool | Sequence[str]) -> tuple[str, ...]:
@@ -63,9 +67,27 @@ def plant(world: World, kinds: Sequence[str], start: int, end: int) -> list[Scen
     """One trouble of each kind within a window (us UTC), where the tenant has what it takes."""
     placed = []
     taken: set[int] = set()
+    used: set[int] = set()
     for kind in kinds:
-        stage = Stage(world, start, end, stream(world.seed, "scenario", kind, start), taken)
+        stage = Stage(world, start, end, stream(world.seed, "scenario", kind, start), taken, used)
         scenario = PLANTERS[kind](stage)
         if scenario is not None:
             placed.append(scenario)
     return placed
+
+
+def contaminate(world: World, share: float, days: int) -> list[Scenario]:
+    """Troubles for the first ``days`` days that make up about ``share`` of their events."""
+    expected = sum(function.per_day for function in world.tenant.functions) * days
+    planted: list[Scenario] = []
+    total = 0
+    for round_ in range(1, MOST_ROUNDS + 1):
+        if total >= expected * share:
+            break
+        # other draws in each round, of the same world
+        another = replace(world, seed=world.seed + SEED_STEP * round_)
+        start = world.first_day * DAY
+        more = plant(another, CONTAMINATING, start, start + days * DAY)
+        planted += more
+        total += sum(len(one.adds) for one in more if one.adds is not None)
+    return planted

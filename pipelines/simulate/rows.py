@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 
 from .clock import SECOND
 from .events import Array, Events
-from .normal import World
 from .places import PLACES, write_address
 from .probes import QUERIES
+from .scenario import user_name
 from .tenant import METHODS
 from .text import decimals, each, guids, hexes, iso, join, mix, pick
+from .world import World
 
 HOST_API: Final = "This function was programmatically called via the host APIs."
 SUBSCRIPTION: Final = "0a1b2c3d-0000-4000-8000-00000000a5e7"
@@ -52,11 +53,13 @@ class Placed:
     worker: Array  #: int64
     invocation: Array  #: uint64, number behind the InvocationId
     salt: int  #: the tenant's own, so that two tenants share no id
+    item_count: int = 1  #: invocations that a row stands for where the log is sampled
 
 
 def resource_id(app: str) -> str:
     """The Application Insights component of an app."""
-    return f"/subscriptions/{SUBSCRIPTION}/resourcegroups/rg-{app}/providers/microsoft.insights/components/ai-{app}".lower()
+    group = f"/subscriptions/{SUBSCRIPTION}/resourcegroups/rg-{app}"
+    return f"{group}/providers/microsoft.insights/components/ai-{app}"
 
 
 def invocation_ids(placed: Placed) -> Any:
@@ -215,7 +218,9 @@ def table(world: World, placed: Placed, *, masked: bool, rng: np.random.Generato
             "SyntheticSource": nothing(),
             "SessionId": nothing(),
             "UserId": nothing(),
-            "UserAuthenticatedId": each(np.where(signed_in, events.user, -1), _user),
+            "UserAuthenticatedId": pc.if_else(
+                pa.array(signed_in), each(events.user, user_name), pa.scalar(None, pa.string())
+            ),
             "UserAccountId": nothing(),
             "AppVersion": app_versions(world, events),
             "AppRoleName": pick(app_names, app_of),
@@ -231,7 +236,7 @@ def table(world: World, placed: Placed, *, masked: bool, rng: np.random.Generato
             "ResourceGUID": always(INSTRUMENTATION_KEY),
             "IKey": always(INSTRUMENTATION_KEY),
             "SDKVersion": sdk_versions(world, events),
-            "ItemCount": pa.array(np.ones(count, dtype=np.int32)),
+            "ItemCount": pa.array(np.full(count, placed.item_count, dtype=np.int32)),
             "ReferencedItemId": nothing(),
             "ReferencedType": nothing(),
             "SourceSystem": always("Azure"),
@@ -245,12 +250,20 @@ def table(world: World, placed: Placed, *, masked: bool, rng: np.random.Generato
     )
 
 
-def _user(number: int) -> str | None:
-    if number < 0:
-        return None
-    return f"user-{int(mix(np.array([number]), 5)[0]) % 16**10:010x}"
-
-
 def completion(events: Events) -> Array:
     """When each row is written: start plus duration, int64 us."""
     return np.asarray(events.time + (events.duration_ms * SECOND / 1000).astype(np.int64))
+
+
+def by_worker(rows: pa.Table) -> pa.Table:
+    """The same invocations as an isolated worker writes them a second time: its SDK, the data centre's geography."""
+    changed = {
+        "SDKVersion": "dotnetiso: 1.2.0",
+        "ClientCity": "Amsterdam",
+        "ClientStateOrProvince": "North Holland",
+        "ClientCountryOrRegion": "Netherlands",
+    }
+    for name, value in changed.items():
+        column = rows.schema.get_field_index(name)
+        rows = rows.set_column(column, name, pa.array([value] * rows.num_rows, pa.string()))
+    return rows

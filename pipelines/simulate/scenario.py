@@ -11,11 +11,11 @@ import numpy as np
 from .callers import Beat
 from .clock import DAY, HOUR, SECOND
 from .events import Array, Events, concat, make
-from .normal import World
 from .outcome import settle
 from .places import COUNTRY_OF, OFFSET_H, PLACES, WEIGHT, addresses, write_address
 from .tenant import Function
 from .text import mix
+from .world import World
 
 BENIGN: Final = -2  #: in ``scenario``: comes with the trouble, but is normal
 MARKED: Final = -3  #: in ``scenario``: changed by the trouble that alters the day
@@ -45,7 +45,8 @@ class Stage:
     start: int
     end: int
     rng: np.random.Generator
-    taken: set[int] = field(default_factory=set)
+    taken: set[int] = field(default_factory=set)  #: functions
+    used: set[int] = field(default_factory=set)  #: callers
 
     def moment(self, length: int, local_h: tuple[float, float] = (0.0, 24.0), offset_h: float = 0.0) -> int:
         """A start such that ``length`` us fit, at a local hour within the range where the window allows."""
@@ -110,7 +111,11 @@ class Stage:
             good = (callers.start[members.callers] == 0) & ~np.isin(members.callers, list(moved))
             good &= ~callers.mobile[members.callers] | (not still)
             ranked = members.callers[np.argsort(-liking * good, kind="stable")]
-            return int(ranked[int(self.rng.integers(max(1, min(len(ranked) // 3, int(good.sum())))))])
+            ranked = ranked[: max(1, min(len(ranked) // 3, int(good.sum())))]
+            fresh = ranked[~np.isin(ranked, list(self.used))]
+            caller = int(self.rng.choice(fresh if len(fresh) else ranked))
+            self.used.add(caller)
+            return caller
         services = [beat.caller for beat in self.beats() if beat.function == function.index]
         return int(self.rng.choice(services)) if services else int(self.rng.integers(len(callers)))
 

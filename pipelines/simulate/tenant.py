@@ -14,6 +14,8 @@ METHODS: Final = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 TIME_LIMITS_MS: Final = (300_000.0, 600_000.0, 1_800_000.0)
 #: a status of this or above and below 500 is the client's error
 CLIENT_ERROR: Final = 400
+#: a function that passes on more messages than this for one run is a batch; they come spread out
+MANY: Final = 10.0
 
 
 @dataclass(frozen=True)
