@@ -1,26 +1,18 @@
-"""What is printed where: results to stdout, progress to stderr; rich on a terminal, plain lines in a pipe."""
+"""What is printed and how: tables on a terminal, plain lines in a pipe, JSON for programs; none of it steers them."""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
-
-#: in a pipe, a line of progress at most this often, s: enough to see life, too little to fill a log
-LINE_EVERY_S: Final = 5.0
 
 
 def printable(text: str) -> str:
@@ -65,6 +57,8 @@ def print_table(
     styles: Sequence[str] = (),
     styled: str = "",
     right: Sequence[str] = (),
+    stacked: Sequence[tuple[str, ...]] = (),
+    whole: Sequence[str] = (),
 ) -> None:
     """Print rows of text below their headings.
 
@@ -74,6 +68,8 @@ def print_table(
         styles: a rich style for each row, on a terminal.
         styled: the column that the styles are for.
         right: the columns that hold numbers.
+        stacked: neighbouring columns that stand above each other on a terminal, where width is scarce.
+        whole: columns that are never broken into lines.
     """
     cells = [[printable(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
@@ -83,14 +79,18 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    below = {name: group for group in stacked for name in group}
+    groups = list(dict.fromkeys(below.get(name, (name,)) for name in columns))
+    for group in groups:
+        justify: Literal["left", "right"] = "right" if group[0] in right else "left"
+        table.add_column("\n".join(group), justify=justify, overflow="fold", no_wrap=set(group) <= set(whole))
     for i, row in enumerate(cells):
-        style = styles[i] if styles else ""
-        table.add_row(
-            *(Text(cell, style=style if name == styled else "") for name, cell in zip(columns, row, strict=True))
-        )
+        texts = {
+            name: Text(cell, style=styles[i] if styles and name == styled else "")
+            for name, cell in zip(columns, row, strict=True)
+        }
+        table.add_row(*(Text("\n").join(texts[name] for name in group) for group in groups))
     console().print(table)
 
 
@@ -103,82 +103,3 @@ def _print_plain(columns: Sequence[str], cells: Sequence[Sequence[str]], right: 
             for name, cell, width in zip(columns, row, widths, strict=True)
         ]
         click.echo("  ".join(padded).rstrip())
-
-
-class ShownProgress:
-    """Progress on stderr: a bar on a terminal, else a line every few seconds and one at the end of each stage.
-
-    Use as a context manager; call it as ``pipelines.progress.Progress``.
-
-    Args:
-        stream: where to write; stderr by default.
-        clock: seconds, monotonic.
-    """
-
-    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream or sys.stderr
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._bars: RichProgress | None = None
-        self._tasks: dict[str, TaskID] = {}
-        self._stage = ""
-        self._line = ""
-        self._began = self._said = clock()
-
-    def __enter__(self) -> ShownProgress:
-        """Start to show."""
-        if self._stream.isatty():
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-            self._bars = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[unit]}", markup=False),
-                TimeElapsedColumn(),
-                console=console(self._stream),
-                transient=True,
-            )
-            self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Say the last word and give the terminal back."""
-        if self._bars is not None:
-            self._bars.stop()
-        elif kind is None:
-            self._end_stage()
-
-    def __call__(self, stage: str, done: float, total: float | None = None, unit: str = "") -> None:
-        """See ``pipelines.progress.Progress``."""
-        with self._lock:
-            if self._bars is None:
-                self._say(stage, done, total, unit)
-                return
-            if stage not in self._tasks:
-                self._tasks[stage] = self._bars.add_task(printable(stage), total=total, unit=unit)
-            self._bars.update(self._tasks[stage], completed=done, total=total, unit=unit)
-
-    def _say(self, stage: str, done: float, total: float | None, unit: str) -> None:
-        now = self._clock()
-        if stage != self._stage:
-            self._end_stage()
-            self._stage, self._began, self._said = stage, now, now
-            self._write(f"{stage} …")
-        of = f" of {total:,.0f}" if total is not None else ""
-        # a stage that only says that it is busy has nothing to count
-        self._line = f"{stage}: {done:,.0f}{of} {unit}".rstrip() if done or total else stage
-        if now - self._said >= LINE_EVERY_S:
-            self._said = now
-            self._write(f"{self._line} ({now - self._began:.0f} s)")
-
-    def _end_stage(self) -> None:
-        if self._line:
-            self._write(f"{self._line}, done in {self._clock() - self._began:.1f} s")
-            self._line = ""
-
-    def _write(self, line: str) -> None:
-        self._stream.write(printable(line) + "\n")
-        self._stream.flush()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from models.errors import InputError
-from pipelines.cli.console import ShownProgress, printable
+from pipelines.cli.bars import ShownProgress
+from pipelines.cli.console import printable
 from pipelines.cli.evaluate import measure
 from pipelines.cli.options import budget_option
 from pipelines.cli.replay import account

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import click
 
-from pipelines.cli.console import ShownProgress, print_json, printable
+from pipelines.cli.bars import ShownProgress
+from pipelines.cli.console import print_json, printable
 from pipelines.cli.options import (
     LogsCommand,
     beam_options,

@@ -32,6 +32,7 @@ IDS_SHOWN: Final = 5
 WORDS_UP_TO: Final = 1e12
 
 COLUMNS: Final = ("id", "when (UTC)", "severity", "how strange", "who", "function", "what")
+STACKED: Final = (("id", "when (UTC)"), ("severity", "how strange"), ("who", "function"))
 
 
 def by_urgency(incidents: Sequence[Incident]) -> list[Incident]:
@@ -72,6 +73,8 @@ def print_incidents(incidents: Sequence[Incident], *, limit: int | None = None, 
         ],
         styles=[SEVERITIES.get(str(one.get("severity")).lower(), "") for one in shown],
         styled="severity",
+        stacked=STACKED,
+        whole=COLUMNS[:4],
     )
     if len(shown) < len(ordered):
         click.echo(f"… and {len(ordered) - len(shown):,} more{': ' + hint if hint else ''}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from models.errors import InputError
-from pipelines.cli.console import ShownProgress, print_json, print_table, printable
+from pipelines.cli.bars import ShownProgress
+from pipelines.cli.console import print_json, print_table, printable
 from pipelines.cli.options import json_option
 from pipelines.cli.show import moment, plural
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from pipelines.cli.console import ShownProgress, print_json, printable
+from pipelines.cli.bars import ShownProgress
+from pipelines.cli.console import print_json, printable
 from pipelines.cli.options import LogsCommand, beam_options, input_option, json_option, models_option
 
 

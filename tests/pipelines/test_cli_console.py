@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.cli.console import LINE_EVERY_S, ShownProgress, print_json, print_table, printable
+from pipelines.cli.bars import LINE_EVERY_S, ShownProgress
+from pipelines.cli.console import print_json, print_table, printable
 
 
 class Terminal(io.StringIO):
@@ -59,6 +60,16 @@ def test_a_table_in_a_pipe_is_aligned_and_never_cut(capsys: pytest.CaptureFixtur
         f"x         1  {'y' * 300}",
         "long     20  z",
     ]
+
+
+def test_on_a_terminal_columns_may_stand_above_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "dumb")
+    out = Terminal()
+    monkeypatch.setattr(sys, "stdout", out)
+    print_table(("who", "function", "what"), [("ann", "checkout", "paid\ntwice")], stacked=(("who", "function"),))
+    lines = [line.split() for line in out.getvalue().splitlines() if line.strip(" ─")]
+    assert lines == [["who"], ["function", "what"], ["ann", "paid", "twice"], ["checkout"]]
 
 
 def test_json_is_ascii_and_has_no_numbers_that_json_lacks(capsys: pytest.CaptureFixture[str]) -> None:
