@@ -109,7 +109,7 @@ def promote_version(version: str, models: Path, why: str) -> None:
     """
     from models.registry import Registry
 
-    name = Registry(models).promote(version, who=getpass.getuser(), why=why)
+    name = Registry(models).promote(version, who=user(), why=why)
     click.echo(printable(f"{name} judges now."))
 
 
@@ -125,8 +125,16 @@ def roll_back(models: Path, why: str) -> None:
     """
     from models.registry import Registry
 
-    name = Registry(models).rollback(who=getpass.getuser(), why=why)
+    name = Registry(models).rollback(who=user(), why=why)
     click.echo(printable(f"{name} judges again."))
+
+
+def user() -> str:
+    """Who runs this, for the registry's log."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"  # a container whose user has no name
 
 
 def flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
