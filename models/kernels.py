@@ -29,6 +29,8 @@ ABREAST: Final = 8
 COUNT_BITS: Final = 16
 #: takes the number of training samples from a leaf's code
 COUNT_MASK: Final = (1 << COUNT_BITS) - 1
+#: a leaf's code is below this, so that float32 holds it exactly
+CODES: Final = 1 << 24
 #: score where trees of one sample can't say
 UNDECIDED: Final = 0.5
 _LARGEST: Final = np.float32(np.finfo(np.float32).max)

@@ -386,23 +386,26 @@ def _flat(lists: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
 def _check_trees(forests: ForestSet, first_node: npt.NDArray[np.int64]) -> None:
     """Hold that every walk stays inside its forest, because the kernels don't look."""
     columns = forests.columns
-    for model in range(len(forests)):
-        start, stop = int(first_node[model]), int(first_node[model + 1])
+    sizes = first_node[1:] - first_node[:-1]
+    places = np.arange(sizes.max(), dtype=np.uint32)
+    for model, size in enumerate(sizes.tolist()):
+        start = int(first_node[model])
         root = forests.root[forests.first_tree[model] : forests.first_tree[model + 1]]
-        step, feature = forests.step[start:stop], forests.feature[start:stop]
-        codes = forests.threshold[start:stop][step == 0].astype(np.int64)
+        step, feature = forests.step[start : start + size], forests.feature[start : start + size]
+        splits = step > 0
+        codes = forests.threshold[start : start + size][np.flatnonzero(~splits)]
         samples = int(forests.samples[model])
-        last_child = np.arange(1, stop - start + 1) + step
         if not (
             1 <= samples <= MAX_SAMPLES
             and len(root) > 0
             and root[0] == start
-            and (root < stop).all()
-            and (last_child[step > 0] < stop - start).all()
-            and ((feature < columns) == (step > 0)).all()
-            and (feature <= columns).all()
-            and ((codes & kernels.COUNT_MASK) <= samples).all()
-            and (codes >= 0).all()
+            and root.max() < start + size
+            and (places[:size] + step + splits).max() < size
+            and feature.max() <= columns
+            and np.array_equal(feature < columns, splits)
+            and 0 <= codes.min(initial=0.0) <= codes.max(initial=0.0) < kernels.CODES
+            and (codes.astype(np.int32) & kernels.COUNT_MASK).max(initial=0) <= samples
+            and int(codes.max(initial=0.0)) >> kernels.COUNT_BITS == forests.levels[model]
         ):
             raise BundleCorruptError(
                 f"The trees of forest {model} lead nowhere.",

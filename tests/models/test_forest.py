@@ -156,7 +156,7 @@ def test_one_forest_comes_back_from_arrow_as_it_was():
         Forest.from_table(ForestSet.of(FORESTS).to_table())
 
 
-@pytest.mark.parametrize("column", ["samples", "root", "threshold", "feature", "step", "typical"])
+@pytest.mark.parametrize("column", ["samples", "levels", "root", "threshold", "feature", "step", "typical"])
 def test_damaged_trees_are_refused(column):
     table = FORESTS[4].to_table()
     kind = FOREST.field(column).type
