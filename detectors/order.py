@@ -146,6 +146,17 @@ def concat(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return chunks[0] if chunks else batches[0]
 
 
+def aligned(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The columns of a schema (all nullable) out of a batch, nulls where the batch lacks one."""
+    if batch.schema.equals(schema):
+        return batch
+    columns = []
+    for field in schema:
+        index = batch.schema.get_field_index(field.name)
+        columns.append(batch.column(index).cast(field.type) if index >= 0 else pa.nulls(batch.num_rows, field.type))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
 def _tied(*keys: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     """Rows equal in all keys to the row before or behind, bool[n]."""
     rows = len(keys[0])

@@ -29,7 +29,7 @@ from typing import Final, Protocol
 import numpy as np
 import pyarrow as pa
 
-from detectors.order import LATE, concat, in_order, times_of
+from detectors.order import LATE, aligned, concat, in_order, times_of
 
 #: the watermark behind everything: no more rows will come (int64 with room for horizons to be added)
 END: Final = 2**62
@@ -50,7 +50,9 @@ class Fold(Protocol):
         ``lag_us: int``: after ``advance(_, w)`` exactly the rows below ``w - lag_us`` have been given (default 0);
         ``due() -> int | None``: the lowest watermark at which ``advance`` without rows gives something (default None);
         ``raised() -> pa.RecordBatch``: a second product of the last ``advance``, of another schema (default none);
-        ``counts() -> dict[str, int]``: what it counted so far, from the start or the last ``restore`` (default empty).
+        ``counts() -> dict[str, int]``: what it counted so far, snapshots included (default empty);
+        ``takes: pa.Schema``: the columns it wants; others are dropped, missing ones are null. A fold that takes rows of
+            several schemas must say so (default: rows come as they are, all of one schema).
     """
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
@@ -107,6 +109,12 @@ def raised_by(fold: Fold) -> pa.RecordBatch | None:
     return batch if batch is not None and batch.num_rows else None
 
 
+def _takes(fold: Fold) -> pa.Schema | None:
+    """The columns that the fold asks for, all nullable, since rows of another schema may lack any."""
+    schema = getattr(fold, "takes", None)
+    return None if schema is None else pa.schema([field.with_nullable(True) for field in schema])
+
+
 class Timeline:
     """Rows on their way to a fold.
 
@@ -124,10 +132,13 @@ class Timeline:
         self._slice_rows = slice_rows
         self._pending: list[pa.RecordBatch] = []
         self._raised: list[pa.RecordBatch] = []
-        self._schema: pa.Schema | None = None
+        self._takes = _takes(fold)
+        self._schema: pa.Schema | None = self._takes
 
     def push(self, batch: pa.RecordBatch) -> None:
         """Take rows in any order; those below the watermark are marked late, counted, and go with the next advance."""
+        if self._takes is not None:
+            batch = aligned(batch, self._takes)
         if self._schema is None:
             self._schema = batch.schema
         if batch.num_rows == 0:
@@ -182,6 +193,11 @@ class Timeline:
         """Rows held back."""
         return sum(batch.num_rows for batch in self._pending)
 
+    def take_pending(self) -> list[pa.RecordBatch]:
+        """Take out the rows held back, for whoever keeps them elsewhere."""
+        pending, self._pending = self._pending, []
+        return pending
+
     def snapshot(self) -> Tables:
         """Pending rows, watermark and the fold's state, as plain tables."""
         tables = {f"fold/{name}": table for name, table in self.fold.snapshot().items()}
@@ -194,7 +210,7 @@ class Timeline:
         """Take over a snapshot."""
         own = tables["timeline"].to_pylist()[0]
         self.watermark_us, self.late = own["watermark_us"], own["late"]
-        self._schema, self._pending = None, []
+        self._schema, self._pending = self._takes, []
         if "pending" in tables:
             self._schema = tables["pending"].schema
             self._pending = tables["pending"].to_batches()

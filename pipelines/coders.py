@@ -1,0 +1,111 @@
+"""How what travels between steps is written: Arrow IPC for rows, plain JSON for where rows lie. Nothing is pickled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+import pyarrow as pa
+from apache_beam import coders
+from apache_beam.coders import typecoders
+
+from models.errors import InputError
+from pipelines.parcels import Inline, Parcel, Spooled
+
+_INLINE: Final = b"A"
+_SPOOLED: Final = b"R"
+
+
+def encode_batch(batch: pa.RecordBatch) -> bytes:
+    """A record batch as an IPC stream; of a slice only the slice is written."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    encoded: bytes = sink.getvalue().to_pybytes()
+    return encoded
+
+
+def decode_batch(encoded: bytes) -> pa.RecordBatch:
+    """The inverse of ``encode_batch``."""
+    with pa.ipc.open_stream(pa.py_buffer(encoded)) as reader:
+        return reader.read_next_batch()
+
+
+def encode_tables(tables: Mapping[str, pa.Table]) -> bytes:
+    """Named tables as one byte string: a JSON list of names and lengths, a line feed, the IPC streams."""
+    names, bodies = [], []
+    for name, table in tables.items():
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        body = sink.getvalue().to_pybytes()
+        names.append([name, len(body)])
+        bodies.append(body)
+    return b"".join([orjson.dumps(names), b"\n", *bodies])
+
+
+def decode_tables(encoded: bytes) -> dict[str, pa.Table]:
+    """The inverse of ``encode_tables``."""
+    head, _, _ = encoded.partition(b"\n")
+    whole = pa.py_buffer(encoded)
+    tables: dict[str, pa.Table] = {}
+    start = len(head) + 1
+    for name, length in orjson.loads(head):
+        with pa.ipc.open_stream(whole.slice(start, length)) as reader:
+            tables[name] = reader.read_all()
+        start += length
+    return tables
+
+
+class RecordBatchCoder(coders.Coder):  # type: ignore[misc]
+    """``pyarrow.RecordBatch`` as an Arrow IPC stream."""
+
+    def encode(self, value: pa.RecordBatch) -> bytes:
+        """Write one batch."""
+        return encode_batch(value)
+
+    def decode(self, encoded: bytes) -> pa.RecordBatch:
+        """Read one batch."""
+        return decode_batch(encoded)
+
+    def is_deterministic(self) -> bool:
+        """Equal batches may differ in their buffers, so this is no coder for keys."""
+        return False
+
+    def to_type_hint(self) -> Any:
+        """What it is for."""
+        return pa.RecordBatch
+
+
+class ParcelCoder(coders.Coder):  # type: ignore[misc]
+    """Rows, or the place where they lie, told apart by the first byte."""
+
+    def encode(self, value: Parcel) -> bytes:
+        """Write one parcel."""
+        if isinstance(value, Inline):
+            return _INLINE + encode_batch(value.batch)
+        return _SPOOLED + orjson.dumps(value)
+
+    def decode(self, encoded: bytes) -> Parcel:
+        """Read one parcel."""
+        kind, body = encoded[:1], encoded[1:]
+        if kind == _INLINE:
+            return Inline.of(decode_batch(body))
+        if kind == _SPOOLED:
+            return Spooled(**orjson.loads(body))
+        raise InputError("Not a parcel.", expected="a first byte of A or R", received=repr(kind))
+
+    def is_deterministic(self) -> bool:
+        """As RecordBatchCoder."""
+        return False
+
+    def to_type_hint(self) -> Any:
+        """What it is for."""
+        return Parcel
+
+
+def register() -> None:
+    """Tell Beam; calling it again changes nothing."""
+    typecoders.registry.register_coder(pa.RecordBatch, RecordBatchCoder)
+    typecoders.registry.register_coder(Parcel, ParcelCoder)

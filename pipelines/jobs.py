@@ -1,0 +1,179 @@
+"""Bounded jobs: a plan over files, run to its end on this machine or on a Beam runner."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+
+from pipelines import graph, meter
+from pipelines.outputs import DEAD_LETTERS, VERDICTS, JsonParts, Staging, VerdictParts, Which, check_output
+from pipelines.progress import Progress, silent
+from pipelines.sources.files import FileRef
+from pipelines.steps import FileReader, Reader, read_files
+from pipelines.timeline_dofn import METRICS
+
+#: s between two words of progress
+_BEAT_S: Final = 0.25
+#: threads; reading, sorting and scoring leave Python's lock, so that two keep two cores busy
+WORKERS: Final = 2
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to."""
+
+    #: what ``run.json`` holds
+    run: dict[str, Any]
+    #: what ``incidents.ndjson`` holds
+    incidents: list[dict[str, Any]]
+
+
+def run_bounded(
+    refs: Sequence[FileRef],
+    plan: graph.Plan,
+    output: Path,
+    *,
+    reader: Reader | None = None,
+    verdicts: Which = "anomalous",
+    workers: int = WORKERS,
+    beam_args: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Result:
+    """Judge all files, and put verdicts, incidents, dead letters and the account of the run into a folder.
+
+    Args:
+        refs: the files.
+        plan: the folds; its ``spool`` is set here.
+        output: a folder; results of an earlier run there are replaced, but only when this one has succeeded.
+        reader: how files are read.
+        verdicts: which are written.
+        workers: threads of the local runner.
+        beam_args: options for Beam; without ``--runner`` the local one for bounded input.
+        progress: told how many files are read.
+
+    Raises:
+        InputError: the output can't be written.
+        KeyboardInterrupt: nothing was written and nothing is left behind.
+    """
+    check_output(output)
+    began = time.monotonic()
+    staging = Staging(output)
+    run = uuid.uuid4().hex
+    meter.begin(run)
+    try:
+        pipeline = beam.Pipeline(options=local_options(beam_args, workers))
+        judged_plan = replace(plan, spool=str(staging.spool))
+        pieces = pipeline | "Files" >> beam.Create(deal(refs, workers)) | "Deal" >> beam.GroupByKey()
+        read = pieces | "Read" >> read_files(reader or FileReader(), run)
+        judged = graph.judge(read.rows, judged_plan)
+        folder = staging.folder
+        _ = read.dead | "Dead letters" >> beam.ParDo(JsonParts(str(folder / DEAD_LETTERS)))
+        _ = judged.verdicts | "Write verdicts" >> beam.ParDo(VerdictParts(str(folder / VERDICTS), verdicts))
+        _ = judged.incidents | "Write incidents" >> beam.ParDo(JsonParts(str(folder / "incidents")))
+        with _Told(run, len(refs), progress):
+            result = pipeline.run()
+            result.wait_until_finish()
+        account = account_of(counters(result))
+        seconds = time.monotonic() - began
+        account |= {"seconds": round(seconds, 3), "events_per_second": round(account["read"] / max(seconds, 1e-9), 1)}
+        incidents = staging.publish(account)
+        return Result({**account, "incidents": len(incidents)}, incidents)
+    finally:
+        meter.end(run)
+        staging.remove()
+
+
+def local_options(beam_args: Sequence[str], workers: int) -> PipelineOptions:
+    """Beam's options: the local runner for bounded input unless another is asked for."""
+    options = PipelineOptions(list(beam_args))
+    standard = options.view_as(StandardOptions)
+    if not any(argument.startswith("--runner") for argument in beam_args):
+        # DirectRunner would look for another runner to download
+        standard.runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+        direct = options.view_as(DirectOptions)
+        direct.direct_num_workers = workers
+        direct.direct_running_mode = "multi_threading" if workers > 1 else "in_memory"
+    return options
+
+
+def deal(refs: Sequence[FileRef], lanes: int) -> list[tuple[int, FileRef]]:
+    """Give each file to a lane, the largest first and always to the lane with least, so that all end together."""
+    sizes = [(_size(ref), ref) for ref in refs]
+    load = [0] * max(lanes, 1)
+    dealt = []
+    for size, ref in sorted(sizes, key=lambda pair: (-pair[0], pair[1])):
+        lane = load.index(min(load))
+        load[lane] += size + 1
+        dealt.append((lane, ref))
+    return dealt
+
+
+def _size(ref: FileRef) -> int:
+    path = Path(ref.path)
+    return path.stat().st_size if "://" not in ref.path and path.exists() else 0
+
+
+def counters(result: Any) -> dict[str, int]:
+    """All of Lonetree's counters of a finished pipeline."""
+    found: dict[str, int] = {}
+    for counter in result.metrics().query()["counters"]:
+        if counter.key.metric.namespace == METRICS:
+            name = counter.key.metric.name
+            found[name] = found.get(name, 0) + int(counter.result)
+    return found
+
+
+def account_of(counted: dict[str, int]) -> dict[str, Any]:
+    """The account of a run: ``read`` = ``scored`` + ``dead_letter`` + ``duplicates``; details stand apart."""
+    account: dict[str, Any] = {
+        "read": counted.get("read", 0),
+        "scored": counted.get("invocations", 0),
+        "dead_letter": counted.get("dead_letter", 0),
+        "duplicates": counted.get("duplicates", 0),
+        "late": counted.get("late_function", 0),
+    }
+    known = {"read", "invocations", "dead_letter", "duplicates"}
+    account |= {k: v for k, v in sorted(counted.items()) if k not in known and not k.startswith("late_")}
+    if account["read"] != account["scored"] + account["dead_letter"] + account["duplicates"]:
+        _log.error("the account does not add up: %s", account)
+    return account
+
+
+class _Told:
+    """Says how far a run is while it goes on."""
+
+    def __init__(self, run: str, files: int, progress: Progress) -> None:
+        self._run = run
+        self._files = files
+        self._progress = progress
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._tell, name="progress", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _tell(self) -> None:
+        while True:
+            done = self._done.wait(_BEAT_S)
+            mileage = meter.read(self._run)
+            if mileage.files < self._files or done:
+                self._progress("reading logs", mileage.files, self._files, "files")
+            else:
+                self._progress("judging invocations", 0, None, "invocations")
+            if done:
+                return

@@ -1,0 +1,115 @@
+"""The spool: sorted runs on disk that claim checks point into, so that a bounded replay needs bounded memory.
+
+It is the first half of an external merge sort. Rows are gathered to a run, split by shard, sorted by time and written
+in small chunks; each chunk's claim check tells its earliest time. ``drain`` is the second half: it merges one slice of
+time after the other, so that memory holds a slice and at most a chunk of every run, however shuffled the input.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import pyarrow as pa
+
+from detectors.order import concat, split, times_of
+from detectors.timeline import END, Timeline
+from pipelines.parcels import Parcel, Spooled
+
+#: rows gathered before they are sorted and written: about 100 MB of invocations
+RUN_ROWS: Final = 262_144
+#: rows a claim check stands for at most: small, so that a slice loads little beyond its end
+CHUNK_ROWS: Final = 8_192
+#: rows merged at once: with its sorted copy about 100 MB of invocations
+SLICE_ROWS: Final = 131_072
+
+
+class SpoolWriter:
+    """Gathers batches of one schema, and gives claim checks for them by shard.
+
+    Args:
+        folder: of the run, existing; the file is named at random, so that workers never meet.
+        key: columns whose hash chooses the shard.
+        shards: how many there are.
+    """
+
+    def __init__(self, folder: str, key: tuple[str, ...], shards: int) -> None:
+        self._path = str(Path(folder) / f"{uuid.uuid4().hex}.arrows")
+        self._key = key
+        self._shards = shards
+        self._gathered: list[pa.RecordBatch] = []
+        self._rows = 0
+        self._sink: Any = None
+        self._writer: Any = None
+        self._head = 0
+
+    def __enter__(self) -> SpoolWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def add(self, batch: pa.RecordBatch) -> Iterator[tuple[int, Spooled]]:
+        """Take rows; what a full run gives comes back as (shard, claim check)."""
+        if batch.num_rows:
+            self._gathered.append(batch)
+            self._rows += batch.num_rows
+            if self._rows >= RUN_ROWS:
+                yield from self.flush()
+
+    def flush(self) -> Iterator[tuple[int, Spooled]]:
+        """Write what has been gathered."""
+        if not self._gathered:
+            return
+        run = concat(self._gathered)
+        self._gathered, self._rows = [], 0
+        parts = split(run, self._key, self._shards)
+        del run
+        if self._writer is None:
+            self._open(next(iter(parts.values())).schema)
+        for shard, rows in parts.items():
+            for start in range(0, rows.num_rows, CHUNK_ROWS):
+                yield shard, self._write(rows.slice(start, CHUNK_ROWS))
+        self._sink.flush()
+
+    def close(self) -> None:
+        """Close the file; claim checks stay good."""
+        if self._writer is not None:
+            self._writer.close()
+            self._sink.close()
+            self._writer = None
+
+    def _open(self, schema: pa.Schema) -> None:
+        self._sink = pa.OSFile(self._path, "wb")
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        self._writer = pa.ipc.new_stream(self._sink, schema, options=options)
+        # the schema is written with the first batch only
+        self._writer.write_batch(pa.RecordBatch.from_pylist([], schema=schema))
+        self._head = self._sink.tell()
+
+    def _write(self, chunk: pa.RecordBatch) -> Spooled:
+        offset = self._sink.tell()
+        self._writer.write_batch(chunk)
+        length = self._sink.tell() - offset
+        return Spooled(self._path, self._head, offset, length, chunk.num_rows, int(times_of(chunk)[0]))
+
+
+def drain(timeline: Timeline, parcels: Iterable[Parcel]) -> Iterator[pa.RecordBatch]:
+    """Bring all parcels of a shard through its timeline, a slice of time after the other, to the end."""
+    waiting = sorted(parcels, key=lambda parcel: parcel.min_at)
+    start = 0
+    while start < len(waiting):
+        rows = 0
+        stop = start
+        while stop < len(waiting) and (rows < SLICE_ROWS or waiting[stop].min_at == waiting[start].min_at):
+            rows += waiting[stop].rows
+            stop += 1
+        for parcel in waiting[start:stop]:
+            timeline.push(parcel.load())
+        yield from timeline.advance(waiting[stop].min_at if stop < len(waiting) else END)
+        start = stop
+    if not waiting:
+        yield from timeline.advance(END)
