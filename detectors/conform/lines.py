@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from detectors.conform import scan
 from detectors.conform.assemble import DeadLetter, assemble
 from detectors.conform.options import MAX_RAW, MAX_RECORD_BYTES, Conformed, ConformOptions
-from detectors.conform.records import NotARecordError, Slots, parse, records
+from detectors.conform.records import NotARecordError, Slots, parse, records, strings
 from detectors.conform.slots import Columns, wanted
 
 
@@ -29,55 +32,133 @@ def conform_json(
         rows + dead + ignored add up to the records that the lines hold; the position of a record is its line's.
     """
     options = options or ConformOptions()
-    if isinstance(lines, bytes):
-        lines = lines.split(b"\n")
-    found: list[Slots] = []
-    line_of: list[int] = []
-    dead: list[DeadLetter] = []
-    for index, line in enumerate(lines):
+    block = lines if isinstance(lines, bytes) else b"\n".join(lines)
+    plain = _Plain.of(lines, block, options) if scan.available() else None
+    slow = _Slow(source, first_position, options)
+    if plain is None:
+        for index, line in enumerate(block.split(b"\n") if isinstance(lines, bytes) else lines):
+            slow.read(index, line)
+        return slow.conformed(slow.columns(), slow.line_of, lambda index: slow.lines[index])
+    for index in np.flatnonzero(plain.scan.status == scan.SLOW).tolist():
+        slow.read(index, plain.line(index))
+    if not slow.line_of:
+        return slow.conformed(plain.columns, plain.rows, plain.line)
+    merged, line_of = _merge(plain.columns, plain.rows, slow.columns(), np.array(slow.line_of, np.int64))
+    return slow.conformed(merged, line_of, plain.line)
+
+
+class _Plain:
+    """The lines that the fast way can read, and where each line is."""
+
+    def __init__(self, block: bytes, found: scan.Scan, options: ConformOptions) -> None:
+        self.scan, self._block = found, block
+        keys = scan.keys_of(wanted(options.caller_property))
+        data = np.frombuffer(block, np.uint8)
+        self.rows: NDArray[np.int64] = np.flatnonzero(found.status == scan.FOUND)
+        self.columns = scan.gather(data, found, self.rows, keys)
+        self._open_texts(keys)
+
+    @classmethod
+    def of(cls, lines: Sequence[bytes] | bytes, block: bytes, options: ConformOptions) -> _Plain:
+        """The lines of a block, or the elements that were joined into it."""
+        keys = scan.keys_of(wanted(options.caller_property))
+        if isinstance(lines, bytes):
+            return cls(block, scan.scan_lines(block, keys), options)
+        lengths = np.array([len(line) for line in lines], np.int64)
+        ends = np.cumsum(lengths + 1) - 1
+        return cls(block, scan.scan_elements(block, ends - lengths, ends, keys), options)
+
+    def line(self, index: int) -> bytes:
+        """One line."""
+        return self._block[self.scan.starts[index] : self.scan.ends[index]]
+
+    def _open_texts(self, keys: scan.Keys) -> None:
+        """Properties that came as JSON text; lines where they are odd go the slow way."""
+        for prefix in ("p.", "m."):
+            text = self.columns.pop(prefix, None)
+            if text is None:
+                continue
+            inner, odd = scan.open_texts(text, prefix, keys)
+            for name, array in inner.items():
+                self.columns[name] = pc.coalesce(self.columns[name], array) if name in self.columns else array
+            if odd.any():
+                self.scan.status[self.rows[odd]] = scan.SLOW
+                kept = pa.array(~odd)
+                self.rows = self.rows[~odd]
+                self.columns = {name: array.filter(kept) for name, array in self.columns.items()}
+
+
+class _Slow:
+    """The lines that are read one by one, and the end of every way."""
+
+    def __init__(self, source: str, first_position: int, options: ConformOptions) -> None:
+        self._source, self._first, self._options = source, first_position, options
+        self._found: list[Slots] = []
+        self._dead: list[DeadLetter] = []
+        self.line_of: list[int] = []
+        self.lines: dict[int, bytes] = {}
+
+    def read(self, index: int, line: bytes) -> None:
+        """The records of one line."""
         if not line or line.isspace():
-            continue
-        position = first_position + index
+            return
+        self.lines[index] = line
+        position = self._first + index
         if len(line) > MAX_RECORD_BYTES:
             error = f"expected a record of at most {MAX_RECORD_BYTES >> 20} MiB; received {len(line)} bytes"
-            dead.append((position, error, _raw(line)))
-            continue
+            self._dead.append((position, error, _raw(line)))
+            return
         try:
             for record in records(parse(line)):
                 if isinstance(record, NotARecordError):
-                    dead.append((position, str(record), _raw(line)))
+                    self._dead.append((position, str(record), _raw(line)))
                 else:
-                    found.append(record)
-                    line_of.append(index)
+                    self._found.append(record)
+                    self.line_of.append(index)
         except NotARecordError as error:
-            dead.append((position, str(error), _raw(line)))
-    whole = lines
-    return assemble(
-        _columns(found, options),
-        len(found),
-        np.array(line_of, np.int64) + first_position,
-        source,
-        options,
-        raw=lambda row: _raw(whole[line_of[row]]),
-        before=dead,
-    )
+            self._dead.append((position, str(error), _raw(line)))
+
+    def columns(self) -> Columns:
+        """The wanted slots of the records read."""
+        columns: Columns = {}
+        for name in wanted(self._options.caller_property):
+            values = [record.get(name) for record in self._found]
+            if any(value is not None for value in values):
+                columns[name] = strings(values)
+        return columns
+
+    def conformed(
+        self, columns: Columns, line_of: NDArray[np.int64] | list[int], line: Callable[[int], bytes]
+    ) -> Conformed:
+        """Rows, with the dead letters met on the way."""
+        at = np.array(line_of, np.int64)
+        return assemble(
+            columns,
+            len(at),
+            at + self._first,
+            self._source,
+            self._options,
+            raw=lambda row: _raw(line(int(at[row]))),
+            before=self._dead,
+        )
 
 
-def _columns(found: list[Slots], options: ConformOptions) -> Columns:
-    columns: Columns = {}
-    for name in wanted(options.caller_property):
-        values = [record.get(name) for record in found]
-        if any(value is not None for value in values):
-            columns[name] = _strings(values)
-    return columns
-
-
-def _strings(values: list[str | None]) -> pa.Array:
-    try:
-        return pa.array(values, pa.string())
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON allows and UTF-8 doesn't
-        whole = [None if value is None else value.encode("utf-8", "replace").decode() for value in values]
-        return pa.array(whole, pa.string())
+def _merge(
+    first: Columns, first_rows: NDArray[np.int64], second: Columns, second_rows: NDArray[np.int64]
+) -> tuple[Columns, NDArray[np.int64]]:
+    """Columns of two sets of lines as one, in the order of the lines."""
+    rows = np.concatenate([first_rows, second_rows])
+    order = np.argsort(rows, kind="stable")
+    if not len(first_rows):
+        return second, second_rows
+    merged: Columns = {}
+    for name in {**first, **second}:
+        parts = [
+            found.get(name, pa.nulls(len(at), pa.string()))
+            for found, at in ((first, first_rows), (second, second_rows))
+        ]
+        merged[name] = pa.concat_arrays(parts).take(pa.array(order))
+    return merged, rows[order]
 
 
 def _raw(line: bytes) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
+import pyarrow as pa
 
 from detectors.conform import exports, spans
 from detectors.conform.slots import CONTAINERS
@@ -168,6 +169,15 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, (int, float)):
         return repr(value)
     return json.dumps(value)
+
+
+def strings(values: list[str | None]) -> pa.Array:
+    """Texts as string[n], half surrogate pairs (which JSON allows and UTF-8 doesn't) replaced."""
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        whole = [None if value is None else value.encode("utf-8", "replace").decode() for value in values]
+        return pa.array(whole, pa.string())
 
 
 def _one_line(text: str) -> str:

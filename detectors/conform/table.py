@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from detectors.conform import scan
 from detectors.conform.assemble import assemble
 from detectors.conform.options import Conformed, ConformOptions
-from detectors.conform.records import object_of_text, text_of
+from detectors.conform.records import object_of_text, strings, text_of
 from detectors.conform.slots import CONTAINERS, Columns, wanted
 
 
@@ -50,53 +51,65 @@ def conform_table(
         lower = name.lower()
         prefix = CONTAINERS.get(lower)
         if prefix is not None:
-            inner = [slot[len(prefix) :] for slot in slots if slot.startswith(prefix)]
-            columns |= {prefix + key: value for key, value in _nested(array, inner).items()}
+            columns |= _nested(array, prefix, slots)
         elif lower in slots and lower not in columns:
             columns[lower] = array
     positions = np.arange(first_position, first_position + batch.num_rows, dtype=np.int64)
     return assemble(columns, batch.num_rows, positions, source, options, raw=lambda row: _row_text(batch, row))
 
 
-def _nested(array: pa.Array, keys: list[str]) -> Columns:
-    """The wanted keys of a column of objects, each an array of the same length."""
+def _nested(array: pa.Array, prefix: str, slots: tuple[str, ...]) -> Columns:
+    """The wanted slots in a column of objects, each an array of the same length."""
     kind = array.type
     if pa.types.is_dictionary(kind):
         array = array.dictionary_decode()
         kind = array.type
     if pa.types.is_struct(kind):
-        return _of_struct(array, keys)
+        return _of_struct(array, prefix, slots)
     if pa.types.is_map(kind):
-        return _of_map(array, keys)
+        return _of_map(array, prefix, slots)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return _of_text(pc.cast(array, pa.string()), keys)
+        return _of_text(pc.cast(array, pa.string()), prefix, slots)
     return {}
 
 
-def _of_struct(array: pa.Array, keys: list[str]) -> Columns:
-    wanted_keys = set(keys)
+def _of_struct(array: pa.Array, prefix: str, slots: tuple[str, ...]) -> Columns:
     found: Columns = {}
     for index in range(array.type.num_fields):
-        lower = array.type.field(index).name.lower()
-        if lower in wanted_keys and lower not in found:
-            found[lower] = pc.struct_field(array, index)
+        slot = prefix + array.type.field(index).name.lower()
+        if slot in slots and slot not in found:
+            found[slot] = pc.struct_field(array, index)
     return found
 
 
-def _of_map(array: pa.Array, keys: list[str]) -> Columns:
-    wanted_keys = set(keys)
-    spellings = {key for key in pc.unique(array.keys).to_pylist() if str(key).lower() in wanted_keys}
-    return {str(key).lower(): pc.map_lookup(array, pa.scalar(key, array.type.key_type), "first") for key in spellings}
+def _of_map(array: pa.Array, prefix: str, slots: tuple[str, ...]) -> Columns:
+    spellings = sorted({key for key in pc.unique(array.keys).to_pylist() if prefix + str(key).lower() in slots})
+    return {
+        prefix + str(key).lower(): pc.map_lookup(array, pa.scalar(key, array.type.key_type), "first")
+        for key in spellings
+    }
 
 
-def _of_text(array: pa.Array, keys: list[str]) -> Columns:
-    wanted_keys = set(keys)
+def _of_text(array: pa.Array, prefix: str, slots: tuple[str, ...]) -> Columns:
+    if not scan.available():
+        return _of_odd_text(array, prefix, slots)
+    found, odd = scan.open_texts(array, prefix, scan.keys_of(slots))
+    if odd.any():
+        mask = pa.array(odd)
+        rest = _of_odd_text(array.filter(mask), prefix, slots)
+        nulls = pa.nulls(len(array), pa.string())
+        for name, values in rest.items():
+            found[name] = pc.replace_with_mask(found.get(name, nulls), mask, values)
+    return found
+
+
+def _of_odd_text(array: pa.Array, prefix: str, slots: tuple[str, ...]) -> Columns:
     rows: list[dict[str, str | None]] = []
     for value in array.to_pylist():
         parsed: dict[str, Any] = {} if value is None else object_of_text(value)
-        rows.append({key.lower(): text_of(item) for key, item in parsed.items()})
-    names = wanted_keys.intersection(*[set().union(*rows)]) if rows else set()
-    return {name: pa.array([row.get(name) for row in rows], pa.string()) for name in sorted(names)}
+        rows.append({prefix + key.lower(): text_of(item) for key, item in parsed.items()})
+    names = set(slots).intersection(set().union(*rows)) if rows else set()
+    return {name: strings([row.get(name) for row in rows]) for name in sorted(names)}
 
 
 def _row_text(batch: pa.RecordBatch, row: int) -> str:
