@@ -1,0 +1,83 @@
+"""Second stage, first half: what each caller's own timeline says, across functions, apps and countries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from detectors import caller_kernel as kernel
+from detectors.features import CALLER_FEATURES
+from detectors.function_features import IDENTIFIED, matrix
+from detectors.keyed import KeyedState
+from detectors.timeline import Tables
+from models.hashing import hash_strings
+
+WIDTH: Final = len(CALLER_FEATURES)
+Vector = npt.NDArray[Any]
+
+
+class CallerFeatures:
+    """State of all callers of a shard; adds ``raw_caller`` and what a person would be told."""
+
+    def __init__(self) -> None:
+        places = kernel.PLACES
+        self._callers = KeyedState(
+            {
+                "state": (np.float64, kernel.CALLER_STATE, 0.0),
+                "times": (np.int64, kernel.CALLER_TIMES, 0),
+                "apps": (np.uint64, places, 0),
+                "app_first": (np.int64, places, 0),
+                "app_last": (np.int64, places, 0),
+                "lands": (np.uint64, places, 0),
+                "land_first": (np.int64, places, 0),
+                "land_last": (np.int64, places, 0),
+                "settled_hours": (np.float32, 24, 0.0),
+                "today_hours": (np.float32, 24, 0.0),
+            }
+        )
+
+    def measure(self, rows: pa.RecordBatch) -> tuple[Vector, Vector, Vector]:
+        """raw, value and typical, float32[n, 9] each, of rows sorted by ``at``."""
+        n = rows.num_rows
+        raw, value, typical = (np.zeros((n, WIDTH), np.float32) for _ in range(3))
+        if n == 0:
+            return raw, value, typical
+        keys = hash_strings(rows.column("caller"))
+        weight = np.asarray(rows.column("item_count")).astype(np.float64)
+        ident = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED))) & (weight == 1.0)
+        status = rows.column("status").to_numpy(zero_copy_only=False)
+        with np.errstate(invalid="ignore"):
+            refused = ((status >= 400) & (status < 500)).astype(np.int8)
+        failed = (np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1)) == 0).astype(np.int8)
+        # only somebody gets a row: queues and timers have no habits of their own
+        row = np.zeros(n, np.int64)
+        row[ident] = self._callers.rows(keys[ident])
+        c = self._callers.columns
+        kernel.advance_callers(
+            row, np.asarray(rows.column("at")), ident, hash_strings(rows.column("app")), hash_strings(rows.column("country")),
+            np.asarray(rows.column("pair_age_us")), failed, refused, weight,
+            np.asarray(rows.column("failure_rate")), np.asarray(rows.column("refusal_rate")),
+            c["state"], c["times"], c["apps"], c["app_first"], c["app_last"], c["lands"], c["land_first"], c["land_last"],
+            c["settled_hours"], c["today_hours"], raw, value, typical,
+        )  # fmt: skip
+        return raw, value, typical
+
+    def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:  # noqa: ARG002 - a Fold
+        """The rows with ``raw_caller``, ``value_caller`` and ``typical_caller`` appended."""
+        named = zip(("raw_caller", "value_caller", "typical_caller"), self.measure(rows), strict=True)
+        for name, values in named:
+            rows = rows.append_column(name, matrix(values))
+        return rows
+
+    def snapshot(self) -> Tables:
+        """All callers, ordered by key; the key is the caller's hash, so shards find their own."""
+        return {"callers": self._callers.to_table()}
+
+    def restore(self, tables: Mapping[str, pa.Table]) -> None:
+        """Take over a snapshot."""
+        self._callers.load_table(tables["callers"])

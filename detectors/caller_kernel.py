@@ -1,0 +1,190 @@
+"""One caller's events in order, over all functions and apps: places, reach, errors, pace and hours, as a compiled loop."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from detectors.function_kernel import DAY_US, FORGET_DAYS, NOVEL_FLOOR_US, NOVEL_US, TAU_30M, pace_excess, poisson_excess
+from models.baselines import HOUR_US, US
+from models.jit import njit
+
+#: columns of the caller state, float64
+(
+    C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_XFAILED, C_SPREAD, C_SETTLED, C_TODAY, C_SETTLED_REFUSED, C_TODAY_REFUSED,
+    C_SETTLED_FAILED, C_TODAY_FAILED, C_SWITCHES, C_TODAY_SWITCHES, C_FUNCTIONS, C_TODAY_FUNCTIONS, C_APPS, C_LANDS,
+) = range(18)  # fmt: skip
+CALLER_STATE: Final = 18
+#: columns of its times, int64
+D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS = range(4)
+CALLER_TIMES: Final = 4
+#: apps and countries remembered per caller
+PLACES: Final = 4
+#: a caller younger than this has no habits to break: what it does first is part of its arrival
+ARRIVAL_US: Final = 3600 * US
+#: calls and days that make an hour-of-day habit
+HABIT_CALLS: Final = 30.0
+HABIT_DAYS: Final = 2
+#: refused calls that any caller is allowed in half an hour before they count
+ERROR_FLOOR: Final = 0.3
+
+
+@njit
+def _place(keys: Any, first: Any, last: Any, key: Any, now: Any) -> Any:
+    """Slot of an app or country; a new one takes a free slot, or that of the one longest unseen."""
+    oldest = 0
+    for slot in range(PLACES):
+        if keys[slot] == key:
+            return slot
+        if keys[slot] == 0:
+            oldest = slot
+            break
+        if last[slot] < last[oldest]:
+            oldest = slot
+    keys[oldest] = key
+    first[oldest] = now
+    last[oldest] = 0
+    return oldest
+
+
+@njit
+def advance_callers(
+    row: Any, at: Any, ident: Any, app: Any, country: Any, pair_age: Any, failed: Any, refused: Any, weight: Any,
+    failure_rate: Any, refusal_rate: Any,
+    state: Any, times: Any, apps: Any, app_first: Any, app_last: Any, lands: Any, land_first: Any, land_last: Any,
+    settled_hours: Any, today_hours: Any,
+    raw: Any, value: Any, typical: Any,
+) -> None:  # fmt: skip
+    """Advance every caller through its events (sorted by completion); fills ``raw``, ``value``, ``typical`` of shape [n, 10].
+
+    Columns are those of ``features.CALLER_FEATURES``. Rows of callers without identity are left at 0.
+    """
+    for i in range(row.shape[0]):
+        if not ident[i]:
+            continue
+        now = at[i]
+        c = row[i]
+        s = state[c]
+        t = times[c]
+        w = weight[i]
+        today = now // DAY_US
+        if t[D_FIRST] != 0 and t[D_LAST] < now and (now - t[D_LAST]) / DAY_US > min(FORGET_DAYS, 2 + t[D_SETTLED_DAYS]):
+            t[D_FIRST] = 0
+        if t[D_FIRST] == 0:
+            for column in range(CALLER_STATE):
+                s[column] = 0.0
+            for slot in range(PLACES):
+                apps[c, slot] = 0
+                lands[c, slot] = 0
+            for hour in range(24):
+                settled_hours[c, hour] = 0.0
+                today_hours[c, hour] = 0.0
+            t[D_FIRST], t[D_LAST], t[D_DAY], t[D_SETTLED_DAYS] = now, now, today, 0
+        if today > t[D_DAY]:
+            # what was done today becomes habit tomorrow, so an attack is not its own yardstick
+            s[C_SETTLED] += s[C_TODAY]
+            s[C_SETTLED_REFUSED] += s[C_TODAY_REFUSED]
+            s[C_SETTLED_FAILED] += s[C_TODAY_FAILED]
+            s[C_SWITCHES] += s[C_TODAY_SWITCHES]
+            s[C_FUNCTIONS] += s[C_TODAY_FUNCTIONS]
+            s[C_TODAY_FUNCTIONS] = 0.0
+            s[C_TODAY] = s[C_TODAY_REFUSED] = s[C_TODAY_FAILED] = s[C_TODAY_SWITCHES] = 0.0
+            for hour in range(24):
+                settled_hours[c, hour] += today_hours[c, hour]
+                today_hours[c, hour] = 0.0
+            t[D_SETTLED_DAYS] += today - t[D_DAY]
+            t[D_DAY] = today
+        gone = now - t[D_LAST]
+        if gone < 0:
+            for column in range(C_SPREAD + 1):
+                s[column] = 0.0
+            gone = 0
+        decay = np.exp(-gone / TAU_30M)
+        for column in range(C_SPREAD + 1):
+            s[column] *= decay
+        t[D_LAST] = now
+        age = now - t[D_FIRST]
+        if age < 0:
+            age = np.int64(NOVEL_US)
+        s[C_N30] += w
+        s[C_TODAY] += w
+        hour = (now // HOUR_US) % 24
+
+        # arrival, reach, place: how rare something new is follows from how much was seen without it
+        history = np.log(s[C_SETTLED] + 1.0)
+        if age < NOVEL_US:
+            raw[i, 0] = max(np.log(NOVEL_US / (age + NOVEL_FLOOR_US)), 0.0)
+        value[i, 0], typical[i, 0] = age / US, NOVEL_US / US
+        slot = _place(apps[c], app_first[c], app_last[c], app[i], now)
+        app_last[c, slot] = now
+        since = max(now - app_first[c, slot], 0)
+        if since == 0:
+            s[C_APPS] += 1.0
+        if app_first[c, slot] - t[D_FIRST] > ARRIVAL_US and since < DAY_US:
+            raw[i, 1] = max(history - np.log(max(s[C_APPS] - 1.0, 1.0)), 0.0)
+        value[i, 1], typical[i, 1] = since / US, s[C_SETTLED]
+        if pair_age[i] == 0:
+            s[C_TODAY_FUNCTIONS] += 1.0
+        if 0 <= pair_age[i] < DAY_US and age > ARRIVAL_US:
+            raw[i, 9] = max(history - np.log(max(s[C_FUNCTIONS], 1.0)), 0.0)
+        value[i, 9], typical[i, 9] = pair_age[i] / US, s[C_SETTLED]
+        if country[i] != 0:
+            slot = _place(lands[c], land_first[c], land_last[c], country[i], now)
+            land_last[c, slot] = now
+            since = max(now - land_first[c, slot], 0)
+            if since == 0:
+                s[C_LANDS] += 1.0
+            foreign = land_first[c, slot] - t[D_FIRST] > ARRIVAL_US and since < DAY_US
+            if foreign:
+                raw[i, 2] = max(history - np.log(max(s[C_LANDS] - 1.0, 1.0)), 0.0)
+            value[i, 2], typical[i, 2] = since / US, s[C_SETTLED]
+            elsewhere = np.int64(0)
+            for other in range(PLACES):
+                if other != slot and lands[c, other] != 0 and land_last[c, other] > elsewhere:
+                    elsewhere = land_last[c, other]
+            if elsewhere > 0 and now >= elsewhere and now - elsewhere < DAY_US:
+                s[C_TODAY_SWITCHES] += 1.0
+                travelled = np.log(DAY_US / (now - elsewhere + NOVEL_FLOOR_US))
+                # between two places a caller is used to, hopping may be a habit; to a new one it is not
+                raw[i, 3] = max(travelled, 0.0) / (1.0 if foreign else 1.0 + s[C_SWITCHES])
+                value[i, 3] = (now - elsewhere) / US
+            typical[i, 3] = DAY_US / US
+
+        # errors against what these functions refuse or fail anyway, and against what this caller is used to
+        confidence = s[C_SETTLED] / (s[C_SETTLED] + 20.0)
+        own_refused = confidence * s[C_SETTLED_REFUSED] / max(s[C_SETTLED], 1.0)
+        own_failed = confidence * s[C_SETTLED_FAILED] / max(s[C_SETTLED], 1.0)
+        s[C_XREFUSED] += w * max(refusal_rate[i], own_refused)
+        s[C_XFAILED] += w * max(failure_rate[i], own_failed)
+        if refused[i] == 1:
+            s[C_REFUSED] += w
+            s[C_TODAY_REFUSED] += w
+            raw[i, 4] = poisson_excess(s[C_REFUSED], s[C_XREFUSED] + ERROR_FLOOR)
+        if failed[i] == 1:
+            s[C_FAILED] += w
+            s[C_TODAY_FAILED] += w
+            raw[i, 5] = poisson_excess(s[C_FAILED], s[C_XFAILED] + ERROR_FLOOR)
+        value[i, 4], typical[i, 4] = s[C_REFUSED], s[C_XREFUSED]
+        value[i, 5], typical[i, 5] = s[C_FAILED], s[C_XFAILED]
+
+        # breadth and pace
+        if pair_age[i] == 0:
+            s[C_SPREAD] += 1.0
+        if pair_age[i] < ARRIVAL_US:
+            raw[i, 6] = max(s[C_SPREAD] - 1.0, 0.0)
+        value[i, 6] = s[C_SPREAD]
+        near = settled_hours[c, hour] + settled_hours[c, (hour + 1) % 24] + settled_hours[c, (hour + 23) % 24]
+        total = s[C_SETTLED]
+        if t[D_SETTLED_DAYS] > 0:
+            share = (near + 1.0) / (3.0 * (total + 8.0))
+            habit = total / t[D_SETTLED_DAYS] * share * 0.5
+        else:
+            habit = 0.0
+        raw[i, 7] = pace_excess(s[C_N30], habit + 1.0)
+        value[i, 7], typical[i, 7] = s[C_N30], habit
+        if total >= HABIT_CALLS and t[D_SETTLED_DAYS] >= HABIT_DAYS:
+            share = (near + 0.3) / (total + 0.6)
+            raw[i, 8] = max(-np.log(share) - np.log(8.0), 0.0)
+            value[i, 8], typical[i, 8] = share, 0.125
+        today_hours[c, hour] += w

@@ -1,0 +1,77 @@
+"""The features: what is measured about each invocation, in which family, and in which words a person reads it.
+
+A raw feature is a number that grows with strangeness; 0 means "nothing to say". ``models.tails`` turns it into a surprise
+(-log10 p) for its function. Families gather features that tell the same story: only the largest of a family counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One feature.
+
+    Attributes:
+        name: column name, as in a verdict's reasons.
+        family: features of one family tell one story.
+        blame: 'caller', 'function' or 'pair': whom a high value points at.
+        words: how a sentence names it.
+        block_s: length of the stretch of time in which its values hang together; 0 where each event counts for itself.
+        unit: of ``value`` and ``typical``: 'ms', 'count', 'share', 's', 'ratio'.
+    """
+
+    name: str
+    family: str
+    blame: str
+    words: str
+    unit: str
+    block_s: int = 0
+
+
+#: measured on the function's timeline, in the order of its kernel's columns
+FUNCTION_FEATURES: Final = (
+    Feature("duration_high", "duration", "pair", "ran far longer than usual", "ms"),
+    Feature("duration_low", "duration", "function", "ended far sooner than usual", "ms"),
+    Feature("latency_shift", "latency", "function", "has become slower", "ms", 3600),
+    Feature("latency_drop", "latency", "function", "has become much faster", "ms", 3600),
+    Feature("failure_burst", "failure", "function", "failures in a quarter of an hour", "count", 3600),
+    Feature("client_error_burst", "refusal", "function", "refused calls in a quarter of an hour", "count", 3600),
+    Feature("pace_minutes", "pace", "function", "calls in five minutes", "count", 3600),
+    Feature("pace_hour", "pace", "function", "calls in an hour", "count", 10800),
+    Feature("growth_days", "growth", "function", "calls in a day", "count", 86400),
+    Feature("cost_hour", "cost", "function", "seconds of run time in an hour", "s", 10800),
+    Feature("cost_days", "growth", "function", "seconds of run time in a day", "s", 86400),
+    Feature("caller_new_to_function", "novelty", "caller", "seconds since the caller was first seen here", "s"),
+    Feature("caller_pace_here", "caller_pace", "caller", "calls by this caller in five minutes", "count", 3600),
+    Feature("off_schedule", "schedule", "function", "seconds off the schedule", "s"),
+    Feature("redelivery", "retry", "function", "deliveries of one message", "count", 3600),
+    Feature("attack_signature", "signature", "caller", "calls that carry an attack's signature", "count"),
+    Feature("new_function", "structure", "function", "seconds since the function was first seen", "s"),
+    Feature("caller_slow_here", "caller_latency", "caller", "usual run time of this caller's calls", "ms", 3600),
+    Feature("round_seconds", "probe", "caller", "calls delayed by a round number of seconds", "count", 3600),
+    Feature("unscheduled", "schedule", "function", "runs that no schedule asked for", "count"),
+)
+
+#: measured on the caller's timeline, in the order of its kernel's columns
+CALLER_FEATURES: Final = (
+    Feature("caller_new", "novelty", "caller", "seconds since the caller was first seen anywhere", "s"),
+    Feature("caller_new_to_app", "reach", "caller", "seconds since the caller first reached this app", "s"),
+    Feature("caller_new_country", "place", "caller", "seconds since the caller first came from this country", "s"),
+    Feature("travel", "travel", "caller", "seconds between calls from two countries", "s"),
+    Feature("caller_client_errors", "refusal", "caller", "refused calls of this caller in half an hour", "count", 3600),
+    Feature("caller_failures", "failure", "caller", "failed calls of this caller in half an hour", "count", 3600),
+    Feature("caller_spread", "spread", "caller", "functions newly touched by this caller in half an hour", "count", 3600),
+    Feature("caller_pace", "caller_pace", "caller", "calls by this caller in half an hour", "count", 3600),
+    Feature("caller_hours", "hours", "caller", "share of this caller's calls at this hour", "share", 3600),
+    Feature("caller_new_here", "reach", "caller", "seconds since the caller first used this function", "s"),
+)
+
+FEATURES: Final = FUNCTION_FEATURES + CALLER_FEATURES
+FEATURE_NAMES: Final = tuple(f.name for f in FEATURES)
+FAMILIES: Final = tuple(dict.fromkeys(f.family for f in FEATURES))
+FAMILY_OF: Final = tuple(FAMILIES.index(f.family) for f in FEATURES)
+INDEX: Final = {f.name: i for i, f in enumerate(FEATURES)}
+BLOCK_US: Final = tuple(f.block_s * 1_000_000 for f in FEATURES)

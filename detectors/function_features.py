@@ -1,0 +1,337 @@
+"""First stage: what each function's own timeline says about its invocations.
+
+Takes collated invocations in order of completion and adds raw features (``raw_function``), the value and typical value a
+person would be told, and raises a signal for every function that has gone silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from detectors import function_kernel as kernel
+from detectors.features import FUNCTION_FEATURES
+from detectors.keyed import KeyedState
+from detectors.signatures import signature_kinds
+from detectors.timeline import END, Tables
+from models.baselines import COHORTS, LEVELS, Baselines, pair_codes
+from models.hashing import combine, hash_strings, shard_of
+
+#: sources of identity that make a caller somebody, whose habits and novelty mean something
+IDENTIFIED: Final = ("property", "user", "address", "role", "geography")
+WIDTH: Final = len(FUNCTION_FEATURES)
+#: nats of silence needed where training says nothing of a function's gaps
+DEFAULT_SILENCE: Final = 12.0
+
+#: columns of an invocation that later stages need
+KEPT: Final = (
+    *(
+        "invocation_id",
+        "event_time",
+        "at",
+        "late",
+        "app",
+        "function",
+        "trigger",
+        "trigger_source",
+        "caller",
+        "caller_source",
+    ),
+    *("country", "city", "duration_ms", "succeeded", "status", "item_count", "operation_id", "path", "message"),
+    *("exception_type", "app_version"),
+)
+
+SIGNAL: Final[pa.Schema] = pa.schema(
+    [
+        pa.field("at", pa.int64(), nullable=False),
+        pa.field("app", pa.string(), nullable=False),
+        pa.field("function", pa.string(), nullable=False),
+        pa.field("trigger", pa.string(), nullable=False),
+        pa.field("since", pa.int64(), nullable=False),
+        pa.field("per_hour", pa.float64(), nullable=False),
+        pa.field("horizon", pa.bool_(), nullable=False),
+    ],
+    metadata={
+        "doc": "a function silent since ``since`` (us), judged so at ``at``; horizon: only true if logs reach that far"
+    },
+)
+
+Vector = npt.NDArray[Any]
+
+
+def matrix(values: Vector) -> pa.Array:
+    """float[n, k] as a fixed-size list column."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+
+
+def from_matrix(column: pa.Array) -> Vector:
+    """The inverse of ``matrix``."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return np.asarray(column.flatten()).reshape(len(column), column.type.list_size)
+
+
+def _flag(column: pa.Array) -> Vector:
+    return np.asarray(column.cast(pa.int8()).fill_null(-1))
+
+
+@dataclass(frozen=True)
+class FunctionStage:
+    """Makes the fold of each shard; plain data.
+
+    Attributes:
+        baselines: what is usual.
+        silence_nats: float64[len(baselines.cohort)], expected calls over dispersion after which silence is strange.
+        state: tables of ``FunctionFeatures.snapshot`` at the end of training, or None for a cold start.
+    """
+
+    baselines: Baselines
+    silence_nats: Vector
+    state: Mapping[str, pa.Table] | None = None
+
+    def make(self, shard: int, shards: int) -> FunctionFeatures:
+        """The fold of one shard."""
+        fold = FunctionFeatures(self.baselines, self.silence_nats)
+        if self.state is not None:
+            fold.restore(own_rows(self.state, "owner", shard, shards))
+            fold.disarm()
+        return fold
+
+
+def own_rows(tables: Mapping[str, pa.Table], column: str, shard: int, shards: int) -> Tables:
+    """The rows of a whole tenant's state that belong to one shard, by the hash in ``column``."""
+    out = {}
+    for name, table in tables.items():
+        if shards > 1 and column in table.column_names:
+            of = shard_of(table.column(column).to_numpy().astype(np.uint64), shards)
+            table = table.filter(pa.array(of == shard))
+        out[name] = table
+    return out
+
+
+class FunctionFeatures:
+    """The fold of the first stage, behind ``Collate``."""
+
+    def __init__(self, baselines: Baselines, silence_nats: Vector) -> None:
+        self._base = baselines
+        self._silence = silence_nats
+        self._names: dict[tuple[str, str], int] = {}
+        self._rows: Vector = np.zeros(0, np.int64)
+        self._owners: list[int] = []
+        self._index = {n: i for i, n in enumerate(zip(baselines.apps, baselines.functions, strict=True))}
+        self._state = np.zeros((0, kernel.FUNCTION_STATE))
+        self._times = np.zeros((0, kernel.FUNCTION_TIMES), np.int64)
+        self._hosts = np.zeros((0, kernel.HOSTS), np.uint64)
+        self._pairs = KeyedState(
+            {
+                "owner": (np.uint64, 0, 0),
+                "state": (np.float64, kernel.PAIR_STATE, 0.0),
+                "times": (np.int64, kernel.PAIR_TIMES, 0),
+            }
+        )
+        self._raised: pa.RecordBatch | None = None
+        rate = baselines.rate
+        self._mean_rate = rate.mean(axis=1)
+        self._max_rate = rate.max(axis=1) / np.maximum(silence_nats, 1e-9) * 3.0
+        self._phase_sum = baselines.phases.sum(axis=1)
+
+    # ------------------------------------------------------------------ functions
+    def _function_rows(self, apps: pa.Array, functions: pa.Array, triggers: pa.Array) -> tuple[Vector, Vector]:
+        """State row of each event, and the hash of its (app, function)."""
+        codes, names = pair_codes(apps, functions)
+        fresh = [n for n in names if n not in self._names]
+        if fresh:
+            first = {n: int(np.argmax(codes == names.index(n))) for n in fresh}
+            self._add(fresh, [COHORTS.index(_cohort(triggers[first[n]].as_py())) for n in fresh])
+        lookup = np.array([self._names[n] for n in names], dtype=np.int64)
+        owners = np.array([self._owners[r] for r in lookup], dtype=np.uint64)
+        return lookup[codes], owners[codes]
+
+    def _add(self, names: list[tuple[str, str]], cohorts: list[int]) -> None:
+        hashes = combine(hash_strings(pa.array([a for a, _ in names])), hash_strings(pa.array([f for _, f in names])))
+        for name, owner in zip(names, hashes.tolist(), strict=True):
+            self._names[name] = len(self._names)
+            self._owners.append(owner)
+        size = len(self._base)
+        rows = [self._index.get(n, size + c) for n, c in zip(names, cohorts, strict=True)]
+        self._rows = np.concatenate([self._rows, np.array(rows, np.int64)])
+        more = len(names)
+        self._state = np.concatenate([self._state, np.zeros((more, kernel.FUNCTION_STATE))])
+        self._times = np.concatenate([self._times, np.zeros((more, kernel.FUNCTION_TIMES), np.int64)])
+        self._hosts = np.concatenate([self._hosts, np.zeros((more, kernel.HOSTS), np.uint64)])
+
+    # ------------------------------------------------------------------ the fold
+    def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
+        """Add features to invocations (sorted by ``at``); ``raised()`` then gives the silences found."""
+        n = rows.num_rows
+        base, b = self._base, self._rows
+        raw, value, typical = (np.zeros((n, WIDTH), np.float32) for _ in range(3))
+        cold, pair_age, deployed = np.zeros(n, np.bool_), np.zeros(n, np.int64), np.zeros(n, np.int64)
+        quiet_f, quiet_at, quiet_since = (np.zeros(n + 1, np.int64) for _ in range(3))
+        f = np.zeros(0, np.int64)
+        quiet = 0
+        if n:
+            f, owner = self._function_rows(rows.column("app"), rows.column("function"), rows.column("trigger"))
+            b = self._rows
+            caller = hash_strings(rows.column("caller"))
+            keys = combine(owner, caller)
+            pair = self._pairs.rows(keys)
+            self._pairs.columns["owner"][pair] = owner
+            source = rows.column("caller_source")
+            weight = np.asarray(rows.column("item_count")).astype(np.float64)
+            duration = rows.column("duration_ms").to_numpy(zero_copy_only=False)
+            status = rows.column("status").to_numpy(zero_copy_only=False)
+            succeeded = _flag(rows.column("succeeded"))
+            trigger = rows.column("trigger")
+            manual = np.asarray(pc.equal(trigger, "host-api").fill_null(False))
+            home = np.array(COHORTS)[base.cohort[b[f]]]
+            unscheduled = np.asarray(rows.column("unscheduled_reason").is_valid())
+            unscheduled = unscheduled | (manual & (home != "host-api"))
+            with np.errstate(invalid="ignore", divide="ignore"):
+                lnd = np.log(np.maximum(duration.astype(np.float64), 0.01))
+                refused = ((status >= 400) & (status < 500)).astype(np.int8)
+            table = self._parameters(b)
+            quiet = kernel.advance_functions(
+                f, np.asarray(rows.column("at")), np.asarray(rows.column("event_time").cast(pa.int64())), pair,
+                np.asarray(pc.is_in(source, value_set=pa.array(IDENTIFIED))), lnd, (succeeded == 0).astype(np.int8), refused,
+                weight, hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
+                rows.column("dequeue_count").cast(pa.float64()).to_numpy(zero_copy_only=False), unscheduled.astype(np.int8),
+                signature_of(rows), weight > 1.0,
+                *table, LEVELS,
+                self._state, self._times, self._hosts, self._pairs.columns["state"], self._pairs.columns["times"],
+                raw, value, typical, cold, pair_age, deployed, quiet_f, quiet_at, quiet_since,
+            )  # fmt: skip
+        self._raised = self._silences(quiet_f[:quiet], quiet_at[:quiet], quiet_since[:quiet], watermark_us)
+        columns = [rows.column(name) for name in KEPT]
+        fields = [rows.schema.field(name) for name in KEPT]
+        extra = {
+            "raw_function": matrix(raw),
+            "value_function": matrix(value),
+            "typical_function": matrix(typical),
+            "cold": pa.array(cold),
+            "pair_age_us": pa.array(pair_age),
+            "deployed_us": pa.array(deployed),
+            "failure_rate": pa.array(base.failure_rate[b[f]] if n else np.zeros(0)),
+            "refusal_rate": pa.array(base.refusal_rate[b[f]] if n else np.zeros(0)),
+        }
+        schema = pa.schema([*fields, *(pa.field(k, v.type) for k, v in extra.items())])
+        return pa.RecordBatch.from_arrays([*columns, *extra.values()], schema=schema)
+
+    def _parameters(self, b: Vector) -> tuple[Vector, ...]:
+        base = self._base
+        known = b < len(base)
+        return (
+            *(getattr(base, n)[b] for n in ("quantiles", "tail_high", "tail_low", "spread", "cold_extra")),
+            *(getattr(base, n)[b] for n in ("failure_rate", "refusal_rate", "rate")),
+            self._mean_rate[b],
+            self._max_rate[b],
+            *(getattr(base, n)[b] for n in ("dispersion", "mean_ms", "square_ms", "phases", "phase_us", "phase_count")),
+            self._phase_sum[b],
+            known,
+            self._silence[b],
+        )
+
+    # ------------------------------------------------------------------ silence
+    def _silences(self, f: Vector, at: Vector, since: Vector, watermark_us: int) -> pa.RecordBatch:
+        """Silences that events ended, and those that the watermark found still going on."""
+        found = [(int(a), int(k), int(s), False) for k, a, s in zip(f, at, since, strict=True)]
+        for k in range(len(self._rows)):
+            row, times = self._rows[k], self._times[k]
+            if row >= len(self._base) or times[kernel.T_ARMED] != 1 or self._mean_rate[row] <= 0.0:
+                continue
+            last = int(times[kernel.T_LAST])
+            crossing, _ = kernel.silent_since(self._base.rate[row], last, min(watermark_us, END), self._silence[row])
+            if 0 <= crossing < watermark_us:
+                found.append((int(crossing), k, last, watermark_us >= END))
+                # told once: the next event arms it again
+                times[kernel.T_ARMED] = 0
+        found.sort()
+        names = list(self._names)
+        base = self._base
+        return pa.RecordBatch.from_pydict(
+            {
+                "at": [a for a, _, _, _ in found],
+                "app": [names[k][0] for _, k, _, _ in found],
+                "function": [names[k][1] for _, k, _, _ in found],
+                "trigger": [COHORTS[base.cohort[self._rows[k]]] for _, k, _, _ in found],
+                "since": [s for _, _, s, _ in found],
+                "per_hour": [float(self._mean_rate[self._rows[k]] * 3600.0) for _, k, _, _ in found],
+                "horizon": [h for _, _, _, h in found],
+            },
+            schema=SIGNAL,
+        )
+
+    def raised(self) -> pa.RecordBatch | None:
+        """Silences found by the last ``advance``, as SIGNAL rows."""
+        return self._raised
+
+    def due(self) -> int | None:
+        """The lowest watermark at which a silence would be found."""
+        waiting = []
+        for k in range(len(self._rows)):
+            row, times = self._rows[k], self._times[k]
+            if row < len(self._base) and times[kernel.T_ARMED] == 1 and self._mean_rate[row] > 0.0:
+                crossing, _ = kernel.silent_since(
+                    self._base.rate[row], int(times[kernel.T_LAST]), END, self._silence[row]
+                )
+                if crossing >= 0:
+                    waiting.append(int(crossing) + 1)
+        return min(waiting, default=None)
+
+    def disarm(self) -> None:
+        """Silence counts only from a function's first event on: a gap between training and replay is no silence."""
+        self._times[:, kernel.T_ARMED] = 0
+
+    def longest_gaps(self) -> dict[tuple[str, str], float]:
+        """Longest silence lived through by each function, in expected calls."""
+        return {name: float(self._state[k, kernel.S_MAX_GAP]) for name, k in self._names.items()}
+
+    # ------------------------------------------------------------------ state
+    def snapshot(self) -> Tables:
+        """Functions and their callers as plain tables, ordered by name and key."""
+        names = list(self._names)
+        order = sorted(range(len(names)), key=lambda k: names[k])
+        size = len(self._base)
+        functions = pa.table(
+            {
+                "app": pa.array([names[k][0] for k in order], pa.string()),
+                "function": pa.array([names[k][1] for k in order], pa.string()),
+                "cohort": pa.array([int(self._base.cohort[self._rows[k]]) for k in order], pa.int64()),
+                "known": pa.array([bool(self._rows[k] < size) for k in order], pa.bool_()),
+                "owner": pa.array([self._owners[k] for k in order], pa.uint64()),
+                "state": matrix(self._state[order]),
+                "times": matrix(self._times[order]),
+                "hosts": matrix(self._hosts[order]),
+            }
+        )
+        return {"functions": functions, "pairs": self._pairs.to_table()}
+
+    def restore(self, tables: Mapping[str, pa.Table]) -> None:
+        """Take over a snapshot, of this or of other baselines: functions are found by name."""
+        functions = tables["functions"].combine_chunks()
+        self._names, self._owners = {}, []
+        self._rows = np.zeros(0, np.int64)
+        names = list(zip(functions.column("app").to_pylist(), functions.column("function").to_pylist(), strict=True))
+        if names:
+            self._add(names, functions.column("cohort").to_pylist())
+        self._state = from_matrix(functions.column("state")).copy()
+        self._times = from_matrix(functions.column("times")).copy()
+        self._hosts = from_matrix(functions.column("hosts")).copy()
+        self._pairs.load_table(tables["pairs"])
+
+
+def _cohort(trigger: str) -> str:
+    return trigger if trigger in COHORTS else "other"
+
+
+def signature_of(rows: pa.RecordBatch) -> Vector:
+    """int8[n]: the kind of attack signature in path or message, 0 for none."""
+    kinds = np.asarray(signature_kinds(rows.column("path")))
+    more = np.asarray(signature_kinds(rows.column("message")))
+    return np.where(kinds > 0, kinds, more).astype(np.int8)

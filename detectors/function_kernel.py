@@ -1,0 +1,448 @@
+"""One function's events in order: windows, rates and distances from its own habits, as a single compiled loop.
+
+Windows are exponentially decayed sums, updated event by event, so a value depends on the events before it and on
+nothing else: neither on batch borders nor on what other functions do.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from models.baselines import HOUR_US, HOURS_A_WEEK, LEVELS, US, WEEK_OFFSET
+from models.jit import njit
+
+#: columns of the function state, float64
+(
+    S_N5, S_E5, S_N60, S_E60, S_NDAY, S_EDAY, S_N15, S_F15, S_C15, S_COST60, S_COSTDAY, S_VFAST, S_WFAST, S_VSLOW, S_WSLOW,
+    S_LOGFAST, S_FEW, S_CEW, S_MAX_GAP, S_COUNT,
+) = range(20)  # fmt: skip
+FUNCTION_STATE: Final = 20
+#: columns of the function's times, int64 us
+T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE = range(6)
+FUNCTION_TIMES: Final = 6
+#: hosts remembered per function, to tell a cold start
+HOSTS: Final = 32
+
+#: columns of the state of a caller at a function, float64
+P_N5, P_V, P_VVAR, P_ROUND, P_SIGN, P_SETTLED, P_TODAY, P_SETTLED_V, P_TODAY_V = range(9)
+PAIR_STATE: Final = 9
+#: columns of its times, int64
+Q_LAST, Q_FIRST, Q_DAY, Q_SETTLED_DAYS = range(4)
+PAIR_TIMES: Final = 4
+
+TAU_5M: Final = 300.0 * US
+TAU_15M: Final = 900.0 * US
+TAU_30M: Final = 1800.0 * US
+TAU_1H: Final = 3600.0 * US
+TAU_1D: Final = 86400.0 * US
+DAY_US: Final = 86400 * US
+#: a pair that was silent longer is forgotten: a day for each day it was seen, at most thirty
+FORGET_DAYS: Final = 30
+#: weights of the fast and the slow moving average of a function's run times: about 16 and 200 events
+FAST: Final = 1.0 / 16.0
+SLOW: Final = 1.0 / 200.0
+#: novelty fades over thirty days; ages are not told apart below a minute
+NOVEL_US: Final = 30.0 * DAY_US
+NOVEL_FLOOR_US: Final = 60.0 * US
+#: a caller counts as new at a function for a day
+NEW_FOR_US: Final = DAY_US
+#: a new function is watched as new for a week
+NEW_FUNCTION_US: Final = 7.0 * DAY_US
+#: shape of the gamma distribution that a rate is drawn from around its habit: 1 / 0.35^2
+RATE_SHAPE: Final = 8.0
+#: how far the mean normal score of a function's run times wanders in normal life
+MEAN_WANDERS: Final = 0.25
+#: chance that a delay looks like a round number of seconds by accident
+ROUND_CHANCE: Final = 0.12
+#: expected calls added to every expectation of pace, so that one call is never a flood
+PACE_FLOOR: Final = 1.0
+LEVEL_COUNT: Final = len(LEVELS)
+_MEDIAN: Final = int(np.searchsorted(LEVELS, 0.5))
+
+
+@njit
+def normal_quantile(p: Any) -> Any:
+    """Standard normal quantile, to 5e-4 (Abramowitz and Stegun, 26.2.23)."""
+    tail = max(min(p, 1.0 - p), 1e-12)
+    r = np.sqrt(-2.0 * np.log(tail))
+    x = r - (2.515517 + 0.802853 * r + 0.010328 * r * r) / (
+        1.0 + 1.432788 * r + 0.189269 * r * r + 0.001308 * r * r * r
+    )
+    return -x if p < 0.5 else x
+
+
+@njit
+def position(x: Any, quantiles: Any, levels: Any, high: Any, low: Any) -> Any:
+    """Where x stands in a distribution given by quantiles with exponential tails: (share below, ln share above, ln share below)."""
+    last = levels.shape[0] - 1
+    if x >= quantiles[last]:
+        above = np.log(1.0 - levels[last]) - (x - quantiles[last]) / high
+        return 1.0 - np.exp(above), above, 0.0
+    if x <= quantiles[0]:
+        below = np.log(levels[0]) - (quantiles[0] - x) / low
+        return np.exp(below), 0.0, below
+    lower, upper = 0, last
+    while upper - lower > 1:
+        middle = (lower + upper) // 2
+        if quantiles[middle] <= x:
+            lower = middle
+        else:
+            upper = middle
+    width = quantiles[upper] - quantiles[lower]
+    part = (x - quantiles[lower]) / width if width > 0 else 0.5
+    u = levels[lower] + part * (levels[upper] - levels[lower])
+    return u, np.log(1.0 - u), np.log(u)
+
+
+@njit
+def poisson_excess(seen: Any, expected: Any) -> Any:
+    """Nats by which a count exceeds its expectation (Chernoff bound of a Poisson tail); 0 below it."""
+    if seen <= expected:
+        return 0.0
+    return seen * np.log(seen / expected) - seen + expected
+
+
+@njit
+def pace_excess(seen: Any, expected: Any) -> Any:
+    """Nats by which a count exceeds an expectation that is itself uncertain (Chernoff bound of a negative binomial tail).
+
+    Rates of real functions wander by a third around their habit; a Poisson bound would call any busy hour impossible.
+    """
+    if seen <= expected:
+        return 0.0
+    return seen * np.log(seen / expected) - (seen + RATE_SHAPE) * np.log((seen + RATE_SHAPE) / (expected + RATE_SHAPE))
+
+
+@njit
+def drift(total: Any, weight: Any, events: Any) -> Any:
+    """Standard deviations by which a sum of normal scores departs from zero, if their mean wanders by MEAN_WANDERS."""
+    return total / np.sqrt(weight + (MEAN_WANDERS * events) ** 2)
+
+
+@njit
+def binomial_excess(hits: Any, total: Any, rate: Any) -> Any:
+    """Nats by which hits out of total exceed a rate (Chernoff bound of a binomial tail); 0 below it."""
+    if total <= 0.0:
+        return 0.0
+    share = min(hits / total, 1.0)
+    if share <= rate:
+        return 0.0
+    out = share * np.log(share / rate)
+    if share < 1.0:
+        out += (1.0 - share) * np.log((1.0 - share) / (1.0 - rate))
+    return total * out
+
+
+@njit
+def _hour(at: Any) -> Any:
+    return (at // HOUR_US + WEEK_OFFSET) % HOURS_A_WEEK
+
+
+@njit
+def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
+    """When, after ``last``, the expected calls reach ``nats``; -1 if not before ``until``. Also the calls expected by then."""
+    total = 0.0
+    at = last
+    # eight weeks: a function that is expected less often than that can't be missed
+    for _ in range(8 * HOURS_A_WEEK):
+        if at >= until:
+            break
+        border = min((at // HOUR_US + 1) * HOUR_US, until)
+        per_us = rate[_hour(at)] / US
+        step = per_us * (border - at)
+        if total + step >= nats and per_us > 0.0:
+            return np.int64(at + (nats - total) / per_us), nats
+        total += step
+        at = border
+    return np.int64(-1), total
+
+
+@njit
+def advance_functions(
+    f: Any, at: Any, start: Any, pair: Any, ident: Any, lnd: Any, failed: Any, refused: Any, weight: Any, version: Any,
+    host: Any, dequeue: Any, unscheduled: Any, signature: Any, sampled: Any,
+    quantiles: Any, tail_high: Any, tail_low: Any, spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any,
+    rate: Any, mean_rate: Any, max_rate: Any, dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any,
+    phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, levels: Any,
+    state: Any, times: Any, hosts: Any, pair_state: Any, pair_times: Any,
+    raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any, deployed: Any, quiet_function: Any, quiet_at: Any, quiet_since: Any,
+) -> Any:  # fmt: skip
+    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical`` of shape [n, 20].
+
+    Returns the number of silences written to ``quiet_*``. Columns are those of ``features.FUNCTION_FEATURES``.
+    """
+    quiet = 0
+    median = _MEDIAN
+    for i in range(f.shape[0]):
+        k = f[i]
+        now = at[i]
+        s = state[k]
+        t = times[k]
+        w = weight[i]
+        last = t[T_LAST]
+        if last > now:
+            # an older log than the state has seen: what is known stays known, windows begin anew
+            for column in range(S_MAX_GAP):
+                s[column] = 0.0
+            last = 0
+            t[T_DEPLOYED] = 0
+        fresh = last == 0
+        dt = now - last if not fresh else 0
+        if t[T_FIRST] == 0:
+            t[T_FIRST] = now
+
+        # expectations and windows decay to now
+        if fresh:
+            for column in range(S_MAX_GAP):
+                s[column] = 0.0
+            # a window that has not run yet is expected to be empty
+        else:
+            d5, d60, dday, d15 = np.exp(-dt / TAU_5M), np.exp(-dt / TAU_1H), np.exp(-dt / TAU_1D), np.exp(-dt / TAU_15M)
+            e5, e60, eday = s[S_E5] * d5, s[S_E60] * d60, s[S_EDAY] * dday
+            if known[k]:
+                begin = max(last, now - 6 * DAY_US)
+                while begin < now:
+                    border = min((begin // HOUR_US + 1) * HOUR_US, now)
+                    per_us = rate[k, _hour(begin)] / US
+                    a, b = now - begin, now - border
+                    e5 += per_us * TAU_5M * (np.exp(-b / TAU_5M) - np.exp(-a / TAU_5M))
+                    e60 += per_us * TAU_1H * (np.exp(-b / TAU_1H) - np.exp(-a / TAU_1H))
+                    eday += per_us * TAU_1D * (np.exp(-b / TAU_1D) - np.exp(-a / TAU_1D))
+                    begin = border
+                if max_rate[k] * (dt / US) >= 3.0:
+                    crossing, gap = silent_since(rate[k], last, now, silence_nats[k])
+                    s[S_MAX_GAP] = max(s[S_MAX_GAP], gap)
+                    if crossing >= 0 and t[T_ARMED] == 1:
+                        quiet_function[quiet] = k
+                        quiet_at[quiet] = crossing
+                        quiet_since[quiet] = last
+                        quiet += 1
+            s[S_E5], s[S_E60], s[S_EDAY] = e5, e60, eday
+            s[S_N5] *= d5
+            s[S_N60] *= d60
+            s[S_NDAY] *= dday
+            s[S_N15] *= d15
+            s[S_F15] *= d15
+            s[S_C15] *= d15
+            s[S_COST60] *= d60
+            s[S_COSTDAY] *= dday
+        t[T_LAST] = now
+        t[T_ARMED] = 1
+        s[S_N5] += w
+        s[S_N60] += w
+        s[S_NDAY] += w
+        s[S_N15] += w
+        s[S_COUNT] += w
+
+        # cold start: a host not among the last seen
+        is_cold = False
+        if host[i] != 0:
+            found = False
+            for h in range(HOSTS):
+                if hosts[k, h] == host[i]:
+                    found = True
+                    break
+            if not found:
+                is_cold = True
+                for h in range(HOSTS - 1, 0, -1):
+                    hosts[k, h] = hosts[k, h - 1]
+                hosts[k, 0] = host[i]
+        cold[i] = is_cold
+        # two versions are remembered: during a roll-out old and new hosts answer side by side
+        if version[i] != 0 and version[i] != t[T_VERSION] and version[i] != t[T_VERSION_BEFORE]:
+            if t[T_VERSION] != 0:
+                t[T_DEPLOYED] = now
+            t[T_VERSION_BEFORE] = t[T_VERSION]
+            t[T_VERSION] = version[i]
+        deployed[i] = now - t[T_DEPLOYED] if t[T_DEPLOYED] > 0 else np.int64(-1)
+        # the caller at this function
+        q = pair_state[pair[i]]
+        qt = pair_times[pair[i]]
+        today = now // DAY_US
+        if qt[Q_FIRST] != 0 and qt[Q_LAST] < now:
+            silent_days = (now - qt[Q_LAST]) / DAY_US
+            if silent_days > min(FORGET_DAYS, 2 + qt[Q_SETTLED_DAYS]):
+                qt[Q_FIRST] = 0
+        if qt[Q_FIRST] == 0:
+            for column in range(PAIR_STATE):
+                q[column] = 0.0
+            qt[Q_FIRST] = now
+            qt[Q_LAST] = now
+            qt[Q_DAY] = today
+            qt[Q_SETTLED_DAYS] = 0
+        age = now - qt[Q_FIRST]
+        if age < 0:
+            age = np.int64(NOVEL_US)
+        if today > qt[Q_DAY]:
+            # what was seen today becomes habit tomorrow, so an attack is not its own yardstick
+            q[P_SETTLED] += q[P_TODAY]
+            q[P_SETTLED_V] += q[P_TODAY_V]
+            q[P_TODAY] = 0.0
+            q[P_TODAY_V] = 0.0
+            qt[Q_SETTLED_DAYS] += today - qt[Q_DAY]
+            qt[Q_DAY] = today
+        gone = now - qt[Q_LAST]
+        if gone < 0:
+            for column in (P_N5, P_V, P_VVAR, P_ROUND, P_SIGN):
+                q[column] = 0.0
+            gone = 0
+        q[P_N5] = q[P_N5] * np.exp(-gone / TAU_5M) + w
+        slow_decay = np.exp(-gone / TAU_30M)
+        q[P_ROUND] *= slow_decay
+        q[P_SIGN] *= slow_decay
+        q[P_TODAY] += w
+        qt[Q_LAST] = now
+        pair_age[i] = age
+        identified = ident[i] and not sampled[i]
+        is_new = identified and age < NEW_FOR_US
+
+        bend = 1.0
+        if known[k] and mean_rate[k] > 0.0:
+            bend = min(max(rate[k, _hour(now)] / mean_rate[k], 0.2), 5.0)
+        habit = 0.0
+        if qt[Q_SETTLED_DAYS] > 0:
+            habit = q[P_SETTLED] / qt[Q_SETTLED_DAYS] * (TAU_5M / TAU_1D) * bend
+        # how much this event takes part in what the function's windows show
+        part = 1.0
+        if identified:
+            part = min(max((q[P_N5] / (habit + PACE_FLOOR) - 1.0) / 2.0, 0.0), 1.0)
+            if is_new:
+                part = max(part, 0.7)
+            part = max(part, 0.05)
+
+        # run time against the function's own distribution
+        v = 0.0
+        if not np.isnan(lnd[i]):
+            x = lnd[i] - (cold_extra[k] if is_cold else 0.0)
+            u, above, below = position(x, quantiles[k], levels, tail_high[k], tail_low[k])
+            if is_cold and lnd[i] < quantiles[k, median] + cold_extra[k]:
+                u, above, below = 0.5, -0.7, -0.7
+            v = min(max(normal_quantile(u), -4.0), 4.0)
+            ms = np.exp(lnd[i])
+            usual_ms = np.exp(quantiles[k, median])
+            raw[i, 0] = max(-above - 0.7, 0.0)
+            raw[i, 1] = max(-below - 0.7, 0.0) if v < 0 else 0.0
+            for column in (0, 1):
+                value[i, column] = ms
+                typical[i, column] = usual_ms
+            s[S_VFAST] = (1.0 - FAST) * s[S_VFAST] + v
+            s[S_WFAST] = (1.0 - FAST) * (1.0 - FAST) * s[S_WFAST] + 1.0
+            s[S_VSLOW] = (1.0 - SLOW) * s[S_VSLOW] + v
+            s[S_WSLOW] = (1.0 - SLOW) * (1.0 - SLOW) * s[S_WSLOW] + 1.0
+            zf = drift(s[S_VFAST], s[S_WFAST], min(s[S_COUNT], 1.0 / FAST))
+            zs = drift(s[S_VSLOW], s[S_WSLOW], min(s[S_COUNT], 1.0 / SLOW))
+            s[S_LOGFAST] = lnd[i] if fresh or s[S_LOGFAST] == 0.0 else s[S_LOGFAST] + FAST * (lnd[i] - s[S_LOGFAST])
+            z = max(zf, zs)
+            if v > 0.0 and z > 0.0:
+                raw[i, 2] = 0.5 * z * z * min(v, 1.0)
+            z = -min(zf, zs)
+            if v < 0.0 and z > 0.0:
+                raw[i, 3] = 0.5 * z * z * min(-v, 1.0)
+            for column in (2, 3):
+                value[i, column] = np.exp(s[S_LOGFAST])
+                typical[i, column] = usual_ms
+            cost = w * ms / 1000.0
+            s[S_COST60] += cost
+            s[S_COSTDAY] += cost
+            if known[k]:
+                mean_s, square_s = mean_ms[k] / 1000.0, square_ms[k] / 1e6
+                for column, paid, calls in ((9, s[S_COST60], s[S_E60]), (10, s[S_COSTDAY], s[S_EDAY])):
+                    spread_s = np.sqrt(dispersion[k] * (calls + PACE_FLOOR) * square_s) + 0.2 * calls * mean_s
+                    excess = paid - calls * mean_s - mean_s
+                    if excess > 0.0:
+                        # one run away from all others must not speak for its neighbours
+                        window = s[S_N60] if column == 9 else s[S_NDAY]
+                        raw[i, column] = excess / spread_s * min(1.0, cost * window / excess)
+                    value[i, column] = paid
+                    typical[i, column] = calls * mean_s
+
+            # this caller's run times against its own and the function's
+            settled = q[P_SETTLED_V] / (q[P_SETTLED] + 10.0)
+            common = s[S_VSLOW] * SLOW if s[S_WSLOW] > 30.0 else 0.0
+            own = v - settled - min(max(common, -1.0), 1.0)
+            q[P_V] = 0.875 * q[P_V] + own
+            q[P_VVAR] = 0.875 * 0.875 * q[P_VVAR] + 1.0
+            q[P_TODAY_V] += v * w
+            zp = q[P_V] / np.sqrt(q[P_VVAR])
+            if identified and zp > 0.0 and own > 0.0:
+                raw[i, 17] = 0.5 * zp * zp
+            value[i, 17] = ms
+            typical[i, 17] = usual_ms
+            delay = (ms - usual_ms) / 1000.0
+            whole = np.round(delay)
+            if v > 1.2 and whole >= 1.0 and whole <= 60.0 and spread[k] < 400.0 and identified:
+                if abs(delay - whole) * 1000.0 < 40.0 + 0.25 * spread[k]:
+                    q[P_ROUND] += 1.0
+                    raw[i, 18] = q[P_ROUND] * -np.log(ROUND_CHANCE)
+            value[i, 18] = q[P_ROUND]
+
+        # errors: only an event that failed carries the evidence of a burst of failures
+        p = failure_rate[k]
+        s[S_FEW] = (1.0 - FAST) * s[S_FEW] + (1.0 if failed[i] == 1 else 0.0)
+        s[S_CEW] = (1.0 - FAST) * s[S_CEW] + (1.0 if refused[i] == 1 else 0.0)
+        recent = min(s[S_COUNT], 1.0 / FAST)
+        if failed[i] == 1:
+            s[S_F15] += w
+            raw[i, 4] = max(binomial_excess(s[S_F15], s[S_N15], p), binomial_excess(s[S_FEW], recent, p))
+        if refused[i] == 1:
+            s[S_C15] += w
+            c = refusal_rate[k]
+            raw[i, 5] = max(binomial_excess(s[S_C15], s[S_N15], c), binomial_excess(s[S_CEW], recent, c))
+        value[i, 4] = s[S_F15]
+        typical[i, 4] = s[S_N15] * p
+        value[i, 5] = s[S_C15]
+        typical[i, 5] = s[S_N15] * refusal_rate[k]
+
+        # pace
+        if known[k] and not fresh:
+            phi = dispersion[k]
+            raw[i, 6] = pace_excess(s[S_N5], s[S_E5] + PACE_FLOOR) / phi * part
+            raw[i, 7] = pace_excess(s[S_N60], s[S_E60] + PACE_FLOOR) / phi * part
+            raw[i, 8] = pace_excess(s[S_NDAY], s[S_EDAY] + PACE_FLOOR) / phi * part
+        value[i, 6], typical[i, 6] = s[S_N5], s[S_E5]
+        value[i, 7], typical[i, 7] = s[S_N60], s[S_E60]
+        value[i, 8], typical[i, 8] = s[S_NDAY], s[S_EDAY]
+
+        # who
+        if identified:
+            if age < NOVEL_US:
+                raw[i, 11] = np.log(NOVEL_US / (age + NOVEL_FLOOR_US))
+                raw[i, 11] = max(raw[i, 11], 0.0)
+            raw[i, 12] = pace_excess(q[P_N5], habit + PACE_FLOOR)
+        value[i, 11] = age / US
+        typical[i, 11] = NOVEL_US / US
+        value[i, 12] = q[P_N5]
+        typical[i, 12] = habit
+
+        # schedule
+        if phase_us[k] > 0:
+            bins = phase_count[k]
+            phase = (start[i] // phase_us[k]) % bins
+            near = phases[k, phase] + phases[k, (phase + 1) % bins] + phases[k, (phase + bins - 1) % bins]
+            # nats by which a start here is rarer than chance would have it; 0 for any phase the schedule uses
+            raw[i, 13] = max(np.log((phase_sum[k] + 0.1) / (near + 0.05)) - np.log(bins / 3.0), 0.0)
+            distance = 0
+            while distance < bins // 2 and near <= 0.0:
+                distance += 1
+                near = phases[k, (phase + distance) % bins] + phases[k, (phase + bins - distance) % bins]
+            value[i, 13] = distance * (phase_us[k] / US)
+        if not np.isnan(dequeue[i]) and dequeue[i] > 1.0:
+            raw[i, 14] = np.log(dequeue[i])
+            value[i, 14] = dequeue[i]
+        typical[i, 14] = 1.0
+        if unscheduled[i] == 1:
+            raw[i, 19] = 1.0
+            value[i, 19] = 1.0
+        if signature[i] > 0:
+            q[P_SIGN] += 1.0
+            raw[i, 15] = 1.0 + np.log(q[P_SIGN])
+            value[i, 15] = q[P_SIGN]
+        if not known[k]:
+            grown = now - t[T_FIRST]
+            if 0 <= grown < NEW_FUNCTION_US:
+                raw[i, 16] = np.log(NEW_FUNCTION_US / (grown + NOVEL_FLOOR_US))
+            value[i, 16] = grown / US
+            typical[i, 16] = NEW_FUNCTION_US / US
+    return quiet

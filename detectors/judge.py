@@ -1,0 +1,157 @@
+"""Second stage, second half: from raw features to surprise, score and p-value.
+
+    raw feature ─► surprise in its function (models.tails) ─► largest of each family ─► sum ┐
+                                  └► isolation forest on all surprises ─► its own surprise ─┴► strangeness ─► p-value
+
+A forest can't rank beyond what it was trained on, a sum can't see combinations; the calibrated total has both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from detectors.features import FAMILIES, FAMILY_OF, FEATURES
+from detectors.function_features import from_matrix
+from models.baselines import COHORTS, Baselines, pair_codes
+from models.forest import Forest
+from models.tails import Tails
+
+Vector = npt.NDArray[Any]
+
+#: surprise that each family is granted before it counts: one event in three reaches it
+GRANT: Final = 0.5
+#: surprises are clipped here before the forest sees them
+FOREST_CLIP: Final = 6.0
+_FAMILY: Final = np.array(FAMILY_OF)
+_MEMBERS: Final = tuple(np.flatnonzero(_FAMILY == k) for k in range(len(FAMILIES)))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the judge found for n events.
+
+    Attributes:
+        surprise: float64[n, len(FEATURES)], -log10 p of each feature.
+        families: float64[n, len(FAMILIES)], what each family adds to the total.
+        forest: float64[n], what the forest adds to the total.
+        score: float64[n], the total; higher is stranger.
+        p_value: float64[n], share of normal invocations of the same kind of trigger at least as strange.
+    """
+
+    surprise: Vector
+    families: Vector
+    forest: Vector
+    score: Vector
+    p_value: Vector
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Everything needed to score; plain data.
+
+    Attributes:
+        baselines: names and cohorts of the functions.
+        tails: of the raw features.
+        forest: isolation forest on clipped surprises, for the tenant.
+        forest_tails: of the forest's score.
+        total_tails: of the total.
+    """
+
+    baselines: Baselines
+    tails: Tails
+    forest: Forest | None
+    forest_tails: Tails | None
+    total_tails: Tails | None
+
+    def locate(self, rows: pa.RecordBatch | pa.Table) -> tuple[Vector, Vector]:
+        """Group (function row, or -1) and cohort of each event, int64[n] each."""
+        index = {n: i for i, n in enumerate(zip(self.baselines.apps, self.baselines.functions, strict=True))}
+        codes, names = pair_codes(rows.column("app"), rows.column("function"))
+        lookup = np.array([index.get(n, -1) for n in names], dtype=np.int64)
+        group = lookup[codes] if len(names) else np.zeros(0, np.int64)
+        triggers = rows.column("trigger").dictionary_encode()
+        if isinstance(triggers, pa.ChunkedArray):
+            triggers = triggers.combine_chunks()
+        known = [COHORTS.index(t) if t in COHORTS else len(COHORTS) - 1 for t in triggers.dictionary.to_pylist()]
+        own = np.array(known or [0], dtype=np.int64)[np.asarray(triggers.indices)] if len(triggers) else group
+        return group, np.where(group >= 0, self.baselines.cohort[np.maximum(group, 0)], own)
+
+    def judge(self, rows: pa.RecordBatch) -> Judgement:
+        """Score events that carry ``raw_function`` and ``raw_caller``."""
+        group, cohort = self.locate(rows)
+        raw = np.concatenate([from_matrix(rows.column("raw_function")), from_matrix(rows.column("raw_caller"))], axis=1)
+        return self.score(raw, group, cohort)
+
+    def score(self, raw: Vector, group: Vector, cohort: Vector) -> Judgement:
+        """Score raw features, float[n, len(FEATURES)]."""
+        surprise = self.tails.surprise(raw, group, cohort)
+        families = family_parts(surprise)
+        forest = np.zeros(len(surprise))
+        if self.forest is not None and self.forest_tails is not None:
+            depth = self.forest_feature(surprise)
+            forest = np.maximum(self.forest_tails.surprise(depth, group, cohort)[:, 0] - 2 * GRANT, 0.0)
+        total = families.sum(axis=1) + forest
+        if self.total_tails is None:
+            p_value = np.ones(len(total))
+        else:
+            # judged against its cohort, so that a p-value means the same for every kind of trigger
+            strange = self.total_tails.surprise(total[:, None], np.full(len(total), -1), cohort)[:, 0]
+            p_value = np.power(10.0, -strange)
+        return Judgement(surprise, families, forest, total, p_value)
+
+    def forest_feature(self, surprise: Vector) -> Vector:
+        """The forest's score as a raw feature, float64[n, 1]: above 0 where stranger than an empty leaf."""
+        assert self.forest is not None
+        scored: Vector = self.forest.score(np.minimum(surprise, FOREST_CLIP))
+        return np.maximum(scored - 0.3, 0.0)[:, None] * 10.0
+
+
+def family_parts(surprise: Vector) -> Vector:
+    """float64[n, len(FAMILIES)]: the largest surprise of each family, less what every family is granted."""
+    out = np.empty((len(surprise), len(FAMILIES)))
+    for k, members in enumerate(_MEMBERS):
+        out[:, k] = surprise[:, members].max(axis=1)
+    return np.maximum(out - GRANT, 0.0)
+
+
+def lead_feature(surprise: Vector) -> Vector:
+    """int64[n]: the feature with the largest surprise."""
+    return np.asarray(surprise.argmax(axis=1))
+
+
+def tables_of(judge: Judge) -> Mapping[str, pa.Table]:
+    """The judge as tables, for a bundle."""
+    out = {"baselines": judge.baselines.to_table(), "tails": judge.tails.to_table()}
+    if judge.forest is not None:
+        out["forest"] = judge.forest.to_table()
+    if judge.forest_tails is not None:
+        out["forest_tails"] = judge.forest_tails.to_table()
+    if judge.total_tails is not None:
+        out["total_tails"] = judge.total_tails.to_table()
+    return out
+
+
+def judge_from(tables: Mapping[str, pa.Table]) -> Judge:
+    """The inverse of ``tables_of``."""
+
+    def tails(name: str) -> Tails | None:
+        return Tails.from_table(tables[name]) if name in tables else None
+
+    found = tails("tails")
+    assert found is not None
+    return Judge(
+        baselines=Baselines.from_table(tables["baselines"]),
+        tails=found,
+        forest=Forest.from_table(tables["forest"]) if "forest" in tables else None,
+        forest_tails=tails("forest_tails"),
+        total_tails=tails("total_tails"),
+    )
+
+
+assert len(_FAMILY) == len(FEATURES)

@@ -1,0 +1,303 @@
+"""Training: from ordered invocations to everything the judge needs, in three passes over the logs.
+
+    1  baselines of the first part of the window      (what is usual)
+    2  features over the whole window, with these      (what normal life looks like beside what is usual)
+    3  tails, forest and calibration on the later part, each half judged by the other (what is strange, and how often)
+
+No event is judged by a model that saw it. Stories too strange to be normal life are left out, then all is fitted again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from detectors.caller_features import CallerFeatures
+from detectors.features import BLOCK_US
+from detectors.function_features import (
+    DEFAULT_SILENCE,
+    IDENTIFIED,
+    FunctionFeatures,
+    from_matrix,
+)
+from detectors.judge import FOREST_CLIP, Judge
+from detectors.keyed import KeyedState
+from detectors.stories import Stories, blame
+from models.baselines import COHORTS, US, Baselines, BaselineSketch
+from models.calibration import BudgetCurve
+from models.forest import fit_forest
+from models.hashing import combine, hash_strings
+from models.tails import Tails, fit_tails
+
+Vector = npt.NDArray[Any]
+DEBUG: dict[str, Any] = {}
+Slices = Callable[[], Iterable[pa.RecordBatch]]
+
+#: share of the window from which the first baselines are taken; what follows is held out
+BASE_SHARE: Final = 0.5
+DAY_US: Final = 86400 * US
+#: score below which an event is nobody's story
+JOIN_SCORE: Final = 4.0
+#: held-out events kept in memory, about 0.5 kB each
+MAX_HELD_OUT: Final = 2_000_000
+#: rows the forest is fitted on
+FOREST_ROWS: Final = 200_000
+#: a function is silent after this many times the longest silence seen in training
+SILENCE_MARGIN: Final = 1.6
+MIN_SILENCE: Final = 6.0
+#: strongest stories kept to tell how often normal life looks strange
+CURVE_STORIES: Final = 2000
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train.
+
+    Attributes:
+        seed: of the forest.
+        trees, samples: of the forest.
+        forest: False leaves the forest out (for ablation).
+    """
+
+    seed: int = 0
+    trees: int = 100
+    samples: int = 256
+    forest: bool = True
+
+
+@dataclass
+class Trained:
+    """What training gives.
+
+    Attributes:
+        judge: scores events.
+        silence_nats: float64, per baseline row.
+        state: tables of both stages at the end of the window.
+        curve: false incidents a day by threshold.
+        window: (first, last) completion, us.
+        invocations: how many were seen.
+        notes: what a person should know about this training, one sentence each.
+    """
+
+    judge: Judge
+    silence_nats: Vector
+    state: dict[str, pa.Table]
+    curve: BudgetCurve
+    window: tuple[int, int]
+    invocations: int
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _HeldOut:
+    """Columns of the held-out events, concatenated."""
+
+    raw: Vector
+    value_function: Vector
+    value_caller: Vector
+    group: Vector
+    cohort: Vector
+    at: Vector
+    function: Vector
+    caller: Vector
+    app: Vector
+    identified: Vector
+
+
+def train(
+    slices: Slices, options: TrainingOptions | None = None, progress: Callable[[str], None] | None = None
+) -> Trained:
+    """Fit a judge.
+
+    Args:
+        slices: gives the collated invocations, ordered by completion, anew at each call.
+        options: how.
+        progress: told each step.
+    """
+    options = options or TrainingOptions()
+    tell = progress or (lambda _: None)
+    tell("measuring the window")
+    first, last, count = _window(slices())
+    cut = first + int((last - first) * BASE_SHARE)
+    tell("learning what is usual")
+    early, whole = _baselines(slices(), cut)
+    tell("measuring features")
+    held, state, gaps = _features(slices(), early, cut)
+    group_early = held.group
+    # from here on groups are rows of the final baselines
+    lookup = {n: i for i, n in enumerate(zip(whole.apps, whole.functions, strict=True))}
+    final = np.array([lookup[n] for n in zip(early.apps, early.functions, strict=True)] or [0], dtype=np.int64)
+    held.group = np.where(group_early >= 0, final[np.maximum(group_early, 0)], -1)
+    tell("fitting tails and forests")
+    days = max((last - cut) / DAY_US, 1e-6)
+    keep = np.ones(len(held.at), bool)
+    for _ in range(2):
+        score, total_tails = _cross_fit(held, whole, keep, options)
+        judge = replace(_fit(held, whole, keep, options), total_tails=total_tails)
+        strange, story, _ = stories_of(held, judge, score, 1e9)
+        peaks = _peaks(story, score[strange])
+        extreme = peaks > _beyond_life(peaks)
+        if not extreme.any():
+            break
+        keep[strange[extreme[story]]] = False
+    DEBUG.update(held=held, score=score, judge=judge, strange=strange, story=story, peaks=peaks)
+    curve = BudgetCurve(np.sort(peaks)[::-1][:CURVE_STORIES], days, JOIN_SCORE)
+    silence = np.full(len(whole.cohort), DEFAULT_SILENCE)
+    for name, gap in gaps.items():
+        if name in lookup:
+            silence[lookup[name]] = max(MIN_SILENCE, SILENCE_MARGIN * gap)
+    notes = []
+    dropped = int((~keep).sum())
+    if dropped:
+        notes.append(f"{dropped:,} of {len(keep):,} held-out invocations were too strange to count as normal life.")
+    return Trained(judge, silence, state, curve, (first, last), count, notes)
+
+
+def _window(slices: Iterable[pa.RecordBatch]) -> tuple[int, int, int]:
+    first, last, count = 2**62, -(2**62), 0
+    for rows in slices:
+        if rows.num_rows:
+            at = np.asarray(rows.column("at"))
+            first, last, count = min(first, int(at.min())), max(last, int(at.max())), count + rows.num_rows
+    return first, last, count
+
+
+def _baselines(slices: Iterable[pa.RecordBatch], cut: int) -> tuple[Baselines, Baselines]:
+    early, late = BaselineSketch(), BaselineSketch()
+    hosts = KeyedState({})
+    for rows in slices:
+        if rows.num_rows == 0:
+            continue
+        owner = combine(hash_strings(rows.column("app")), hash_strings(rows.column("function")))
+        host = hash_strings(rows.column("host_instance"))
+        before = len(hosts)
+        place = hosts.rows(combine(owner, host))
+        cold = np.zeros(rows.num_rows, np.bool_)
+        fresh, where = np.unique(place, return_index=True)
+        cold[where[fresh >= before]] = True
+        cold &= host != 0
+        at = np.asarray(rows.column("at"))
+        ids = hash_strings(rows.column("invocation_id"))
+        for sketch, mask in ((early, at < cut), (late, at >= cut)):
+            if mask.any():
+                part = rows.filter(pa.array(mask)) if not mask.all() else rows
+                index = sketch.function_index(part.column("app"), part.column("function"))
+                sketch.update(part, index, cold[mask], ids[mask])
+    first = early.fit()
+    late.merge(early)
+    return first, late.fit()
+
+
+def _features(
+    slices: Iterable[pa.RecordBatch], baselines: Baselines, cut: int
+) -> tuple[_HeldOut, dict[str, pa.Table], dict[tuple[str, str], float]]:
+    functions = FunctionFeatures(baselines, np.full(len(baselines.cohort), 1e9))
+    callers = CallerFeatures()
+    judge = Judge(baselines, None, None, None, None)  # type: ignore[arg-type]
+    parts: list[list[Vector]] = []
+    for rows in slices:
+        if rows.num_rows == 0:
+            continue
+        at = np.asarray(rows.column("at"))
+        featured = functions.advance(rows, int(at[-1]) + 1)
+        raw_c, value_c, _ = callers.measure(featured)
+        later = at >= cut
+        if not later.any():
+            continue
+        group, cohort = judge.locate(featured)
+        raw = np.concatenate([from_matrix(featured.column("raw_function")), raw_c], axis=1)
+        columns = [raw, from_matrix(featured.column("value_function")), value_c, group, cohort, at, *_keys(featured)]
+        parts.append([c[later] for c in columns])
+    joined = [np.concatenate([p[k] for p in parts]) for k in range(len(parts[0]))]
+    state = {
+        **{f"function/{n}": t for n, t in functions.snapshot().items()},
+        **_prefixed("caller/", callers.snapshot()),
+    }
+    return _HeldOut(*joined), state, functions.longest_gaps()
+
+
+def _prefixed(prefix: str, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
+    return {prefix + name: table for name, table in tables.items()}
+
+
+def _keys(rows: pa.RecordBatch) -> Iterator[Vector]:
+    """function, caller, app hashes and whether the caller is somebody."""
+    app = hash_strings(rows.column("app"))
+    yield combine(app, hash_strings(rows.column("function")))
+    identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
+    yield np.where(identified, hash_strings(rows.column("caller")), np.uint64(0))
+    yield app
+    yield identified
+
+
+def _fit(held: _HeldOut, baselines: Baselines, keep: Vector, options: TrainingOptions) -> Judge:
+    groups, cohorts = len(baselines), len(COHORTS)
+    group, cohort = held.group[keep], held.cohort[keep]
+    tails = fit_tails(
+        held.raw[keep], group, cohort, groups=groups, cohorts=cohorts, at=held.at[keep], block_us=np.array(BLOCK_US)
+    )
+    judge = Judge(baselines, tails, None, None, None)
+    surprise = tails.surprise(held.raw[keep], group, cohort)
+    if options.forest:
+        step = max(1, len(surprise) // FOREST_ROWS)
+        clipped = np.minimum(surprise[::step], FOREST_CLIP)
+        forest = fit_forest(clipped, trees=options.trees, samples=options.samples, seed=options.seed)
+        judge = replace(judge, forest=forest)
+        depth = judge.forest_feature(surprise)
+        judge = replace(judge, forest_tails=fit_tails(depth, group, cohort, groups=groups, cohorts=cohorts, slope=0.3))
+    return judge
+
+
+def _cross_fit(held: _HeldOut, baselines: Baselines, keep: Vector, options: TrainingOptions) -> tuple[Vector, Tails]:
+    """Totals of every held-out event by a judge fitted on the other half, and their tails."""
+    middle = np.median(held.at)
+    total = np.zeros(len(held.at))
+    for half in (held.at < middle, held.at >= middle):
+        judge = _fit(held, baselines, keep & ~half, options)
+        found = judge.score(held.raw[half], held.group[half], held.cohort[half])
+        total[half] = found.score
+    none = np.full(int(keep.sum()), -1)
+    tails = fit_tails(total[keep][:, None], none, held.cohort[keep], groups=0, cohorts=len(COHORTS), slope=1.0)
+    return total, tails
+
+
+def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> tuple[Vector, Vector, Vector]:
+    """Strange events (indices), their stories and whether each is open."""
+    strange = np.flatnonzero(score >= JOIN_SCORE)
+    strange = strange[np.argsort(held.at[strange], kind="stable")]
+    found = judge.score(held.raw[strange], held.group[strange], held.cohort[strange])
+    trouble, by_caller, crowd = blame(
+        found.families, held.value_function[strange], held.value_caller[strange], held.identified[strange]
+    )
+    story, opened = Stories(opens_at).tell(
+        held.at[strange],
+        held.function[strange],
+        held.caller[strange],
+        held.app[strange],
+        score[strange],
+        trouble,
+        by_caller,
+        crowd,
+    )
+    return strange, story, opened
+
+
+def _peaks(story: Vector, score: Vector) -> Vector:
+    """Peak score of each story."""
+    out = np.zeros(int(story.max()) + 1 if len(story) else 0)
+    np.maximum.at(out, story, score)
+    return out
+
+
+def _beyond_life(peaks: Vector) -> float:
+    """Peak beyond which a story is no normal life: an exponential tail through the median, once in fifty such windows."""
+    if len(peaks) < 4:
+        return JOIN_SCORE + 6.0
+    slope = max((float(np.median(peaks)) - JOIN_SCORE) / np.log(2.0), 1.0)
+    return JOIN_SCORE + slope * (float(np.log(len(peaks))) + float(np.log(50.0)))

@@ -1,0 +1,513 @@
+"""What is usual for each function: run times, error rates, rhythm, schedule; pooled where a function says too little.
+
+A ``BaselineSketch`` counts in bounded memory, in any order, and can be merged; ``fit`` turns it into ``Baselines``: plain
+arrays with a row a function, then a row a trigger cohort, which stands in for functions that are new or nearly so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+US: Final = 1_000_000
+#: probability levels at which a function's ln(duration) is kept; dense in the tails, where strangeness is judged
+LEVELS: Final = np.array(
+    [0.0005, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93]
+    + [0.95, 0.965, 0.98, 0.99, 0.995, 0.998, 0.9995]
+)
+#: run times kept per function: enough for the 0.9995 level, small enough for thousands of functions
+RESERVOIR: Final = 4096
+#: counting bins of five minutes, from which rhythm and overdispersion follow
+BIN_US: Final = 300 * US
+HOUR_US: Final = 3600 * US
+HOURS_A_WEEK: Final = 168
+#: 1970-01-01 was a Thursday; hour 0 of a week is Monday 00:00 UTC
+WEEK_OFFSET: Final = 72
+#: events that the cohort's distribution weighs when it is mixed into a function's own
+PRIOR_DURATIONS: Final = 12.0
+PRIOR_RATES: Final = 20.0
+#: share of the top of a distribution from which its tail's scale is taken
+TAIL_SHARE: Final = 0.05
+PRIOR_TAIL: Final = 10.0
+#: ln(duration) tails are never taken for thinner than this: 10 % in duration per nat
+MIN_TAIL: Final = 0.10
+#: share of five-minute bins, the busiest, left out when overdispersion is measured, so that an attack in training can't buy licence
+TRIM_BINS: Final = 0.02
+#: bins of a schedule: half minutes of the hour, minutes of the day
+HOUR_PHASES: Final = 120
+DAY_PHASES: Final = 1440
+#: a function keeps a schedule if 95 % of its starts fall in at most this share of the phases
+SCHEDULE_SHARE: Final = 0.3
+COHORTS: Final = ("http", "queue", "servicebus", "eventhub", "blob", "timer", "host-api", "other")
+
+
+@dataclass
+class BaselineSketch:
+    """Counts of an ordered or unordered pile of invocations; ``update`` many times, ``merge``, then ``fit``."""
+
+    names: dict[tuple[str, str], int] = field(default_factory=dict)
+    triggers: dict[tuple[int, int], float] = field(default_factory=dict)
+    _bins: list[Floats] = field(default_factory=list)
+    _runs: list[Floats] = field(default_factory=list)
+    _phases: list[Floats] = field(default_factory=list)
+    _pending: int = 0
+
+    def update(self, rows: pa.RecordBatch | pa.Table, index: Ints, cold: npt.NDArray[np.bool_], hashes: Any) -> None:
+        """Count rows.
+
+        Args:
+            rows: INVOCATION columns with ``at`` (completion, int64 us).
+            index: int64[n], each row's function, from ``function_index``.
+            cold: bool[n], first invocation on a fresh host.
+            hashes: uint64[n], of the invocation id: which run times are kept is decided by it, not by order.
+        """
+        at = np.asarray(rows.column("at"))
+        start = np.asarray(rows.column("event_time").cast(pa.int64()))
+        weight = np.asarray(rows.column("item_count")).astype(np.float64)
+        duration = rows.column("duration_ms").to_numpy(zero_copy_only=False).astype(np.float64)
+        failed = _bool(rows.column("succeeded")) == 0
+        status = rows.column("status").to_numpy(zero_copy_only=False).astype(np.float64)
+        refused = (status >= 400) & (status < 500)
+        known = np.where(np.isnan(duration), 0.0, duration)
+
+        bins = at // BIN_US
+        stacked = np.stack([index, bins, weight, weight * failed, weight * refused, weight * known], axis=1)
+        self._bins.append(_group_sum(stacked.astype(np.float64), 2))
+
+        has = ~np.isnan(duration)
+        priority = (hashes[has] >> np.uint64(11)).astype(np.float64)
+        runs = np.stack(
+            [index[has].astype(np.float64), priority, np.log(np.maximum(duration[has], 0.01)), cold[has], weight[has]],
+            axis=1,
+        )
+        self._runs.append(runs)
+
+        timer = np.asarray(rows.column("trigger").dictionary_encode().indices)
+        trigger_names = rows.column("trigger").dictionary_encode().dictionary.to_pylist()
+        codes = np.array(
+            [COHORTS.index(t) if t in COHORTS else len(COHORTS) - 1 for t in trigger_names], dtype=np.int64
+        )
+        code = codes[timer] if len(codes) else np.zeros(0, np.int64)
+        pairs, counts = np.unique(index * len(COHORTS) + code, return_counts=True)
+        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+            key = (pair // len(COHORTS), pair % len(COHORTS))
+            self.triggers[key] = self.triggers.get(key, 0.0) + count
+        timed = code == COHORTS.index("timer")
+        if timed.any():
+            minute = (start[timed] // (60 * US)) % DAY_PHASES
+            half = (start[timed] // (30 * US)) % HOUR_PHASES
+            phases = np.concatenate(
+                [np.stack([index[timed], minute], 1), np.stack([index[timed], DAY_PHASES + half], 1)]
+            )
+            ones = np.ones((phases.shape[0], 1))
+            self._phases.append(_group_sum(np.concatenate([phases, ones], axis=1).astype(np.float64), 2))
+        self._pending += len(at)
+        if self._pending > 2_000_000:
+            self._compact()
+
+    def function_index(self, apps: pa.Array, functions: pa.Array) -> Ints:
+        """int64[n]: a number for each (app, function), new ones added."""
+        codes, names = pair_codes(apps, functions)
+        lookup = np.array([self.names.setdefault(n, len(self.names)) for n in names], dtype=np.int64)
+        return lookup[codes] if len(names) else np.zeros(0, np.int64)
+
+    def merge(self, other: BaselineSketch) -> None:
+        """Take in another sketch's counts."""
+        lookup = np.array([self.names.setdefault(n, len(self.names)) for n in other.names], dtype=np.float64)
+        for key, count in other.triggers.items():
+            mine = (int(lookup[key[0]]), key[1])
+            self.triggers[mine] = self.triggers.get(mine, 0.0) + count
+        for here, there in ((self._bins, other._bins), (self._runs, other._runs), (self._phases, other._phases)):
+            for part in there:
+                moved = part.copy()
+                moved[:, 0] = lookup[part[:, 0].astype(np.int64)] if len(lookup) else part[:, 0]
+                here.append(moved)
+        self._compact()
+
+    def _compact(self) -> None:
+        self._bins = [_group_sum(np.concatenate(self._bins), 2)] if self._bins else []
+        self._phases = [_group_sum(np.concatenate(self._phases), 2)] if self._phases else []
+        if self._runs:
+            runs = np.concatenate(self._runs)
+            order = np.lexsort((runs[:, 1], runs[:, 0]))
+            runs = runs[order]
+            self._runs = [runs[_rank_in_group(runs[:, 0]) < RESERVOIR]]
+        self._pending = 0
+
+    def fit(self) -> Baselines:
+        """Baselines with a row a function (ordered by app and name) and a row a cohort."""
+        self._compact()
+        return _fit(self)
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Rows 0..F-1 are functions, ordered by (app, function); rows F..F+C-1 the cohorts of ``COHORTS``.
+
+    Attributes:
+        apps, functions: str, length F.
+        cohort: int64[F+C], index into COHORTS.
+        count: float64[F+C], weighted invocations.
+        quantiles: float64[F+C, len(LEVELS)], of ln(duration in ms).
+        tail_high, tail_low: float64[F+C], scale of the exponential tails of ln(duration) beyond the outer levels, nats.
+        spread: float64[F+C], interquartile range of the duration, ms.
+        cold_extra: float64[F+C], what a cold start adds to ln(duration).
+        failure_rate, refusal_rate: float64[F+C], shares.
+        rate: float64[F+C, 168], expected invocations per second by hour of the week (UTC, Monday first); 0 for cohorts.
+        dispersion: float64[F+C], variance over mean of five-minute counts, at least 1.
+        mean_ms, square_ms: float64[F+C], first and second moment of the duration, trimmed.
+        phases: float64[F+C, 1440], share of starts by phase; all 0 where no schedule is kept.
+        phase_us: int64[F+C], width of a phase bin, 0 where no schedule is kept.
+        phase_count: int64[F+C], number of bins in the period.
+        window: (first, last) completion in us.
+    """
+
+    apps: tuple[str, ...]
+    functions: tuple[str, ...]
+    cohort: Ints
+    count: Floats
+    quantiles: Floats
+    tail_high: Floats
+    tail_low: Floats
+    spread: Floats
+    cold_extra: Floats
+    failure_rate: Floats
+    refusal_rate: Floats
+    rate: Floats
+    dispersion: Floats
+    mean_ms: Floats
+    square_ms: Floats
+    phases: Floats
+    phase_us: Ints
+    phase_count: Ints
+    window: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.functions)
+
+    def to_table(self) -> pa.Table:
+        """All rows as one table; the inverse of ``from_table``."""
+        labels = [(a, f) for a, f in zip(self.apps, self.functions, strict=True)] + [("", c) for c in COHORTS]
+        columns: dict[str, Any] = {"app": [a for a, _ in labels], "function": [f for _, f in labels]}
+        for name in _ARRAYS:
+            value = getattr(self, name)
+            flat = pa.array(value.reshape(-1))
+            columns[name] = pa.FixedSizeListArray.from_arrays(flat, value.shape[1]) if value.ndim == 2 else flat
+        meta = {"window": f"{self.window[0]},{self.window[1]}"}
+        return pa.table(columns).replace_schema_metadata(meta)
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Baselines:
+        """Read what ``to_table`` wrote."""
+        table = table.combine_chunks()
+        size = table.num_rows - len(COHORTS)
+        values: dict[str, Any] = {}
+        for name in _ARRAYS:
+            array = table.column(name).chunk(0)
+            if pa.types.is_fixed_size_list(array.type):
+                values[name] = array.flatten().to_numpy().reshape(-1, array.type.list_size).copy()
+            else:
+                values[name] = array.to_numpy().copy()
+        first, last = (table.schema.metadata or {})[b"window"].decode().split(",")
+        return cls(
+            apps=tuple(table.column("app").to_pylist()[:size]),
+            functions=tuple(table.column("function").to_pylist()[:size]),
+            window=(int(first), int(last)),
+            **values,
+        )
+
+
+_ARRAYS: Final = (
+    *("cohort", "count", "quantiles", "tail_high", "tail_low", "spread", "cold_extra", "failure_rate", "refusal_rate"),
+    *("rate", "dispersion", "mean_ms", "square_ms", "phases", "phase_us", "phase_count"),
+)
+
+
+def pair_codes(apps: Any, functions: Any) -> tuple[Ints, list[tuple[str, str]]]:
+    """Dense codes of (app, function) pairs: int64[n] and the list of distinct pairs."""
+    a, f = _encode(apps), _encode(functions)
+    joined = np.asarray(a.indices).astype(np.int64) * max(len(f.dictionary), 1) + np.asarray(f.indices)
+    distinct, codes = np.unique(joined, return_inverse=True)
+    names_a, names_f = a.dictionary.to_pylist(), f.dictionary.to_pylist()
+    width = max(len(names_f), 1)
+    return codes.astype(np.int64), [(names_a[d // width], names_f[d % width]) for d in distinct.tolist()]
+
+
+def hour_of_week(at_us: Any) -> Any:
+    """Hour of the week of UTC times in microseconds, 0 = Monday 00:00."""
+    return (at_us // HOUR_US + WEEK_OFFSET) % HOURS_A_WEEK
+
+
+def _encode(array: Any) -> Any:
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+        if isinstance(array, pa.ChunkedArray):
+            array = array.chunk(0) if array.num_chunks else pa.array([], pa.string())
+    return array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+
+
+def _bool(column: Any) -> npt.NDArray[np.int8]:
+    """1 true, 0 false, -1 null."""
+    return np.asarray(column.cast(pa.int8()).fill_null(-1))
+
+
+def _group_sum(rows: Floats, keys: int) -> Floats:
+    """Sum the columns after the first ``keys`` over equal keys; ordered by key."""
+    if rows.shape[0] == 0:
+        return rows
+    order = np.lexsort(tuple(rows[:, k] for k in reversed(range(keys))))
+    rows = rows[order]
+    fresh = np.any(rows[1:, :keys] != rows[:-1, :keys], axis=1)
+    starts = np.concatenate([[0], np.flatnonzero(fresh) + 1])
+    out: Floats = np.concatenate([rows[starts, :keys], np.add.reduceat(rows[:, keys:], starts, axis=0)], axis=1)
+    return out
+
+
+def _rank_in_group(sorted_keys: Floats) -> Ints:
+    n = sorted_keys.shape[0]
+    fresh = np.ones(n, dtype=bool)
+    fresh[1:] = sorted_keys[1:] != sorted_keys[:-1]
+    starts = np.flatnonzero(fresh)
+    group = np.cumsum(fresh) - 1
+    return np.arange(n) - starts[group]
+
+
+def _fit(sketch: BaselineSketch) -> Baselines:
+    names = sorted(sketch.names)
+    size, cohorts = len(names), len(COHORTS)
+    rank = np.zeros(max(size, 1), dtype=np.int64)
+    for position, name in enumerate(names):
+        rank[sketch.names[name]] = position
+    cohort = np.zeros(size + cohorts, dtype=np.int64)
+    cohort[size:] = np.arange(cohorts)
+    best = np.zeros(size)
+    for (function, code), count in sorted(sketch.triggers.items()):
+        row = rank[function]
+        # a manual run doesn't make a timer a manual function
+        weight = count * (0.5 if COHORTS[code] == "host-api" else 1.0)
+        if weight > best[row]:
+            best[row], cohort[row] = weight, code
+
+    bins = sketch._bins[0] if sketch._bins else np.zeros((0, 6))
+    who = rank[bins[:, 0].astype(np.int64)] if size else np.zeros(0, np.int64)
+    rows = size + cohorts
+    count, failures, refusals, run_ms = (np.zeros(rows) for _ in range(4))
+    for target, column in ((count, 2), (failures, 3), (refusals, 4), (run_ms, 5)):
+        np.add.at(target, who, bins[:, column])
+        np.add.at(target, size + cohort[who], bins[:, column])
+    first = int(bins[:, 1].min()) if len(bins) else 0
+    last = int(bins[:, 1].max()) if len(bins) else 0
+
+    failure_rate = _shrunk(_trimmed_rate(bins, who, 3, size, cohort), failures, count, size, cohort)
+    refusal_rate = _shrunk(_trimmed_rate(bins, who, 4, size, cohort), refusals, count, size, cohort)
+    rate = _rhythm(bins, who, size, cohorts, first, last)
+    dispersion = _dispersion(bins, who, rate, size, cohorts, first, last)
+    quantiles, tail_high, tail_low, cold_extra, mean_ms, square_ms = _durations(sketch, rank, size, cohort)
+    phases, phase_us, phase_count = _schedules(sketch, rank, size, cohort)
+    middle = quantiles[:, int(np.searchsorted(LEVELS, 0.75))], quantiles[:, int(np.searchsorted(LEVELS, 0.25))]
+    return Baselines(
+        apps=tuple(a for a, _ in names),
+        functions=tuple(f for _, f in names),
+        cohort=cohort,
+        count=count,
+        quantiles=quantiles,
+        tail_high=tail_high,
+        tail_low=tail_low,
+        spread=np.exp(middle[0]) - np.exp(middle[1]),
+        cold_extra=cold_extra,
+        failure_rate=failure_rate,
+        refusal_rate=refusal_rate,
+        rate=rate,
+        dispersion=dispersion,
+        mean_ms=mean_ms,
+        square_ms=square_ms,
+        phases=phases,
+        phase_us=phase_us,
+        phase_count=phase_count,
+        window=(first * BIN_US, (last + 1) * BIN_US),
+    )
+
+
+def _trimmed_rate(bins: Floats, who: Ints, column: int, size: int, cohort: Ints) -> tuple[Floats, Floats]:
+    """Error counts and totals with each function's worst bins left out, so that an outage in training sets no standard."""
+    errors, totals = np.zeros(size + len(COHORTS)), np.zeros(size + len(COHORTS))
+    if len(bins) == 0:
+        return errors, totals
+    share = bins[:, column]
+    order = np.lexsort((-share, who))
+    sorted_who = who[order]
+    position = _rank_in_group(sorted_who.astype(np.float64))
+    lengths = np.bincount(sorted_who, minlength=size)[sorted_who]
+    kept = order[position >= np.floor(lengths * TRIM_BINS)]
+    for target, source in ((errors, share), (totals, bins[:, 2])):
+        np.add.at(target, who[kept], source[kept])
+        np.add.at(target, size + cohort[who[kept]], source[kept])
+    return errors, totals
+
+
+def _shrunk(trimmed: tuple[Floats, Floats], errors: Floats, count: Floats, size: int, cohort: Ints) -> Floats:
+    kept_errors, kept = trimmed
+    # halfway between the trimmed and the full rate: blips are part of life, outages are not
+    rate = 0.5 * (kept_errors / np.maximum(kept, 1.0)) + 0.5 * (errors / np.maximum(count, 1.0))
+    tenant = (errors[size:].sum() + 0.5) / (count[size:].sum() + 100.0)
+    out = np.empty_like(rate)
+    out[size:] = (rate[size:] * count[size:] + PRIOR_RATES * tenant) / (count[size:] + PRIOR_RATES)
+    prior = out[size:][cohort[:size]]
+    # a function that never fails is believed in proportion to how often it was seen not to
+    out[:size] = (rate[:size] * count[:size] + np.minimum(PRIOR_RATES * prior, 0.5)) / (count[:size] + PRIOR_RATES)
+    return out
+
+
+def _rhythm(bins: Floats, who: Ints, size: int, cohorts: int, first: int, last: int) -> Floats:
+    """Expected rate per second by hour of week: a flat rate, bent by the hour of the day, then by weekday or weekend,
+    then by the hour of the week, each step shrunk by one event's worth of evidence for the step before."""
+    rate = np.zeros((size + cohorts, HOURS_A_WEEK))
+    if len(bins) == 0:
+        return rate
+    hours_seen = np.zeros(HOURS_A_WEEK)
+    np.add.at(hours_seen, hour_of_week(np.arange(first, last + 1) * BIN_US), BIN_US / HOUR_US)
+    by_hour = np.zeros((size, HOURS_A_WEEK))
+    np.add.at(by_hour, (who, hour_of_week(bins[:, 1].astype(np.int64) * BIN_US)), bins[:, 2])
+    day = np.arange(HOURS_A_WEEK) % 24
+    weekend = (np.arange(HOURS_A_WEEK) >= 120).astype(np.int64)
+    flat = by_hour.sum(1) / max(hours_seen.sum(), 1e-9)
+    level = np.repeat(flat[:, None], HOURS_A_WEEK, axis=1)
+    for group in (day, day + 24 * weekend, np.arange(HOURS_A_WEEK)):
+        groups = int(group.max()) + 1
+        observed, expected = np.zeros((size, groups)), np.zeros((size, groups))
+        for hour in range(HOURS_A_WEEK):
+            observed[:, group[hour]] += by_hour[:, hour]
+            expected[:, group[hour]] += level[:, hour] * hours_seen[hour]
+        # the finest step needs more to be believed: a single week shows each of its hours once
+        weight = 1.0 if groups < HOURS_A_WEEK else 30.0
+        level = level * ((observed + weight) / (expected + weight))[:, group]
+    before, after = np.roll(level, 1, axis=1), np.roll(level, -1, axis=1)
+    rate[:size] = (0.15 * before + 0.7 * level + 0.15 * after) / 3600.0
+    return rate
+
+
+def _dispersion(bins: Floats, who: Ints, rate: Floats, size: int, cohorts: int, first: int, last: int) -> Floats:
+    out = np.full(size + cohorts, 2.0)
+    if len(bins) == 0:
+        return out
+    expected = rate[who, hour_of_week(bins[:, 1].astype(np.int64) * BIN_US)] * (BIN_US / US)
+    excess = (bins[:, 2] - expected) ** 2 / np.maximum(expected, 0.05)
+    order = np.lexsort((-excess, who))
+    position = _rank_in_group(who[order].astype(np.float64))
+    lengths = np.bincount(who, minlength=size)[who[order]]
+    kept = order[position >= np.floor(lengths * TRIM_BINS)]
+    total, number = np.zeros(size), np.zeros(size)
+    np.add.at(total, who[kept], excess[kept])
+    np.add.at(number, who[kept], 1.0)
+    # empty bins each add their expectation: (0 - e)^2 / e = e
+    seen, covered = np.zeros(size), float(last - first + 1)
+    np.add.at(seen, who, expected)
+    overall = rate[:size].mean(axis=1) * (BIN_US / US) * covered
+    total += np.maximum(overall - seen, 0.0)
+    out[:size] = np.clip((total + 2.0 * 20) / (np.maximum(covered, number) + 20), 1.0, 200.0)
+    return out
+
+
+def _durations(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> tuple[Floats, ...]:
+    rows = size + len(COHORTS)
+    quantiles = np.zeros((rows, len(LEVELS)))
+    high, low, cold_extra = np.full(rows, 1.0), np.full(rows, 1.0), np.zeros(rows)
+    mean, square = np.full(rows, 100.0), np.full(rows, 20_000.0)
+    runs = sketch._runs[0] if sketch._runs else np.zeros((0, 5))
+    who = rank[runs[:, 0].astype(np.int64)] if size else np.zeros(0, np.int64)
+    value, cold = runs[:, 2], runs[:, 3] > 0
+    pooled = value if len(value) else np.array([np.log(100.0)])
+    # how far a function's run times stray from its own median, pooled: the shape that a sparse function borrows
+    centre = np.zeros(size)
+    parts: list[Floats] = [np.zeros(0)] * size
+    order = np.argsort(who, kind="stable")
+    edges = np.searchsorted(who[order], np.arange(size + 1))
+    for f in range(size):
+        chosen = order[edges[f] : edges[f + 1]]
+        warm = value[chosen][~cold[chosen]]
+        parts[f] = np.sort(warm if len(warm) >= 5 else value[chosen])
+        if len(parts[f]):
+            centre[f] = np.median(parts[f])
+            chilled = value[chosen][cold[chosen]]
+            extra = np.median(chilled) - centre[f] if len(chilled) else 0.0
+            cold_extra[f] = max(extra, 0.0) * len(chilled) / (len(chilled) + 3.0)
+    for c in range(len(COHORTS)):
+        members = [f for f in range(size) if cohort[f] == c and len(parts[f])]
+        residual = (
+            np.sort(np.concatenate([parts[f][:: max(1, len(parts[f]) // 200)] - centre[f] for f in members]))
+            if members
+            else None
+        )
+        shape = residual if residual is not None and len(residual) >= 20 else np.sort(pooled - np.median(pooled))
+        row = size + c
+        everything = np.sort(np.concatenate([parts[f] for f in members])) if members else np.sort(pooled)
+        quantiles[row] = _quantiles(everything)
+        high[row], low[row] = _tails(shape)
+        cold_extra[row] = max([cold_extra[f] for f in members], default=1.0)
+        spread_q = _quantiles(shape)
+        moments = np.minimum(np.exp(everything), np.exp(quantiles[row, -1]))
+        mean[row], square[row] = moments.mean(), (moments**2).mean()
+        for f in members:
+            own, n = parts[f], len(parts[f])
+            blend = n / (n + PRIOR_DURATIONS)
+            quantiles[f] = blend * _quantiles(own) + (1 - blend) * (centre[f] + spread_q)
+            quantiles[f] = np.maximum.accumulate(quantiles[f])
+            own_high, own_low = _tails(own)
+            k = max(n * TAIL_SHARE, 0.0)
+            high[f] = (k * own_high + PRIOR_TAIL * high[row]) / (k + PRIOR_TAIL)
+            low[f] = (k * own_low + PRIOR_TAIL * low[row]) / (k + PRIOR_TAIL)
+            moments = np.minimum(np.exp(own), np.exp(quantiles[f, -1]))
+            mean[f], square[f] = moments.mean(), (moments**2).mean()
+    return quantiles, np.maximum(high, MIN_TAIL), np.maximum(low, MIN_TAIL), cold_extra, mean, square
+
+
+def _quantiles(ordered: Floats) -> Floats:
+    out: Floats = np.quantile(ordered, LEVELS, method="hazen")
+    return out
+
+
+def _tails(ordered: Floats) -> tuple[float, float]:
+    """Mean excess over the outer quantiles: the scale of an exponential tail (Hill's estimator, in ln duration)."""
+    if len(ordered) < 20:
+        return 1.0, 1.0
+    upper, lower = np.quantile(ordered, [1 - TAIL_SHARE, TAIL_SHARE])
+    above, below = ordered[ordered > upper] - upper, lower - ordered[ordered < lower]
+    return (float(above.mean()) if len(above) else MIN_TAIL, float(below.mean()) if len(below) else MIN_TAIL)
+
+
+def _schedules(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> tuple[Floats, Ints, Ints]:
+    rows = size + len(COHORTS)
+    phases, width, bins = np.zeros((rows, DAY_PHASES)), np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    if not sketch._phases:
+        return phases, width, bins
+    counted = sketch._phases[0]
+    who, phase = rank[counted[:, 0].astype(np.int64)], counted[:, 1].astype(np.int64)
+    for f in np.unique(who).tolist():
+        if COHORTS[cohort[f]] != "timer":
+            continue
+        mine = who == f
+        daily, hourly = np.zeros(DAY_PHASES), np.zeros(HOUR_PHASES)
+        inside = phase[mine] < DAY_PHASES
+        daily[phase[mine][inside]] = counted[mine, 2][inside]
+        hourly[phase[mine][~inside] - DAY_PHASES] = counted[mine, 2][~inside]
+        # a daily schedule is the stronger claim: it needs each of its phases seen five times
+        for found, share, period_us, period in ((daily, 0.2, 60 * US, DAY_PHASES), (hourly, 0.5, 30 * US, HOUR_PHASES)):
+            if found.sum() >= 4 and _concentrated(found, share):
+                phases[f, :period] = found
+                width[f], bins[f] = period_us, period
+                break
+    return phases, width, bins
+
+
+def _concentrated(found: Floats, share: float) -> bool:
+    ordered = np.sort(found)[::-1]
+    needed = int(np.searchsorted(np.cumsum(ordered), 0.95 * ordered.sum())) + 1
+    # phases that only chance filled must not look like a schedule
+    return needed <= SCHEDULE_SHARE * len(found) and needed <= share * found.sum()

@@ -1,0 +1,71 @@
+"""The budget: how many false incidents a day a threshold lets through, from stories of normal life the models never saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+#: strongest stories that tell the slope of the tail
+TAIL_STORIES: Final = 30
+#: the prior slope, in units of score a nat, and the stories that it weighs
+PRIOR_SLOPE: Final = 1.0
+PRIOR_STORIES: Final = 5.0
+#: the budget is aimed at this share, since a threshold from few days of normal life is itself uncertain
+AIM: Final = 0.6
+
+
+@dataclass(frozen=True)
+class BudgetCurve:
+    """False incidents a day by threshold.
+
+    Attributes:
+        peaks: float64[k], descending, peak scores of stories of normal life.
+        days: length of that life, days.
+        floor: score below which no story was looked for.
+    """
+
+    peaks: Floats
+    days: float
+    floor: float
+
+    def rate(self, threshold: float) -> float:
+        """Expected false incidents a day at a threshold: the larger of what was counted and what the tail's slope says."""
+        counted = float((self.peaks >= threshold).sum())
+        return max(counted, self._tail(threshold)) / max(self.days, 1e-9)
+
+    def _tail(self, threshold: float) -> float:
+        """Stories expected above a threshold, by an exponential tail through the strongest third of them."""
+        n = len(self.peaks)
+        if n == 0:
+            # nothing was ever strange: as if half a story had reached the floor
+            return 0.5 * float(np.exp(-(threshold - self.floor) / PRIOR_SLOPE))
+        m = int(np.clip(n // 3, min(n, 5), TAIL_STORIES))
+        base = float(self.peaks[m - 1])
+        excess = float((self.peaks[:m] - base).sum())
+        slope = (excess + PRIOR_STORIES * PRIOR_SLOPE) / (m + PRIOR_STORIES)
+        return m * float(np.exp(-(threshold - base) / slope))
+
+    def threshold(self, budget: float) -> float:
+        """The lowest threshold whose expected rate keeps the budget (false incidents a day), with room to spare."""
+        low, high = self.floor, self.floor + 40.0
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            if self.rate(middle) <= AIM * budget:
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for a bundle."""
+        return {"peaks": [round(float(p), 9) for p in self.peaks], "days": self.days, "floor": self.floor}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> BudgetCurve:
+        """The inverse of ``to_json``."""
+        return cls(np.asarray(data["peaks"], dtype=np.float64), float(data["days"]), float(data["floor"]))

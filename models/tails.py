@@ -1,0 +1,263 @@
+"""Surprise: how rare a value is in its group, as -log10 of a tail probability, pooled where the group says too little.
+
+Each group (a function), then each cohort (a trigger kind), then the tenant keeps, for every feature, the values that
+1/2, 1/5, 1/10 ... of its normal events reach or exceed, and an exponential tail beyond. A group's tail probability is a
+mixture of its own and its cohort's, weighted by what it has seen, so that no group is ever "initialising".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from models.jit import njit
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+#: exceedance probabilities at which values are kept
+EXCEEDANCE: Final = np.array(
+    [0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5, 5e-6, 2e-6, 1e-6]
+)
+#: events that must lie beyond a level for the level to be believed
+LEVEL_EVENTS: Final = 2.0
+#: events that the cohort weighs in a group's tail
+PRIOR_EVENTS: Final = 100.0
+#: exceedances from which a tail's slope is taken, and how many exceedances the prior slope weighs
+TAIL_EVENTS: Final = 60
+PRIOR_TAIL: Final = 15.0
+#: blocks that the cohort weighs in a group's scale, and the least scale, in nats
+PRIOR_BLOCKS: Final = 8.0
+MIN_SCALE: Final = 0.3
+#: no surprise is believed beyond one in 10^15
+MAX_SURPRISE: Final = 15.0
+_LOG10: Final = float(np.log(10.0))
+
+
+@njit
+def _one(x: Any, values: Any, levels: Any, depth: Any, slope: Any, floor: Any) -> Any:
+    """ln of the share of a group's normal events that reach x."""
+    if depth == 0:
+        return min(floor - x / slope, 0.0)
+    last = depth - 1
+    if x > values[last]:
+        return np.log(levels[last]) - (x - values[last]) / slope
+    place = last
+    while place > 0 and values[place - 1] >= x:
+        place -= 1
+    if place == 0:
+        return np.log(levels[0]) * (x / values[0]) if values[0] > 0 else 0.0
+    above, below = values[place], values[place - 1]
+    part = (x - below) / (above - below) if above > below else 1.0
+    # up to the level's own value the share lies between the two levels
+    return np.log(levels[place - 1]) + part * (np.log(levels[place]) - np.log(levels[place - 1]))
+
+
+@njit
+def _surprises(
+    X: Any, group: Any, cohort: Any, values: Any, depth: Any, slope: Any, count: Any, scale: Any, levels: Any, out: Any
+) -> None:
+    tenant_row = values.shape[0] - 1
+    for i in range(X.shape[0]):
+        g, c = group[i], cohort[i]
+        for j in range(X.shape[1]):
+            x = np.float64(X[i, j])
+            if not x > 0.0:
+                out[i, j] = 0.0
+                continue
+            x = x / (scale[g, j] if g >= 0 else scale[c, j])
+            floor = np.log(0.5 / (count[tenant_row, j] + 1.0))
+            p = np.exp(_one(x, values[tenant_row, j], levels, depth[tenant_row, j], slope[tenant_row, j], floor))
+            n = count[c, j]
+            if n > 0.0:
+                floor = np.log(0.5 / (n + 1.0))
+                own = np.exp(_one(x, values[c, j], levels, depth[c, j], slope[c, j], floor))
+                p = (n * own + PRIOR_EVENTS * p) / (n + PRIOR_EVENTS)
+            if g >= 0:
+                n = count[g, j]
+                if n > 0.0:
+                    floor = np.log(0.5 / (n + 1.0))
+                    own = np.exp(_one(x, values[g, j], levels, depth[g, j], slope[g, j], floor))
+                    p = (n * own + PRIOR_EVENTS * p) / (n + PRIOR_EVENTS)
+            out[i, j] = min(max(-np.log(p) / _LOG10, 0.0), MAX_SURPRISE) if p > 0.0 else MAX_SURPRISE
+
+
+@dataclass(frozen=True)
+class Tails:
+    """Tails of J features for G groups, C cohorts and the tenant, in this order of rows.
+
+    Attributes:
+        values: float64[G+C+1, J, len(EXCEEDANCE)], ascending along the last axis, in units of the group's scale.
+        depth: int64[G+C+1, J], levels that are believed.
+        slope: float64[G+C+1, J], scale of the exponential tail.
+        count: float64[G+C+1, J], independent observations: events, or blocks of time; 0 where only the cohort counts.
+        scale: float64[G+C+1, J], what a value is divided by: 1, or the group's mean block maximum.
+        groups: G.
+    """
+
+    values: Floats
+    depth: Ints
+    slope: Floats
+    count: Floats
+    scale: Floats
+    groups: int
+
+    def surprise(self, X: Any, group: Ints, cohort: Ints) -> Floats:
+        """Surprise of each value.
+
+        Args:
+            X: float[n, J], higher is stranger, 0 is nothing to say.
+            group: int64[n], row of the event's group; -1 for one never seen.
+            cohort: int64[n], number of its cohort, 0..C-1.
+
+        Returns:
+            float64[n, J], -log10 of the tail probability, 0 to MAX_SURPRISE.
+        """
+        out = np.empty(X.shape, dtype=np.float64)
+        rows = np.ascontiguousarray(X)
+        tables = (self.values, self.depth, self.slope, self.count, self.scale)
+        _surprises(rows, group, self.groups + cohort, *tables, EXCEEDANCE, out)
+        return out
+
+    def to_table(self) -> pa.Table:
+        """Plain Arrow, a row a group; the inverse of ``from_table``."""
+        rows, features = self.depth.shape
+        columns = {}
+        for name in _ARRAYS:
+            value = getattr(self, name)
+            columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(value.reshape(-1)), value.size // rows)
+        return pa.table(columns).replace_schema_metadata({"groups": str(self.groups), "features": str(features)})
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Tails:
+        """Read what ``to_table`` wrote."""
+        table = table.combine_chunks()
+        meta = table.schema.metadata or {}
+        features = int(meta[b"features"])
+        found = {n: table.column(n).chunk(0).flatten().to_numpy().reshape(table.num_rows, features, -1) for n in _ARRAYS}
+        flat = {n: v.copy() if n == "values" else v[:, :, 0].copy() for n, v in found.items()}
+        return cls(groups=int(meta[b"groups"]), **flat)
+
+
+_ARRAYS: Final = ("values", "depth", "slope", "count", "scale")
+
+
+def fit_tails(
+    X: Any, group: Ints, cohort: Ints, *, groups: int, cohorts: int, slope: float = 1.0, at: Any = None, block_us: Any = None
+) -> Tails:
+    """Tails of normal events.
+
+    Args:
+        X: float[n, J], n normal events.
+        group: int64[n], 0..groups-1, or -1.
+        cohort: int64[n], 0..cohorts-1.
+        groups: how many groups there are.
+        cohorts: how many cohorts there are.
+        slope: prior scale of the tails, in the feature's unit a nat; 1 for likelihood ratios.
+        at: int64[n] us, when; needed with ``block_us``.
+        block_us: int64[J], length of the blocks whose maxima count as one observation, since values within them hang
+            together; 0 where each event counts for itself.
+    """
+    features = X.shape[1]
+    rows = groups + cohorts + 1
+    out = Tails(
+        values=np.zeros((rows, features, len(EXCEEDANCE))),
+        depth=np.zeros((rows, features), dtype=np.int64),
+        slope=np.full((rows, features), slope),
+        count=np.zeros((rows, features)),
+        scale=np.ones((rows, features)),
+        groups=groups,
+    )
+    blocks: dict[int, tuple[Ints, Ints, Ints]] = {}
+    for j in range(features):
+        length = int(block_us[j]) if block_us is not None else 0
+        value, g, c = np.asarray(X[:, j], dtype=np.float64), group, cohort
+        if length:
+            if length not in blocks:
+                blocks[length] = _blocks(group, cohort, at // length)
+            code, g, c = blocks[length]
+            highest = np.zeros(len(g))
+            np.maximum.at(highest, code, value)
+            value = highest
+            _fit_scale(out, j, value, g, c, groups, cohorts)
+            value = value / np.where(g >= 0, out.scale[g, j], out.scale[groups + c, j])
+        _fit_feature(out, j, value, g, c, groups, cohorts, slope, own=not length)
+    return out
+
+
+def _blocks(group: Ints, cohort: Ints, number: Ints) -> tuple[Ints, Ints, Ints]:
+    """Block of each event, and group and cohort of each block."""
+    keys = np.stack([group, cohort, number], axis=1)
+    distinct, code = np.unique(keys, axis=0, return_inverse=True)
+    return code.reshape(-1), distinct[:, 0], distinct[:, 1]
+
+
+def _fit_scale(out: Tails, j: int, value: Floats, g: Ints, c: Ints, groups: int, cohorts: int) -> None:
+    """Mean block maximum of each group, shrunk to its cohort's, which is shrunk to the tenant's."""
+    # a single wild block must not buy a group licence
+    capped = np.minimum(value, np.quantile(value, 0.99)) if len(value) else value
+    tenant = float(capped.mean()) if len(capped) else 0.0
+    tenant = max(tenant, MIN_SCALE)
+    out.scale[-1, j] = tenant
+    for offset, size, owner in ((groups, cohorts, c), (0, groups, g)):
+        inside = owner >= 0
+        total = np.bincount(owner[inside], weights=capped[inside], minlength=size)[:size]
+        number = np.bincount(owner[inside], minlength=size)[:size]
+        if offset:
+            prior = np.full(size, tenant)
+        else:
+            prior = np.full(size, tenant)
+            prior[owner[inside]] = out.scale[groups + c[inside], j]
+        out.scale[offset : offset + size, j] = np.maximum(
+            (total + PRIOR_BLOCKS * prior) / (number + PRIOR_BLOCKS), MIN_SCALE
+        )
+
+
+def _fit_feature(
+    out: Tails, j: int, value: Floats, g: Ints, c: Ints, groups: int, cohorts: int, prior: float, *, own: bool
+) -> None:
+    positive = np.flatnonzero(value > 0)
+    order = positive[np.argsort(-value[positive], kind="stable")]
+    ordered = value[order]
+    out.count[-1, j] = len(value)
+    out.values[-1, j], out.depth[-1, j], out.slope[-1, j] = _levels(ordered, out.count[-1, j], prior)
+    out.slope[:-1, j] = out.slope[-1, j]
+    for offset, size, owner in ((groups, cohorts, c), (0, groups, g)):
+        if not offset and not own:
+            continue
+        inside = owner[owner >= 0]
+        out.count[offset : offset + size, j] = np.bincount(inside, minlength=size)[:size]
+        mine = owner[order]
+        by_owner = np.argsort(mine, kind="stable")
+        edges = np.searchsorted(mine[by_owner], np.arange(size + 1))
+        for k in range(size):
+            part = by_owner[edges[k] : edges[k + 1]]
+            if len(part):
+                row = offset + k
+                base = out.slope[-1, j] if offset else out.slope[groups + c[order[part[0]]], j]
+                out.values[row, j], out.depth[row, j], out.slope[row, j] = _levels(
+                    ordered[part], out.count[row, j], float(base)
+                )
+
+
+def _levels(descending: Floats, count: float, prior: float) -> tuple[Floats, int, float]:
+    """Values at each exceedance level, how many levels are believed, and the slope beyond."""
+    out = np.zeros(len(EXCEEDANCE))
+    depth = 0
+    for place, share in enumerate(EXCEEDANCE):
+        needed = share * count
+        if needed < LEVEL_EVENTS:
+            break
+        rank = int(np.ceil(needed)) - 1
+        out[place] = descending[rank] if rank < len(descending) else 0.0
+        depth = place + 1
+    top = min(TAIL_EVENTS, len(descending) // 2)
+    if top < 3:
+        return out, depth, prior
+    excess = descending[:top] - descending[top]
+    slope = (float(excess.sum()) + PRIOR_TAIL * prior) / (top + PRIOR_TAIL)
+    return out, depth, max(slope, 0.2)
