@@ -53,7 +53,7 @@ class Newcomer:
 
 @dataclass(frozen=True)
 class Change:
-    """Something that happens to one caller: travel, a move to another network, an expired token."""
+    """Something that happens to one caller: travel, a move to another network, an expired token, a bulk import."""
 
     kind: str
     start: int
@@ -135,6 +135,7 @@ def plan(tenant: Tenant, seed: int, first_day: int, days: int) -> Calendar:
             ("travel", 0.3, 20.0, 70.0),
             ("move", 0.12, 24.0 * 365, 24.0 * 366),
             ("token", 0.2, 0.3, 1.2),
+            ("bulk", 0.3, 0.4, 2.5),
         ):
             if rng.random() < chance:
                 start = midnight + int(rng.random() * DAY)

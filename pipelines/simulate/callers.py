@@ -90,6 +90,7 @@ class Population:
     beats: tuple[Beat, ...]
     moves: tuple[Move, ...]
     tokens: tuple[tuple[int, int, int], ...]  #: (caller, start, end): its token has expired, it gets 401
+    bulks: tuple[tuple[int, int, int], ...]  #: (caller, start, end): it catches up or imports, and calls far more
 
 
 class _Builder:
@@ -170,10 +171,10 @@ def populate(tenant: Tenant, calendar: Calendar, seed: int, scale: float) -> Pop
         for function in tenant.http(app.index):
             if function.minutes is None:
                 beats.extend(_beats(draw, function, pool, app.audience))
-    moves, tokens = _changes(calendar, builder.done(), members, beats, seed)
+    moves, tokens, bulks = _changes(calendar, builder.done(), members, beats, seed)
     beats, members = _newcomers(tenant, calendar, seed, market, builder, beats, members)
     callers = builder.done()
-    return Population(callers, members, tuple(beats), moves, tokens)
+    return Population(callers, members, tuple(beats), moves, tokens, bulks)
 
 
 def _beats(rng: np.random.Generator, function: Function, pool: Array, audience: str) -> list[Beat]:
@@ -242,21 +243,22 @@ def _newcomers(
 
 def _changes(
     calendar: Calendar, callers: Callers, members: dict[int, Members], beats: list[Beat], seed: int
-) -> tuple[tuple[Move, ...], tuple[tuple[int, int, int], ...]]:
+) -> tuple[tuple[Move, ...], tuple[tuple[int, int, int], ...], tuple[tuple[int, int, int], ...]]:
     people = (
         np.unique(np.concatenate([m.callers for m in members.values()])) if members else np.zeros(0, dtype=np.int64)
     )
     services = np.array(sorted({beat.caller for beat in beats}), dtype=np.int64)
     moves: list[Move] = []
     tokens: list[tuple[int, int, int]] = []
+    bulks: list[tuple[int, int, int]] = []
     for number, change in enumerate(calendar.changes):
         rng = stream(seed, "change", number)
         who = people if change.kind == "travel" or not len(services) else services
         if not len(who):
             continue
         caller = int(who[int(change.luck * len(who))])
-        if change.kind == "token":
-            tokens.append((caller, change.start, change.end))
+        if change.kind in ("token", "bulk"):
+            (tokens if change.kind == "token" else bulks).append((caller, change.start, change.end))
             continue
         place = int(callers.place[caller])
         if change.kind == "travel":
@@ -264,4 +266,4 @@ def _changes(
         address = int(addresses(rng, np.array([place]))[0])
         flight = int(rng.uniform(6, 14) * HOUR) if change.kind == "travel" else 0
         moves.append(Move(caller, change.start, change.end, place, address, change.start - flight))
-    return tuple(moves), tuple(tokens)
+    return tuple(moves), tuple(tokens), tuple(bulks)

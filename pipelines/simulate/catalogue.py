@@ -14,6 +14,8 @@ from .tenant import MANY, METHODS, TIME_LIMITS_MS, App, Function, Tenant
 EVENTS_A_DAY: Final = 100_000.0  #: at scale 1, all triggers together, about
 CHAINED_SHARE: Final = 0.2  #: about so much of it is timers and messages passed on
 SPARSE_A_DAY: Final = 20.0  #: functions rarer than this don't grow with the scale
+USUAL_FAILURE_RATE: Final = 0.002
+MOST_FAILURE_RATE: Final = 0.1
 PREFIXES: Final = ("north", "harbor", "contoso", "fabrikam", "amber", "juniper", "delta", "cobalt", "willow", "summit")
 
 FAST: Final = ((0.6, 9.0, 0.35), (0.4, 45.0, 0.5))
@@ -165,6 +167,13 @@ def build(seed: int, scale: float) -> Tenant:
                 options["upstream"] = numbers[options["upstream"]]
             if options.get("passes_on", 0.0) > MANY:
                 options["passes_on"] = max(5.0, options["passes_on"] * min(scale, 10.0) ** 0.7)
+            # some functions never fail, some fail every tenth time and nobody minds
+            failing = options.get("failure_rate", USUAL_FAILURE_RATE) * float(np.exp(rng.normal(0.0, 1.1)))
+            options["failure_rate"] = min(failing, MOST_FAILURE_RATE)
+            if "client_error_rate" in options:
+                options["client_error_rate"] = min(
+                    0.3, options["client_error_rate"] * float(np.exp(rng.normal(0.0, 0.6)))
+                )
             if "path" in options:
                 options["path"] = f"/api/{options['path']}"
             assert options.get("method", 0) < len(METHODS)  # noqa: S101 - the table above is ours

@@ -30,7 +30,7 @@ def traces(world: World, placed: Placed) -> pa.Table:
     """AppTraces with the trigger details of queue, Service Bus and late timer invocations."""
     events = placed.events
     chosen = np.flatnonzero((events.dequeue > 0) | (events.late & ~events.manual))
-    part = _take(placed, chosen)
+    part = placed.take(chosen)
     events = part.events
     deliveries = pa.array(events.dequeue.astype(np.int64)).cast(pa.string())
     message = guids(mix(events.operation ^ events.parent, 7), placed.salt + MESSAGE)
@@ -67,7 +67,7 @@ def exceptions(world: World, placed: Placed) -> pa.Table:
     chosen = np.flatnonzero(~placed.events.success)
     tables = []
     for step, category in enumerate(("Host.Results", "Function")):
-        part = _take(placed, chosen)
+        part = placed.take(chosen)
         events = part.events
         limit = np.array([world.tenant.apps[f.app].time_limit_ms for f in world.tenant.functions])[events.function]
         found = [ERRORS.get(f.dependency, OTHER_ERROR) for f in world.tenant.functions] + [TIMED_OUT]
@@ -100,12 +100,6 @@ def exceptions(world: World, placed: Placed) -> pa.Table:
             )
         )
     return pa.concat_tables(tables)
-
-
-def _take(placed: Placed, index: Array) -> Placed:
-    return Placed(
-        placed.events.take(index), placed.host[index], placed.worker[index], placed.invocation[index], placed.salt
-    )
 
 
 def _table(

@@ -16,27 +16,31 @@ from .text import decimals, iso, join, pick
 from .world import World
 
 ROW_GROUP: Final = 65_536
-LINES_AT_ONCE: Final = 100_000  #: rows turned to text together; keeps an Arrow string column below 2 GiB
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """One Parquet file; the same rows give the same bytes."""
+def write_parquet(tables: Iterable[pa.Table], path: Path) -> None:
+    """One Parquet file of tables with one schema; the same rows give the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP, store_schema=False)
+    writer = None
+    for table in tables:
+        if writer is None:
+            writer = pq.ParquetWriter(path, table.schema, compression="zstd", store_schema=False)
+        writer.write_table(table, row_group_size=ROW_GROUP)
+    if writer is not None:
+        writer.close()
 
 
-def write_lines(table: pa.Table, path: Path) -> None:
-    """JSON Lines of any table of ours; Properties becomes an object, nulls are left out."""
+def write_lines(tables: Iterable[pa.Table], path: Path) -> None:
+    """JSON Lines of any tables of ours; Properties becomes an object, nulls are left out."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        for start in range(0, table.num_rows, LINES_AT_ONCE):
-            part = table.slice(start, LINES_AT_ONCE).combine_chunks()
-            _write(file, _json(part))
+        for table in tables:
+            _write(file, _json(table.combine_chunks()))
 
 
 def _json(table: pa.Table) -> Any:
     pieces: list[Any] = []
-    for number, name in enumerate(table.column_names):
+    for name in table.column_names:
         column = table.column(name)
         column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
         if column.null_count == len(column) and len(column):
@@ -44,7 +48,6 @@ def _json(table: pa.Table) -> Any:
         text, quote = _text(name, column)
         field = join(f'"{name}":{quote}', text, f"{quote},")
         pieces.append(field if not column.null_count else pc.if_else(column.is_valid(), field, ""))
-        del number
     return pc.binary_replace_slice(join("{", *pieces), -1, 2**31 - 1, "}") if pieces else pa.array([], pa.string())
 
 
@@ -137,15 +140,14 @@ def function_app_logs(world: World, placed: Placed) -> Iterable[tuple[np.ndarray
         yield time, lines
 
 
-def write_function_app_logs(world: World, placed: Placed, path: Path) -> None:
-    """FunctionAppLogs as JSON Lines in the order in which they are written."""
+def write_function_app_logs(world: World, parts: Iterable[Placed], path: Path) -> None:
+    """FunctionAppLogs as JSON Lines, in the order in which they are written within each part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pairs = list(function_app_logs(world, placed))
-    order = np.argsort(np.concatenate([time for time, _ in pairs]), kind="stable")
-    lines = pa.concat_arrays([_flat(line) for _, line in pairs])
     with path.open("wb") as file:
-        for start in range(0, len(order), LINES_AT_ONCE):
-            _write(file, lines.take(pa.array(order[start : start + LINES_AT_ONCE])))
+        for placed in parts:
+            pairs = list(function_app_logs(world, placed))
+            order = np.argsort(np.concatenate([time for time, _ in pairs]), kind="stable")
+            _write(file, pa.concat_arrays([_flat(line) for _, line in pairs]).take(pa.array(order)))
 
 
 def _flat(lines: Any) -> Any:

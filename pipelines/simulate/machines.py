@@ -6,7 +6,7 @@ import numpy as np
 
 from .callers import Beat
 from .clock import DAY, HOUR, MINUTE, MINUTES_A_DAY, SECOND, draw_times, minute_weights, rough, weekday
-from .events import Events, concat, make
+from .events import Array, Events, concat, make
 from .people import attributed, campaign_factor
 from .places import OFFSET_H
 from .seeds import stream
@@ -19,6 +19,7 @@ TIMER_MISSED = 0.002  #: share of ticks that never come (the host was down)
 BEAT_MISSED = 0.003  #: share of a service's calls that never come
 CAUGHT_UP_S = 300.0  #: timers at least this rare may be caught up after a restart
 CAUGHT_UP = 0.35  #: and are with this chance
+BULK_FACTOR = 3.0  #: calls that a bulk import adds, times the service's pace
 OFFICE_HOURS = (7.5, 18.5)  #: local hours of services that run on working days only
 
 
@@ -32,6 +33,10 @@ def beat_events(world: World, number: int, beat: Beat, which: int) -> Events:
     last = int(np.ceil((start + DAY - beat.phase_s * SECOND) / period))
     time = np.arange(first, last) * period + beat.phase_s * SECOND
     time = (time + rng.normal(0.0, beat.jitter, len(time)) * period).astype(np.int64)
+    extra = [
+        _bulk(rng, beat, begin, end, start) for caller, begin, end in world.population.bulks if caller == beat.caller
+    ]
+    time = np.concatenate([time, *extra])
     callers = world.population.callers
     keep = time >= max(beat.start, start)
     if beat.office:
@@ -47,6 +52,13 @@ def beat_events(world: World, number: int, beat: Beat, which: int) -> Events:
         address=callers.address[beat.caller],
         user=callers.user[beat.caller],
     )
+
+
+def _bulk(rng: np.random.Generator, beat: Beat, begin: int, end: int, midnight: int) -> Array:
+    """More calls of a service within the part of a bulk import that falls on this day."""
+    begin, end = max(begin, midnight), min(end, midnight + DAY)
+    count = int(rng.poisson(max(0, end - begin) / (beat.period_s * SECOND) * BULK_FACTOR))
+    return np.asarray(begin + rng.random(count) * max(0, end - begin)).astype(np.int64)
 
 
 def timer_events(world: World, function: Function, number: int) -> Events:

@@ -8,7 +8,7 @@ from .consequences import with_consequences
 from .events import Events, concat
 from .machines import beat_events, stream_events, tiled_events, timer_events
 from .outcome import settle
-from .people import sessions
+from .people import passers_by, sessions
 from .seeds import stream
 from .world import World
 
@@ -21,6 +21,7 @@ def day_of(world: World, number: int) -> Events:
     parts = []
     for app in world.tenant.apps:
         if app.index in world.population.members:
+            parts.append(passers_by(world, app, world.population.members[app.index], number))
             if any(f.minutes is not None for f in world.tenant.http(app.index)):
                 continue
             parts.append(sessions(world, app, world.population.members[app.index], number))

@@ -15,6 +15,8 @@ from .world import World
 CALLS_A_SESSION = 5.0  #: mean calls of a person's session
 GAP_S = 5.0  #: median seconds between two calls of a session
 GAP_SIGMA = 1.1
+GROWTH_A_DAY = 0.003  #: what an app's traffic grows by, on average; some shrink
+PASSERS_BY = 2.0  #: mean a day, for each app with people, of strangers who try something and are refused
 BURST = 0.5  #: on a real function, chance that the next call within a minute is by the same caller
 
 
@@ -38,6 +40,8 @@ def sessions(world: World, app: App, members: Members, number: int) -> Events:
     functions = [world.tenant.functions[index] for index in members.functions]
     share = BEAT_SHARE[app.audience]
     wanted = sum(f.per_day * (1 - (share if f.per_day * share >= FEWEST_BEATS else 0.0)) for f in functions)
+    growth = 1.0 + GROWTH_A_DAY * number * float(stream(world.seed, "growth", app.index).normal(1.0, 1.5))
+    wanted *= float(np.clip(growth, 0.5, 2.0))
     visits = wanted / CALLS_A_SESSION * float(np.exp(rng.normal(0.0, 0.08)))
     campaign = campaign_factor(world, app.index, day * DAY)
     noise = rough(rng) * campaign
@@ -61,6 +65,20 @@ def sessions(world: World, app: App, members: Members, number: int) -> Events:
             place = rng.choice(places, count, p=chance / chance.sum())
             parts.append(_strangers(rng, members, place, draw_times(rng, drawn, count, day)))
     return concat(parts)
+
+
+def passers_by(world: World, app: App, members: Members, number: int) -> Events:
+    """Scanners and lost visitors: a few calls from nowhere, mostly refused; every address on the internet gets them."""
+    rng = stream(world.seed, "passers-by", app.index, number)
+    count = int(rng.poisson(PASSERS_BY if app.audience != "internal" else 0.0))
+    calls = rng.integers(1, 7, count)
+    which = np.repeat(np.arange(count), calls)
+    place = rng.integers(0, len(PLACES), count)
+    start = (world.first_day + number) * DAY + (rng.random(count) * DAY).astype(np.int64)
+    time = start[which] + (rng.exponential(20.0, len(which)) * SECOND).astype(np.int64)
+    status = np.where(rng.random(len(which)) < 0.8, rng.choice([400, 401, 404], len(which)), 0)
+    function = rng.choice(members.functions, len(which))
+    return make(rng, time, function, place=place[which], address=addresses(rng, place)[which], status=status)
 
 
 def _unfold(rng: np.random.Generator, start: Array, mean_calls: float) -> tuple[Array, Array]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -23,9 +24,9 @@ SUBSCRIPTION: Final = "0a1b2c3d-0000-4000-8000-00000000a5e7"
 WORKSPACE: Final = "7e57ab1e-0000-4000-8000-0000000010e7"
 INSTRUMENTATION_KEY: Final = "1beef000-0000-4000-8000-00000000feed"
 BASE_HOST_BUILD: Final = 1034  #: "azurefunctions: 4.<build>.0.0" before the first upgrade
-#: how far apart wall time and time inside the function are, ms (median), and its scatter
-GAP_MS: Final = 1.4
-GAP_SIGMA: Final = 0.9
+#: how far apart wall time and time inside the function are at least, and on average beyond that, ms
+LEAST_GAP_MS: Final = 0.3
+GAP_MS: Final = 1.8
 #: upper bounds in ms of Application Insights' performance buckets
 BUCKETS: Final = (
     (250.0, "<250ms"),
@@ -40,8 +41,9 @@ BUCKETS: Final = (
     (300_000.0, "2min-5min"),
     (float("inf"), ">=5min"),
 )
+ROWS_AT_ONCE: Final = 131_072  #: rows turned to text together: bounds the memory, whatever a day holds
 #: salts of the different ids that stand for one number
-ITEM, HOST, PROCESS, WORKER = 11, 21, 31, 41
+ITEM, HOST, PROCESS, WORKER, GAP = 11, 21, 31, 41, 45
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,21 @@ class Placed:
     invocation: Array  #: uint64, number behind the InvocationId
     salt: int  #: the tenant's own, so that two tenants share no id
     item_count: int = 1  #: invocations that a row stands for where the log is sampled
+
+    def take(self, index: Array) -> Placed:
+        """The rows at an integer index."""
+        return replace(
+            self,
+            events=self.events.take(index),
+            host=self.host[index],
+            worker=self.worker[index],
+            invocation=self.invocation[index],
+        )
+
+    def parts(self) -> Iterator[Placed]:
+        """The rows, ROWS_AT_ONCE at a time; one empty part where there are none."""
+        for start in range(0, max(len(self.events), 1), ROWS_AT_ONCE):
+            yield self.take(np.arange(start, min(start + ROWS_AT_ONCE, len(self.events))))
 
 
 def resource_id(app: str) -> str:
@@ -154,14 +171,13 @@ def processes(placed: Placed) -> Any:
     return each(placed.host, lambda number: str(20 + int(mix(np.array([number]), PROCESS)[0] % np.uint64(9000))))
 
 
-def table(world: World, placed: Placed, *, masked: bool, rng: np.random.Generator) -> pa.Table:
+def table(world: World, placed: Placed, *, masked: bool) -> pa.Table:
     """AppRequests rows in the order of the events; Properties is JSON text.
 
     Args:
         world: the tenant and its life.
         placed: sorted events with hosts and ids.
         masked: write ClientIP 0.0.0.0 and no user, as Azure does by default; geography stays.
-        rng: for the gap between wall time and execution time.
     """
     events, count = placed.events, len(placed.events)
     functions, apps = world.tenant.functions, world.tenant.apps
@@ -169,8 +185,9 @@ def table(world: World, placed: Placed, *, masked: bool, rng: np.random.Generato
     http = _is(world, events, "http") & ~events.manual
     name = pick([function.name for function in functions], events.function)
     path, query = paths(world, events)
-    inside = np.maximum(0.0, events.duration_ms - np.exp(rng.normal(np.log(GAP_MS), GAP_SIGMA, count)))
-    inside = np.where(inside > 0, inside, events.duration_ms * 0.8)
+    # drawn from the id, so that a row written twice is the same row
+    uniform = (mix(placed.invocation, GAP) >> np.uint64(11)).astype(np.float64) / 2.0**53
+    inside = events.duration_ms - np.minimum(LEAST_GAP_MS - GAP_MS * np.log1p(-uniform), 0.2 * events.duration_ms)
     method = pick(list(METHODS), np.where(http, events.method, -1))
     from_http = join(
         ',"HttpMethod":"', method, '","HttpPath":"', pc.replace_substring(path, '"', '\\"'), '"'

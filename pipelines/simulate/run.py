@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -211,17 +211,21 @@ def _place(world: World, hosts: Hosts, events: Events, number: int, sampling: fl
 def _write(world: World, placed: Placed, folder: Path, label: str, number: int, options: Options) -> int:
     """Write a day; returns how many rows were written twice."""
     if options.format == "functionapplogs":
-        formats.write_function_app_logs(world, placed, folder / f"day={label}.ndjson")
+        formats.write_function_app_logs(world, placed.parts(), folder / f"day={label}.ndjson")
         return 0
-    rng = stream(world.seed, "rows", number)
-    rows = table(world, placed, masked=options.identity == "masked", rng=rng)
-    again = np.flatnonzero(rng.random(len(placed.events)) < DUPLICATES)
-    retried, worker = rows.take(pa.array(again[::2])), by_worker(rows.take(pa.array(again[1::2])))
-    rows = pa.concat_tables([rows, retried, worker]).combine_chunks()
+    masked = options.identity == "masked"
+    again = np.flatnonzero(stream(world.seed, "again", number).random(len(placed.events)) < DUPLICATES)
+
+    def rows() -> Iterator[pa.Table]:
+        for part in placed.parts():
+            yield table(world, part, masked=masked)
+        twice = table(world, placed.take(again), masked=masked)
+        yield pa.concat_tables([twice.slice(0, len(again) // 2), by_worker(twice.slice(len(again) // 2))])
+
     ending = "parquet" if options.format == "parquet" else "ndjson"
     write = formats.write_parquet if options.format == "parquet" else formats.write_lines
-    write(rows, folder / f"day={label}.{ending}")
+    write(rows(), folder / f"day={label}.{ending}")
     if options.traces:
-        write(details.traces(world, placed), folder / "traces" / f"day={label}.{ending}")
-        write(details.exceptions(world, placed), folder / "exceptions" / f"day={label}.{ending}")
+        for name, make in (("traces", details.traces), ("exceptions", details.exceptions)):
+            write((make(world, part) for part in placed.parts()), folder / name / f"day={label}.{ending}")
     return len(again)

@@ -32,7 +32,7 @@ def _fixed(letters: Array) -> Any:
 
 
 def _nibbles(words: Array) -> Array:
-    data = np.ascontiguousarray(words.astype(">u8")).view(np.uint8).reshape(len(words), -1)
+    data = np.ascontiguousarray(words.astype(">u8")).view(np.uint8).reshape(len(words), 8 * words.shape[1])
     letters = np.empty((len(words), data.shape[1] * 2), dtype=np.uint8)
     letters[:, 0::2] = HEX[data >> 4]
     letters[:, 1::2] = HEX[data & 15]

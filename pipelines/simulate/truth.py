@@ -56,7 +56,7 @@ class Truth:
 
     def write(self, path: Path) -> None:
         """InvocationId and scenario of each labelled invocation."""
-        write_parquet(pa.concat_tables([SCHEMA.empty_table(), *self.tables]).combine_chunks(), path)
+        write_parquet([pa.concat_tables([SCHEMA.empty_table(), *self.tables]).combine_chunks()], path)
 
     def described(self) -> tuple[dict[str, Any], ...]:
         """Each scenario with its place, its window and what it left in the logs (silence leaves nothing)."""
