@@ -1,5 +1,7 @@
 """Our forests score as scikit-learn's do, with or without numba, alone or in a set, and explain their scores."""
 
+import hashlib
+
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,10 @@ from sklearn.ensemble import IsolationForest
 
 from models.errors import BundleCorruptError, InputError
 from models.forest import FOREST, Forest, ForestSet, fit_forest
+from models.grow import grow_trees
+
+#: SHA-256 of the nodes of a small forest by the compiled grower
+COMPILED = "8eb30cd4374404902429cfbc3f490c120329f94dfb9d2e5ba85aedf4bb231e86"
 
 
 def normal(rows, columns, seed=0):
@@ -182,9 +188,56 @@ def test_the_same_seed_gives_the_same_bytes_and_another_gives_others():
     assert not fit_forest(train, seed=7).to_table().equals(fit_forest(train, seed=8).to_table())
 
 
-def test_a_forest_of_common_size_stays_small():
+@pytest.mark.parametrize("grower", ["scikit-learn", "compiled"])
+def test_a_forest_of_common_size_stays_small(grower):
     for X in (normal(2000, 12), np.random.default_rng(0).uniform(size=(2000, 30))):
-        assert fit_forest(X, seed=0).arrays.nbytes < 150_000
+        assert fit_forest(X, seed=0, grower=grower).arrays.nbytes < 150_000
+
+
+@settings(max_examples=40)
+@given(tables(), settings_of_forests(), st.data())
+def test_compiled_trees_isolate_every_row_that_can_be_within_the_limit_of_depth(train, options, data):
+    forest = fit_forest(train, **options, grower="compiled")
+    ForestSet.from_table(forest.to_table())  # which checks every node
+    drawn = min(options["samples"], len(train))
+    assert len(forest.arrays.root) == options["trees"]
+    assert forest.arrays.levels[0] <= np.ceil(np.log2(max(drawn, 2)))
+    X = data.draw(hnp.arrays(np.float64, (5, train.shape[1]), elements=st.floats()))
+    np.testing.assert_allclose(forest.attribute(X).sum(axis=1), forest.score(X) - forest.base, atol=1e-9)
+    leaves = forest.arrays.threshold[forest.arrays.step == 0].astype(np.int64) & 0xFFFF
+    assert leaves.sum() == drawn * options["trees"], "each row drawn ends in one leaf of its tree"
+
+
+def test_compiled_trees_score_as_scikit_learns_do_with_another_seed():
+    rng = np.random.default_rng(3)
+    train = np.column_stack([rng.normal(size=3000), rng.exponential(size=3000), rng.integers(0, 3, 3000)])
+    X = np.concatenate([train[:200], rng.normal(scale=6.0, size=(200, 3))])
+    theirs = np.array([fit_forest(train, seed=seed).score(X) for seed in range(6)])
+    ours = np.array([fit_forest(train, seed=seed, grower="compiled").score(X) for seed in range(6)])
+    # the means of six seeds differ by chance alone: by what scikit-learn's seeds among themselves let expect
+    chance = np.sqrt(theirs.var(axis=0, ddof=1) * 2 / 6)
+    assert np.sqrt(np.mean(((ours.mean(axis=0) - theirs.mean(axis=0)) / chance) ** 2)) < 1.5
+    assert 0.7 < np.sqrt(ours.var(axis=0).mean() / theirs.var(axis=0).mean()) < 1.4
+
+
+def test_compiled_trees_are_the_same_bytes_on_every_machine():
+    train = np.arange(3000.0).reshape(300, 10) % 7.3
+    arrays = fit_forest(train, trees=20, samples=64, seed=5, max_features=0.7, grower="compiled").arrays
+    content = b"".join(part.tobytes() for part in (arrays.threshold, arrays.feature, arrays.step, arrays.root))
+    assert hashlib.sha256(content).hexdigest() == COMPILED
+
+
+def test_trees_grown_without_numba_are_the_same():
+    values = normal(50, 3).astype(np.float32)
+
+    def grow(grower):
+        state, root = np.array([9], np.uint64), np.zeros(3, np.uint32)
+        nodes = [np.zeros(3 * 39, kind) for kind in (np.float32, np.uint8, np.uint16)]
+        with np.errstate(over="ignore"):
+            return [*grower(values, 3, 20, 5, 2, state, root, *nodes), *nodes, root, state]
+
+    for compiled, plain in zip(grow(grow_trees), grow(getattr(grow_trees, "py_func", grow_trees)), strict=True):
+        assert np.array_equal(compiled, plain)
 
 
 def test_read_only_and_foreign_layouts_are_scored_alike():
@@ -208,11 +261,13 @@ def test_read_only_and_foreign_layouts_are_scored_alike():
         ((5, 2), {"samples": 0}),
         ((5, 2), {"samples": 70_000}),
         ((5, 2), {"max_features": 0.0}),
+        ((5, 2), {"seed": -1}),
+        ((5, 2), {"grower": "another"}),
     ],
 )
 def test_impossible_training_is_refused(shape, options):
     with pytest.raises(InputError, match="can't be fitted"):
-        fit_forest(np.zeros(shape), seed=0, **options)
+        fit_forest(np.zeros(shape), **{"seed": 0, **options})
 
 
 def test_rows_that_do_not_fit_are_refused():
