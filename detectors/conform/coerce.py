@@ -59,6 +59,7 @@ def milliseconds(array: pa.Array) -> NDArray[np.float64]:
     values = numbers(array)
     if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
         odd = np.flatnonzero(np.isnan(values) & array.is_valid().to_numpy(zero_copy_only=False))
+        values = values.copy() if len(odd) else values
         for index in odd:
             values[index] = _timespan_ms(array[int(index)].as_py())
     return values

@@ -13,7 +13,7 @@ from detectors.conform import scan
 from detectors.conform.assemble import DeadLetter, assemble
 from detectors.conform.options import MAX_RAW, MAX_RECORD_BYTES, Conformed, ConformOptions
 from detectors.conform.records import NotARecordError, Slots, parse, records, strings
-from detectors.conform.slots import Columns, wanted
+from detectors.conform.slots import METHOD, Columns, wanted
 
 
 def conform_json(
@@ -132,6 +132,8 @@ class _Slow:
     ) -> Conformed:
         """Rows, with the dead letters met on the way."""
         at = np.array(line_of, np.int64)
+        # in JSON a key that is missing was not logged, which tells a manual run from a call
+        columns.setdefault(METHOD[0], pa.nulls(len(at), pa.string()))
         return assemble(
             columns,
             len(at),

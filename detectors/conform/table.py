@@ -13,7 +13,7 @@ from detectors.conform import scan
 from detectors.conform.assemble import assemble
 from detectors.conform.options import Conformed, ConformOptions
 from detectors.conform.records import object_of_text, strings, text_of
-from detectors.conform.slots import CONTAINERS, Columns, wanted
+from detectors.conform.slots import CONTAINERS, METHOD, Columns, wanted
 
 
 def columns_needed(schema: pa.Schema, options: ConformOptions | None = None) -> list[str]:
@@ -52,6 +52,9 @@ def conform_table(
         prefix = CONTAINERS.get(lower)
         if prefix is not None:
             columns |= _nested(array, prefix, slots)
+            if prefix == "p." and not pa.types.is_struct(array.type):
+                # such properties have no fixed keys: a missing one was not logged
+                columns.setdefault(METHOD[0], pa.nulls(batch.num_rows, pa.string()))
         elif lower in slots and lower not in columns:
             columns[lower] = array
     positions = np.arange(first_position, first_position + batch.num_rows, dtype=np.int64)

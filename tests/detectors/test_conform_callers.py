@@ -3,7 +3,7 @@
 import pytest
 
 from detectors.conform import ConformOptions, conform_json
-from detectors.conform.callers import parse_address
+from detectors.conform.callers import MASKED, parse_address
 from detectors.conform.triggers import parse_binding, parse_reason
 from tests.detectors.azure_records import HOST_API, REQUEST, changed, lines
 
@@ -18,7 +18,7 @@ def test_the_order_is_property_user_address_geography_unknown():
     options = ConformOptions(caller_property="who")
     record = changed(REQUEST, {"who": "key-7"}, UserAuthenticatedId="ann")
     seen = []
-    for gone in ({}, {"properties": {"who": None}}, {"UserAuthenticatedId": None}, {"ClientIP": "0.0.0.0"}):
+    for gone in ({}, {"properties": {"who": None}}, {"UserAuthenticatedId": None}, {"ClientIP": MASKED}):
         record = changed(record, **gone)
         seen.append(row(record, options)["caller"])
     record = changed(record, ClientCity=None, ClientCountryOrRegion=None, ClientStateOrProvince=None)
@@ -32,7 +32,7 @@ def test_the_order_is_property_user_address_geography_unknown():
     ]
 
 
-@pytest.mark.parametrize("masked", ["0.0.0.0", "", None, "::", "0.0.0.0:0", "not an address", "010.1.1.1"])
+@pytest.mark.parametrize("masked", [MASKED, "", None, "::", f"{MASKED}:0", "not an address", "010.1.1.1"])
 def test_a_masked_or_broken_address_is_missing(masked):
     found = row(changed(REQUEST, ClientIP=masked))
     assert (found["address"], found["network"]) == (None, None)
@@ -58,9 +58,9 @@ def test_an_address_is_read_in_all_its_forms(given, address, network):
 
 
 def test_geography_is_trusted_only_from_the_host():
-    worker = row(changed(REQUEST, SDKVersion="dotnetiso:1.0", ClientIP="0.0.0.0"))
+    worker = row(changed(REQUEST, SDKVersion="dotnetiso:1.0", ClientIP=MASKED))
     assert (worker["country"], worker["caller"]) == (None, "unknown:unknown")
-    silent = row(changed(REQUEST, SDKVersion=None, ClientIP="0.0.0.0"))
+    silent = row(changed(REQUEST, SDKVersion=None, ClientIP=MASKED))
     assert silent["country"] == "Finland"
 
 
