@@ -148,7 +148,7 @@ class Timeline:
             self.late += int(late.sum())
             index = batch.schema.get_field_index(LATE)
             if index >= 0:
-                was = batch.column(index).to_numpy(zero_copy_only=False)
+                was = batch.column(index).fill_null(False).to_numpy(zero_copy_only=False)
                 batch = batch.set_column(index, batch.schema.field(index), pa.array(late | was))
         self._pending.append(batch)
 
