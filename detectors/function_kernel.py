@@ -351,7 +351,7 @@ def advance_functions(
                 for column, paid, calls in ((9, s[S_COST60], s[S_E60]), (10, s[S_COSTDAY], s[S_EDAY])):
                     spread_s = np.sqrt(dispersion[k] * (calls + PACE_FLOOR) * square_s) + 0.2 * calls * mean_s
                     excess = paid - calls * mean_s - mean_s
-                    if excess > 0.0:
+                    if excess > 0.0 and v > 1.0:
                         # one run away from all others must not speak for its neighbours
                         window = s[S_N60] if column == 9 else s[S_NDAY]
                         raw[i, column] = excess / spread_s * min(1.0, cost * window / excess)

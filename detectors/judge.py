@@ -1,7 +1,10 @@
 """Second stage, second half: from raw features to surprise, score and p-value.
 
-    raw feature ─► surprise in its function (models.tails) ─► largest of each family ─► sum ┐
-                                  └► isolation forest on all surprises ─► its own surprise ─┴► strangeness ─► p-value
+    raw feature ─► surprise in its function ─► honest surprise ─► largest of each family ─► sum ┐
+                                                       └► isolation forest ─► its own surprise ─┴► score ─► p-value
+
+The first surprise extrapolates from what a function showed. The honest one asks how often, in hours of normal life that
+the tails had not seen, any function reached such a surprise: a feature that cries wolf is believed less.
 
 A forest can't rank beyond what it was trained on, a sum can't see combinations; the calibrated total has both.
 """
@@ -24,8 +27,10 @@ from models.tails import Tails
 
 Vector = npt.NDArray[Any]
 
-#: surprise that each family is granted before it counts: one event in three reaches it
-GRANT: Final = 0.5
+#: surprise that each family is granted before it counts: one hour in two reaches it
+GRANT: Final = 0.3
+#: surprise that the forest is granted: it is judged by events, not hours, and one event in thirty reaches it
+FOREST_GRANT: Final = 1.5
 #: surprises are clipped here before the forest sees them
 FOREST_CLIP: Final = 6.0
 _FAMILY: Final = np.array(FAMILY_OF)
@@ -58,6 +63,7 @@ class Judge:
     Attributes:
         baselines: names and cohorts of the functions.
         tails: of the raw features.
+        honest: of the surprises, by hours of normal life that the tails had not seen; None while they are fitted.
         forest: isolation forest on clipped surprises, for the tenant.
         forest_tails: of the forest's score.
         total_tails: of the total.
@@ -65,6 +71,7 @@ class Judge:
 
     baselines: Baselines
     tails: Tails
+    honest: Tails | None
     forest: Forest | None
     forest_tails: Tails | None
     total_tails: Tails | None
@@ -90,12 +97,9 @@ class Judge:
 
     def score(self, raw: Vector, group: Vector, cohort: Vector) -> Judgement:
         """Score raw features, float[n, len(FEATURES)]."""
-        surprise = self.tails.surprise(raw, group, cohort)
+        surprise = self.surprise(raw, group, cohort)
         families = family_parts(surprise)
-        forest = np.zeros(len(surprise))
-        if self.forest is not None and self.forest_tails is not None:
-            depth = self.forest_feature(surprise)
-            forest = np.maximum(self.forest_tails.surprise(depth, group, cohort)[:, 0] - 2 * GRANT, 0.0)
+        forest = self.forest_part(surprise, cohort)
         total = families.sum(axis=1) + forest
         if self.total_tails is None:
             p_value = np.ones(len(total))
@@ -104,6 +108,37 @@ class Judge:
             strange = self.total_tails.surprise(total[:, None], np.full(len(total), -1), cohort)[:, 0]
             p_value = np.power(10.0, -strange)
         return Judgement(surprise, families, forest, total, p_value)
+
+    def surprise(self, raw: Vector, group: Vector, cohort: Vector) -> Vector:
+        """Honest surprise of each feature, float64[n, len(FEATURES)]."""
+        found = self.tails.surprise(raw, group, cohort)
+        return found if self.honest is None else self.honest.surprise(found, np.full(len(found), -1), cohort)
+
+    def shares(self, found: Judgement) -> Vector:
+        """Share of the score by feature, float64[n, len(FEATURES)]; rows sum to 1, or to 0 where the score is 0.
+
+        A family's part belongs to its largest feature. The forest's part is laid on the features by its paths.
+        """
+        out = np.zeros(found.surprise.shape)
+        row = np.arange(len(out))
+        for k, members in enumerate(_MEMBERS):
+            lead = members[found.surprise[:, members].argmax(axis=1)]
+            out[row, lead] += found.families[:, k]
+        felt = np.flatnonzero(found.forest > 0.0)
+        if self.forest is not None and len(felt):
+            path = np.maximum(self.forest.attribute(np.minimum(found.surprise[felt], FOREST_CLIP)), 0.0)
+            total = path.sum(axis=1, keepdims=True)
+            out[felt] += found.forest[felt, None] * np.where(total > 0.0, path / np.maximum(total, 1e-12), 0.0)
+        total = out.sum(axis=1, keepdims=True)
+        return np.where(total > 0.0, out / np.maximum(total, 1e-12), 0.0)
+
+    def forest_part(self, surprise: Vector, cohort: Vector) -> Vector:
+        """What the forest adds to the total, float64[n]."""
+        if self.forest is None or self.forest_tails is None:
+            return np.zeros(len(surprise))
+        depth = self.forest_feature(surprise)
+        found = self.forest_tails.surprise(depth, np.full(len(depth), -1), cohort)[:, 0]
+        return np.maximum(found - FOREST_GRANT, 0.0)
 
     def forest_feature(self, surprise: Vector) -> Vector:
         """The forest's score as a raw feature, float64[n, 1]: above 0 where stranger than an empty leaf."""
@@ -128,6 +163,8 @@ def lead_feature(surprise: Vector) -> Vector:
 def tables_of(judge: Judge) -> Mapping[str, pa.Table]:
     """The judge as tables, for a bundle."""
     out = {"baselines": judge.baselines.to_table(), "tails": judge.tails.to_table()}
+    if judge.honest is not None:
+        out["honest"] = judge.honest.to_table()
     if judge.forest is not None:
         out["forest"] = judge.forest.to_table()
     if judge.forest_tails is not None:
@@ -148,6 +185,7 @@ def judge_from(tables: Mapping[str, pa.Table]) -> Judge:
     return Judge(
         baselines=Baselines.from_table(tables["baselines"]),
         tails=found,
+        honest=tails("honest"),
         forest=Forest.from_table(tables["forest"]) if "forest" in tables else None,
         forest_tails=tails("forest_tails"),
         total_tails=tails("total_tails"),

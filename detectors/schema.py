@@ -53,7 +53,9 @@ INVOCATION: Final[pa.Schema] = pa.schema(
         _field("execution_ms", pa.float64(), doc="time inside the function in ms (FunctionExecutionTimeMs)"),
         _field("succeeded", pa.bool_(), doc="the function returned without throwing; not the HTTP status"),
         _field("status", pa.int32(), doc="HTTP status; null for triggers other than HTTP"),
-        _field("caller", pa.string(), nullable=False, doc="who or what caused it, prefixed with its source: 'address:…'"),
+        _field(
+            "caller", pa.string(), nullable=False, doc="who or what caused it, prefixed with its source: 'address:…'"
+        ),
         _field("caller_source", pa.string(), nullable=False, doc="a key of CALLER_CONFIDENCE"),
         _field("caller_confidence", pa.float32(), nullable=False, doc="0 to 1, from CALLER_CONFIDENCE"),
         _field("address", pa.string(), doc="client IP; null when masked (0.0.0.0), never one caller"),
@@ -67,8 +69,12 @@ INVOCATION: Final[pa.Schema] = pa.schema(
         _field("message", pa.string(), doc="exception or outcome message; at most 2,048 characters, untrusted text"),
         _field("app_version", pa.string(), doc="AppVersion or service.version"),
         _field("sdk_version", pa.string(), doc="SDKVersion, 'azurefunctions: …' when the host wrote the row"),
-        _field("item_count", pa.int32(), nullable=False, doc="invocations this row stands for (sampling); 1 unless sampled"),
-        _field("cold_start", pa.bool_(), doc="where the log says so (faas.coldstart); else worked out from host_instance"),
+        _field(
+            "item_count", pa.int32(), nullable=False, doc="invocations this row stands for (sampling); 1 unless sampled"
+        ),
+        _field(
+            "cold_start", pa.bool_(), doc="where the log says so (faas.coldstart); else worked out from host_instance"
+        ),
         _field("dequeue_count", pa.int32(), doc="deliveries of the message so far, from the trigger details"),
         _field("unscheduled_reason", pa.string(), doc="UnscheduledInvocationReason of a timer"),
         _field("queued_ms", pa.float64(), doc="time since the message was enqueued, ms"),
@@ -84,7 +90,9 @@ DEAD_LETTER: Final[pa.Schema] = pa.schema(
         _field("source", pa.string(), nullable=False, doc="file or stream partition"),
         _field("position", pa.int64(), nullable=False, doc="line, row or offset in the source, from 0"),
         _field("error", pa.string(), nullable=False, doc="expected and received, one line"),
-        _field("raw", pa.string(), nullable=False, doc="the record's beginning, at most 4,096 characters, secrets masked"),
+        _field(
+            "raw", pa.string(), nullable=False, doc="the record's beginning, at most 4,096 characters, secrets masked"
+        ),
     ],
     metadata={"schema": "lonetree.dead_letter", "version": "1"},
 )
@@ -107,7 +115,9 @@ VERDICT: Final[pa.Schema] = pa.schema(
         _field("function", pa.string(), nullable=False, doc="as in INVOCATION"),
         _field("trigger", pa.string(), nullable=False, doc="as in INVOCATION"),
         _field("caller", pa.string(), nullable=False, doc="as in INVOCATION"),
-        _field("score", pa.float64(), nullable=False, doc="higher is stranger; -log10 p, extrapolated beyond calibration"),
+        _field(
+            "score", pa.float64(), nullable=False, doc="higher is stranger; -log10 p, extrapolated beyond calibration"
+        ),
         _field("p_value", pa.float64(), nullable=False, doc="share of normal invocations at least as strange"),
         _field("anomalous", pa.bool_(), nullable=False, doc="belongs to what the budget lets through"),
         _field("incident_id", pa.string(), doc="the incident it belongs to"),

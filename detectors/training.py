@@ -10,7 +10,7 @@ No event is judged by a model that saw it. Stories too strange to be normal life
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -26,10 +26,11 @@ from detectors.function_features import (
     FunctionFeatures,
     from_matrix,
 )
-from detectors.judge import FOREST_CLIP, Judge
+from detectors.judge import FOREST_CLIP, Judge, family_parts
 from detectors.keyed import KeyedState
+from detectors.model import Model
 from detectors.stories import Stories, blame
-from models.baselines import COHORTS, US, Baselines, BaselineSketch
+from models.baselines import COHORTS, HOUR_US, US, Baselines, BaselineSketch
 from models.calibration import BudgetCurve
 from models.forest import fit_forest
 from models.hashing import combine, hash_strings
@@ -39,11 +40,17 @@ Vector = npt.NDArray[Any]
 DEBUG: dict[str, Any] = {}
 Slices = Callable[[], Iterable[pa.RecordBatch]]
 
+#: an event that is less than this share as strange as what opens an incident is nobody's story
+JOIN_SHARE: Final = 0.4
 #: share of the window from which the first baselines are taken; what follows is held out
 BASE_SHARE: Final = 0.5
 DAY_US: Final = 86400 * US
 #: score below which an event is nobody's story
-JOIN_SCORE: Final = 4.0
+JOIN_SCORE: Final = 2.0
+#: stretches of the held-out part, each judged by tails of the others
+FOLDS: Final = 4
+#: prior slope of the tails of surprise, in -log10 p a nat; 1 / ln 10 if extrapolation were always right
+HONEST_SLOPE: Final = 0.6
 #: held-out events kept in memory, about 0.5 kB each
 MAX_HELD_OUT: Final = 2_000_000
 #: rows the forest is fitted on
@@ -69,29 +76,6 @@ class TrainingOptions:
     trees: int = 100
     samples: int = 256
     forest: bool = True
-
-
-@dataclass
-class Trained:
-    """What training gives.
-
-    Attributes:
-        judge: scores events.
-        silence_nats: float64, per baseline row.
-        state: tables of both stages at the end of the window.
-        curve: false incidents a day by threshold.
-        window: (first, last) completion, us.
-        invocations: how many were seen.
-        notes: what a person should know about this training, one sentence each.
-    """
-
-    judge: Judge
-    silence_nats: Vector
-    state: dict[str, pa.Table]
-    curve: BudgetCurve
-    window: tuple[int, int]
-    invocations: int
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -138,8 +122,8 @@ def train(
     days = max((last - cut) / DAY_US, 1e-6)
     keep = np.ones(len(held.at), bool)
     for _ in range(2):
-        score, total_tails = _cross_fit(held, whole, keep, options)
-        judge = replace(_fit(held, whole, keep, options), total_tails=total_tails)
+        surprise = _cross_fit(held, whole, keep)
+        judge, score = _fit_judge(held, whole, surprise, keep, options)
         strange, story, _ = stories_of(held, judge, score, 1e9)
         peaks = _peaks(story, score[strange])
         extreme = peaks > _beyond_life(peaks)
@@ -156,7 +140,7 @@ def train(
     dropped = int((~keep).sum())
     if dropped:
         notes.append(f"{dropped:,} of {len(keep):,} held-out invocations were too strange to count as normal life.")
-    return Trained(judge, silence, state, curve, (first, last), count, notes)
+    return Model(judge, silence, state, curve, (first, last), count, tuple(notes))
 
 
 def _window(slices: Iterable[pa.RecordBatch]) -> tuple[int, int, int]:
@@ -199,7 +183,7 @@ def _features(
 ) -> tuple[_HeldOut, dict[str, pa.Table], dict[tuple[str, str], float]]:
     functions = FunctionFeatures(baselines, np.full(len(baselines.cohort), 1e9))
     callers = CallerFeatures()
-    judge = Judge(baselines, None, None, None, None)  # type: ignore[arg-type]
+    judge = Judge(baselines, None, None, None, None, None)  # type: ignore[arg-type]
     parts: list[list[Vector]] = []
     for rows in slices:
         if rows.num_rows == 0:
@@ -236,40 +220,65 @@ def _keys(rows: pa.RecordBatch) -> Iterator[Vector]:
     yield identified
 
 
-def _fit(held: _HeldOut, baselines: Baselines, keep: Vector, options: TrainingOptions) -> Judge:
-    groups, cohorts = len(baselines), len(COHORTS)
-    group, cohort = held.group[keep], held.cohort[keep]
-    tails = fit_tails(
-        held.raw[keep], group, cohort, groups=groups, cohorts=cohorts, at=held.at[keep], block_us=np.array(BLOCK_US)
+def _tails(held: _HeldOut, baselines: Baselines, mask: Vector) -> Tails:
+    return fit_tails(
+        held.raw[mask],
+        held.group[mask],
+        held.cohort[mask],
+        groups=len(baselines),
+        cohorts=len(COHORTS),
+        at=held.at[mask],
+        block_us=np.array(BLOCK_US),
     )
-    judge = Judge(baselines, tails, None, None, None)
-    surprise = tails.surprise(held.raw[keep], group, cohort)
+
+
+def _cross_fit(held: _HeldOut, baselines: Baselines, keep: Vector) -> Vector:
+    """Surprise of every held-out event by tails fitted on the other folds, float64[n, len(FEATURES)]."""
+    edges = np.quantile(held.at, np.linspace(0, 1, FOLDS + 1))
+    out = np.zeros(held.raw.shape)
+    for k in range(FOLDS):
+        fold = (held.at >= edges[k]) & ((held.at < edges[k + 1]) | (k == FOLDS - 1))
+        tails = _tails(held, baselines, keep & ~fold)
+        out[fold] = tails.surprise(held.raw[fold], held.group[fold], held.cohort[fold])
+    return out
+
+
+def _fit_judge(
+    held: _HeldOut, baselines: Baselines, surprise: Vector, keep: Vector, options: TrainingOptions
+) -> tuple[Judge, Vector]:
+    """The judge, and the score of every held-out event from its cross-fitted surprise."""
+    cohorts = len(COHORTS)
+    honest = _honest(held, surprise, keep)
+    none = np.full(len(surprise), -1)
+    believed = honest.surprise(surprise, none, held.cohort)
+    score = family_parts(believed).sum(axis=1)
+    judge = Judge(baselines, _tails(held, baselines, keep), honest, None, None, None)
     if options.forest:
-        step = max(1, len(surprise) // FOREST_ROWS)
-        clipped = np.minimum(surprise[::step], FOREST_CLIP)
-        forest = fit_forest(clipped, trees=options.trees, samples=options.samples, seed=options.seed)
-        judge = replace(judge, forest=forest)
-        depth = judge.forest_feature(surprise)
-        judge = replace(judge, forest_tails=fit_tails(depth, group, cohort, groups=groups, cohorts=cohorts, slope=0.3))
-    return judge
+        step = max(1, int(keep.sum()) // FOREST_ROWS)
+        clipped = np.minimum(believed[keep][::step], FOREST_CLIP)
+        judge = replace(judge, forest=fit_forest(clipped, trees=options.trees, samples=options.samples, seed=options.seed))
+        depth = judge.forest_feature(believed)
+        tails = fit_tails(depth[keep], none[keep], held.cohort[keep], groups=0, cohorts=cohorts, slope=0.3)
+        judge = replace(judge, forest_tails=tails)
+        score = score + judge.forest_part(believed, held.cohort)
+    total = fit_tails(score[keep][:, None], none[keep], held.cohort[keep], groups=0, cohorts=cohorts, slope=1.0)
+    return replace(judge, total_tails=total), score
 
 
-def _cross_fit(held: _HeldOut, baselines: Baselines, keep: Vector, options: TrainingOptions) -> tuple[Vector, Tails]:
-    """Totals of every held-out event by a judge fitted on the other half, and their tails."""
-    middle = np.median(held.at)
-    total = np.zeros(len(held.at))
-    for half in (held.at < middle, held.at >= middle):
-        judge = _fit(held, baselines, keep & ~half, options)
-        found = judge.score(held.raw[half], held.group[half], held.cohort[half])
-        total[half] = found.score
-    none = np.full(int(keep.sum()), -1)
-    tails = fit_tails(total[keep][:, None], none, held.cohort[keep], groups=0, cohorts=len(COHORTS), slope=1.0)
-    return total, tails
+def _honest(held: _HeldOut, surprise: Vector, keep: Vector) -> Tails:
+    """Tails of the largest surprise in each hour of each function."""
+    keys = np.stack([held.function[keep].view(np.int64), held.cohort[keep], held.at[keep] // HOUR_US], axis=1)
+    distinct, code = np.unique(keys, axis=0, return_inverse=True)
+    order = np.argsort(code.reshape(-1), kind="stable")
+    starts = np.searchsorted(code.reshape(-1)[order], np.arange(len(distinct)))
+    highest = np.maximum.reduceat(surprise[keep][order], starts, axis=0)
+    none = np.full(len(distinct), -1)
+    return fit_tails(highest, none, distinct[:, 1], groups=0, cohorts=len(COHORTS), slope=HONEST_SLOPE)
 
 
 def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> tuple[Vector, Vector, Vector]:
     """Strange events (indices), their stories and whether each is open."""
-    strange = np.flatnonzero(score >= JOIN_SCORE)
+    strange = np.flatnonzero(score >= join_score(opens_at))
     strange = strange[np.argsort(held.at[strange], kind="stable")]
     found = judge.score(held.raw[strange], held.group[strange], held.cohort[strange])
     trouble, by_caller, crowd = blame(
@@ -288,6 +297,11 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
     return strange, story, opened
 
 
+def join_score(opens_at: float) -> float:
+    """Score from which an event joins a story, given the score that opens one."""
+    return JOIN_SCORE if opens_at > 1e6 else max(JOIN_SCORE, JOIN_SHARE * opens_at)
+
+
 def _peaks(story: Vector, score: Vector) -> Vector:
     """Peak score of each story."""
     out = np.zeros(int(story.max()) + 1 if len(story) else 0)
@@ -296,8 +310,8 @@ def _peaks(story: Vector, score: Vector) -> Vector:
 
 
 def _beyond_life(peaks: Vector) -> float:
-    """Peak beyond which a story is no normal life: an exponential tail through the median, once in fifty such windows."""
+    """Peak beyond which a story is no normal life: an exponential tail through the median, once in four such windows."""
     if len(peaks) < 4:
         return JOIN_SCORE + 6.0
     slope = max((float(np.median(peaks)) - JOIN_SCORE) / np.log(2.0), 1.0)
-    return JOIN_SCORE + slope * (float(np.log(len(peaks))) + float(np.log(50.0)))
+    return JOIN_SCORE + slope * (float(np.log(len(peaks))) + float(np.log(4.0)))

@@ -1,0 +1,94 @@
+"""The model: all that training learned and all that scoring needs, to and from the tables and documents of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from detectors.features import FEATURE_NAMES
+from detectors.judge import Judge, judge_from, tables_of
+from models.calibration import BudgetCurve
+from models.errors import BundleForeignError
+
+Vector = npt.NDArray[Any]
+
+#: changes whenever features or state change their meaning, so that an old bundle is never misread
+SCHEMA: Final = "lonetree.model/1"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a version of the registry holds.
+
+    Attributes:
+        judge: scores events.
+        silence_nats: float64, per baseline row: expected calls over dispersion after which silence is strange.
+        state: tables of both stages at the end of training, named ``function/...`` and ``caller/...``.
+        curve: false incidents a day by threshold.
+        window: (first, last) completion seen in training, UTC us.
+        invocations: how many were seen.
+        notes: what a person should know about the training, one sentence each.
+        version: the registry's name for it; empty before it has one.
+    """
+
+    judge: Judge
+    silence_nats: Vector
+    state: Mapping[str, pa.Table]
+    curve: BudgetCurve
+    window: tuple[int, int]
+    invocations: int
+    notes: tuple[str, ...] = ()
+    version: str = ""
+
+    def part(self, prefix: str) -> dict[str, pa.Table]:
+        """The state's tables of one stage: ``function`` or ``caller``."""
+        return {n.removeprefix(prefix + "/"): t for n, t in self.state.items() if n.startswith(prefix + "/")}
+
+    def to_parts(self) -> tuple[dict[str, pa.Table], dict[str, Any]]:
+        """Tables and documents for a bundle."""
+        tables = {f"judge.{name}": table for name, table in tables_of(self.judge).items()}
+        tables["silence"] = pa.table({"nats": self.silence_nats})
+        tables.update({f"state.{name.replace('/', '.')}": table for name, table in self.state.items()})
+        document = {
+            "schema": SCHEMA,
+            "features": list(FEATURE_NAMES),
+            "curve": self.curve.to_json(),
+            "window": list(self.window),
+            "invocations": self.invocations,
+            "notes": list(self.notes),
+        }
+        return tables, {"model": document}
+
+    @classmethod
+    def from_parts(cls, tables: Mapping[str, pa.Table], documents: Mapping[str, Any], version: str = "") -> Model:
+        """The inverse of ``to_parts``.
+
+        Raises:
+            BundleForeignError: for a bundle of another schema or other features.
+        """
+        document = documents.get("model", {})
+        found = (document.get("schema"), tuple(document.get("features", ())))
+        if found != (SCHEMA, FEATURE_NAMES):
+            raise BundleForeignError(
+                "This bundle was trained with other features.",
+                expected=SCHEMA,
+                received=str(found[0]),
+                hint="Train a new version from the logs: lonetree train --input LOGS --models DIR",
+            )
+        judge = judge_from({n.removeprefix("judge."): t for n, t in tables.items() if n.startswith("judge.")})
+        state = {n.removeprefix("state.").replace(".", "/"): t for n, t in tables.items() if n.startswith("state.")}
+        return cls(
+            judge=judge,
+            silence_nats=np.asarray(tables["silence"].column("nats").to_numpy()).copy(),
+            state=state,
+            curve=BudgetCurve.from_json(document["curve"]),
+            window=(int(document["window"][0]), int(document["window"][1])),
+            invocations=int(document["invocations"]),
+            notes=tuple(document["notes"]),
+            version=version,
+        )
