@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ def test_throttling_without_a_header_is_waited_for_with_growing_pauses(workspace
         puller.poll(dt.timedelta(seconds=1))
         if len(workspace.queries) > asked:
             asked_at.append(second)
-    gaps = [b - a for a, b in zip(asked_at, asked_at[1:], strict=False)][:6]
+    gaps = [b - a for a, b in pairwise(asked_at)][:6]
     assert gaps == sorted(gaps)
     assert gaps[-1] >= 16
     assert len(puller.got) == 5

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_a_backfill_reads_each_stretch_once_and_only_the_end_again():
     cursor = PullCursor.start(NOW - 5 * 3600 * SECOND, OPTIONS)
     found, cursor = windows(cursor, NOW)
     assert found[0].begin_us == NOW - 5 * 3600 * SECOND
-    assert all(a.end_us == b.begin_us for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end_us == b.begin_us for a, b in pairwise(found))
     assert found[-1].end_us == cursor.to_us == NOW - OPTIONS.lag_us
     (again,), _ = windows(cursor, NOW + 10 * SECOND)
     assert again == Window(cursor.to_us - OPTIONS.overlap_us, cursor.to_us + 10 * SECOND)
