@@ -8,12 +8,13 @@ from typing import Final
 import numpy as np
 
 from tests.benchmarks.tenant.estate import Tenant
-from tests.benchmarks.tenant.geo import REGION, UTC_OFFSET_S
+from tests.benchmarks.tenant.geo import COUNTRY, REGION, UTC_OFFSET_S
 from tests.benchmarks.tenant.rows import DAY_S, HOUR_S, Rows, concat, make, size
 
 #: relative activity by local hour: shoppers in the evening, employees in office hours
 SHOPPERS: Final = np.array([8, 4, 2, 1, 1, 2, 6, 14, 22, 28, 32, 36, 40, 38, 34, 34, 38, 46, 56, 66, 70, 60, 38, 18.0])
 OFFICE: Final = np.array([0, 0, 0, 0, 0, 0, 1, 10, 50, 80, 90, 85, 50, 70, 90, 85, 70, 30, 6, 2, 1, 0, 0, 0.0])
+OFFICE += 0.4  # somebody is always awake
 #: relative activity by weekday, Monday first
 SHOPPING_DAYS: Final = np.array([1.0, 0.95, 0.95, 1.0, 1.1, 1.3, 1.2])
 WORK_DAYS: Final = np.array([1.0, 1.05, 1.0, 1.0, 0.9, 0.03, 0.02])
@@ -50,6 +51,9 @@ class People:
     hours: np.ndarray
     week: np.ndarray
     calls: float  # mean calls a session
+    carrier: np.ndarray  # addresses of the mobile carrier
+    edges: np.ndarray  # addresses of the CDN in front
+    seats: np.ndarray  # where these are
     travellers: tuple[tuple[int, float, float, int, int], ...] = ()  # user, from, to, place, address
 
 
@@ -74,7 +78,22 @@ def settle(tenant: Tenant, calendar: Calendar, app: int, n: int, *, employees: b
     hours, week = (OFFICE, WORK_DAYS) if employees else (SHOPPERS, SHOPPING_DAYS)
     weight = rng.gamma(0.7 if not employees else 3.0, size=n) + 1e-3
     calls = float(rng.uniform(5, 10))
-    return People(app, weight / weight.sum(), place, ip, user, hours, week, calls, tuple(trips))
+    carrier, edges = tenant.addresses.pool(150), tenant.addresses.pool(8)
+    seats = rng.choice(tenant.home[:4], 8)
+    weight /= weight.sum()
+    return People(app, weight, place, ip, user, hours, week, calls, carrier, edges, seats, tuple(trips))
+
+
+def gateway(rng: np.random.Generator, place: np.ndarray) -> np.ndarray:
+    """Where a phone at ``place`` (N,) seems to be: any city of its country, seldom one of a neighbour's."""
+    out = place.copy()
+    for country in np.unique(COUNTRY[place]):
+        mine = np.flatnonzero(COUNTRY[place] == country)
+        out[mine] = rng.choice(np.flatnonzero(country == COUNTRY), len(mine))
+    roaming = np.flatnonzero(rng.random(len(place)) < 0.003)
+    for k in roaming:
+        out[k] = rng.choice(np.flatnonzero(REGION[place[k]] == REGION))
+    return out
 
 
 def starts(
@@ -128,16 +147,13 @@ def roam(tenant: Tenant, people: People, who: np.ndarray, begin: np.ndarray, ip:
     """Change address and place (in place) of sessions on phones, in cafes, behind a proxy or on a journey."""
     rng, n = tenant.rng, len(who)
     if tenant.apps[people.app].proxied:
-        edges = tenant.addresses.pool(8)
-        seats = rng.choice(tenant.home[:4], 8)
-        edge = rng.integers(0, 8, n)
-        ip[:], place[:] = edges[edge], seats[edge]
+        # a user mostly meets the same edge
+        edge = np.where(rng.random(n) < 0.9, who % 8, rng.integers(0, 8, n))
+        ip[:], place[:] = people.edges[edge], people.seats[edge]
     else:
-        phone = rng.random(n) < (0.2 if people.calls > 0 else 0)
-        carrier = tenant.addresses.pool(120)
-        gateways = rng.choice(tenant.home[:5], 3)
-        ip[phone] = rng.choice(carrier, phone.sum())
-        place[phone] = rng.choice(gateways, phone.sum())
+        phone = rng.random(n) < 0.2
+        ip[phone] = rng.choice(people.carrier, phone.sum())
+        place[phone] = gateway(rng, place[phone])
         cafe = ~phone & (rng.random(n) < 0.03)
         ip[cafe] = tenant.addresses.single(int(cafe.sum()))
     for user, start, end, where, address in people.travellers:
@@ -149,7 +165,6 @@ def pollers(tenant: Tenant, calendar: Calendar, people: People, per_day: float) 
     """Mobile clients that ask one function every 15 to 40 s while open, their carrier's address changing midway."""
     rng, fns = tenant.rng, tenant.http(people.app)
     fn = int(rng.choice(fns))
-    carrier, gateways = tenant.addresses.pool(200), rng.choice(tenant.home[:5], 3)
     local = starts(rng, calendar, per_day / 25, people.hours, people.week)
     who = rng.choice(len(people.weight), size=len(local), p=people.weight)
     length = 5 + rng.geometric(1 / 20, len(local))
@@ -158,8 +173,11 @@ def pollers(tenant: Tenant, calendar: Calendar, people: People, per_day: float) 
     begin = np.repeat(local - UTC_OFFSET_S[people.place[who]], length) % calendar.end_s
     t = begin + step * period + rng.normal(0, 0.4, len(step))
     leg = np.cumsum(rng.random(len(step)) < 1 / 15)
-    ip = carrier[rng.integers(0, 200, leg.max(initial=0) + 1)][leg]
-    place = gateways[rng.integers(0, 3, leg.max(initial=0) + 1)][leg]
+    # the carrier's address changes now and then, and its city with it
+    begun = np.concatenate([[True], (np.diff(leg) > 0) | (np.diff(step) < 0)])[: len(step)]
+    turn = np.cumsum(begun) - 1
+    ip = rng.choice(people.carrier, begun.sum())[turn]
+    place = gateway(rng, np.repeat(people.place[who], length)[begun])[turn]
     return make(len(t), t=t, fn=fn, ip=ip, place=place, user=np.repeat(people.user[who], length), verb=0)
 
 

@@ -70,13 +70,16 @@ def impossible_travel(scene: Scene, strength: float) -> None:
     """A user at home who also calls from another part of the world minutes later."""
     rng, tenant, rows = scene.rng, scene.tenant, scene.rows
     apps = [a for a, app in enumerate(tenant.apps) if app.auth and not app.proxied and app.sampled == 1]
-    apps = [a for a in apps if len(tenant.http(a)) and scene.daily[tenant.http(a)].sum() > 20] or apps
-    fns = tenant.http(int(rng.choice(apps)))
+    low, high = scene.calendar.split_s + HOUR_S, scene.calendar.end_s - 2 * HOUR_S
+    late = (rows["t"] > low) & (rows["t"] < high) & (rows["user"] >= 0)
+    awake = np.bincount(tenant.column("app")[rows["fn"][late]], minlength=len(tenant.apps))
+    busy = [a for a in apps if awake[a] > 20] or [max(apps, key=lambda a: awake[a])]
+    fns = tenant.http(int(rng.choice(busy)))
     scene.hit |= {int(f) for f in fns}
     users = regulars(scene, fns, "user")
-    low, high = scene.calendar.split_s + HOUR_S, scene.calendar.end_s - 2 * HOUR_S
-    mine = np.isin(rows["fn"], fns) & np.isin(rows["user"], users) & (rows["t"] > low) & (rows["t"] < high)
-    seen = int(rng.choice(np.flatnonzero(mine if mine.any() else np.isin(rows["fn"], fns))))
+    late &= np.isin(rows["fn"], fns)
+    mine = late & np.isin(rows["user"], users)
+    seen = int(rng.choice(np.flatnonzero(mine if mine.any() else late)))
     home = rows["place"][seen]
     wait = between(1 - strength, 3, 40) * MINUTE_S
     n, length = int(between(strength, 10, 70)), between(rng.random(), 5, 30) * MINUTE_S
@@ -259,14 +262,22 @@ def runaway_duration(scene: Scene, strength: float) -> None:
     scene.note("runaway_duration", strength, [fn], start, end, calls=len(chosen))
 
 
+def slowdown(scene: Scene, fn: int, above: float) -> float:
+    """The factor by which durations must grow for a slow call to exceed an ordinary one with the chance ``above``."""
+    ordinary = np.sort(scene.tenant.fns[fn].draw_ms(np.random.default_rng(0), 1_000))
+    factors = np.geomspace(1.3, 30.0, 120)
+    exceeds = [np.searchsorted(ordinary, ordinary * f).mean() / len(ordinary) for f in factors]
+    return float(factors[min(int(np.searchsorted(exceeds, above)), len(factors) - 1)])
+
+
 def latency_shift(scene: Scene, strength: float) -> None:
     """All calls of a function slow down together, by more than its own spread."""
     wide = np.log(scene.usual_ms[:, 1] / scene.usual_ms[:, 0])
-    room = (wide < np.log(6)) & (scene.usual_ms[:, 0] > MEASURABLE_MS)
+    room = (wide < np.log(6)) & (scene.usual_ms[:, 0] > MEASURABLE_MS) & (scene.usual_ms[:, 1] * 8 < scene.limit_ms)
     kinds, length = ("http", "queue", "servicebus", "eventhub", "other", "timer"), scene.rng.uniform(1, 4) * HOUR_S
     fn = scene.choose(*kinds, least=250, where=room)
     start = early(scene, length, fn)
-    factor = float(np.exp(max(np.log(1.4), wide[fn] * (0.8 + 1.2 * strength)) + 0.5 * strength))
+    factor = slowdown(scene, fn, 0.75 + 0.22 * strength)
     chosen, end = window(scene, fn, start, length, 60)
     scene.rows["slow"][chosen] *= factor
     scene.rows["label"][chosen] = scene.label("latency_shift")

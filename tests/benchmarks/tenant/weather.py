@@ -42,9 +42,9 @@ def dependency_colds(tenant: Tenant, calendar: Calendar) -> list[tuple[int, floa
     """When something shared is unwell: (dependency, from s, to s, share that fails, factor on durations)."""
     rng, found = tenant.rng, []
     for d in range(int(tenant.column("dependency").max(initial=-1)) + 1):
-        for start in rng.uniform(0, calendar.end_s, rng.poisson(0.9 * calendar.days)):
-            fails = float(rng.choice((0.0, 0.05, 0.15, 0.35)))
-            found.append((d, float(start), float(start + rng.uniform(40, 240)), fails, float(rng.uniform(1.2, 3.5))))
+        for start in rng.uniform(0, calendar.end_s, rng.poisson(0.6 * calendar.days)):
+            fails = float(rng.choice((0.0, 0.03, 0.08, 0.2)))
+            found.append((d, float(start), float(start + rng.uniform(30, 150)), fails, float(rng.uniform(1.1, 2.0))))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from tests.benchmarks.tenant.estate import LIMITS_MS, WORDS, App, Function, Tenant
+from tests.benchmarks.tenant.geo import REGION
 from tests.benchmarks.tenant.people import Calendar
 from tests.benchmarks.tenant.rows import DAY_S, Rows, concat, make
 
@@ -20,7 +21,7 @@ TILE_S: Final = 28_800.0
 #: what the three tiles of a day keep of the measured counts: night, day, evening
 TILES: Final = (0.55, 1.0, 0.8)
 #: the same where only employees call
-OFFICE_TILES: Final = (0.0, 1.0, 0.15)
+OFFICE_TILES: Final = (0.01, 1.0, 0.15)
 
 
 def read(tenant: Tenant, folder: Path) -> np.ndarray:
@@ -96,7 +97,7 @@ def arrivals(tenant: Tenant, calendar: Calendar, counts: np.ndarray, per_day: fl
         t = np.sort(np.concatenate(times))
         rows = make(len(t), t=t, fn=f)
         if fn.trigger == "http" and len(t):
-            _callers(tenant, fn, rows)
+            _callers(tenant, calendar, fn, rows)
         parts.append(rows)
     return concat(parts)
 
@@ -112,7 +113,7 @@ def thinning(totals: np.ndarray, budget: float) -> np.ndarray:
     return np.minimum(totals, low) / np.maximum(totals, 1)
 
 
-def _callers(tenant: Tenant, fn: Function, rows: Rows) -> None:
+def _callers(tenant: Tenant, calendar: Calendar, fn: Function, rows: Rows) -> None:
     """A handful to some hundred callers a function, who call in runs; the more calls, the more callers."""
     rng, n = tenant.rng, len(rows["t"])
     crowd = int(np.clip(rng.lognormal(np.log(1 + n**0.5), 0.7), 1, 400))
@@ -123,7 +124,17 @@ def _callers(tenant: Tenant, fn: Function, rows: Rows) -> None:
     gap = np.diff(rows["t"], prepend=-np.inf)
     change = (rng.random(n) < 0.35) | (gap > 600)
     who = rng.choice(crowd, change.sum(), p=weight)[np.cumsum(change) - 1]
+    # some customers come late; until then an old one calls
+    born = np.where(rng.random(crowd) < 0.1, rng.uniform(0, calendar.end_s, crowd), 0.0)
+    born[int(np.argmax(weight))] = 0.0
+    who = np.where(born[who] > rows["t"], int(np.argmax(weight)), who)
     rows["ip"][:], rows["place"][:], rows["user"][:] = ip[who], place[who], user[who]
+    # and some travel for a day
+    for traveller in np.flatnonzero(rng.random(crowd) < 0.01):
+        start = rng.uniform(0, calendar.end_s)
+        away = (who == traveller) & (rows["t"] >= start) & (rows["t"] < start + DAY_S)
+        rows["ip"][away] = tenant.addresses.single(1)[0]
+        rows["place"][away] = rng.choice(np.flatnonzero(REGION != "far"))
     # some come from another address now and then, most of them from the same city
     moved = (change & (rng.random(n) < 0.01))[np.maximum.accumulate(np.where(change, np.arange(n), 0))]
     rows["ip"][moved] = tenant.addresses.pool(60)[rng.integers(0, 60, moved.sum())]
