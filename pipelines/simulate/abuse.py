@@ -74,7 +74,7 @@ def credential_stuffing(stage: Stage) -> Scenario | None:
     """Passwords tried from many addresses, two or three from each."""
     rng = stage.rng
     guarded = [f for f in stage.world.tenant.http() if 401 in f.client_codes and f.per_day > 20]
-    target = stage.choose(guarded or stage.visited(least=100))
+    target = stage.choose(guarded, stage.visited(least=100))
     if target is None:
         return None
     size = int(rng.integers(150, 450))
@@ -122,7 +122,7 @@ def slow_growth(stage: Stage) -> Scenario | None:
     rng = stage.rng
     world = stage.world
     open_to_many = [f for f in stage.visited(least=400, most=6000) if world.tenant.apps[f.app].audience != "internal"]
-    target = stage.choose(open_to_many or stage.visited(least=50))
+    target = stage.choose(open_to_many, stage.visited(least=50))
     if target is None:
         return None
     size = int(rng.integers(5, 30))

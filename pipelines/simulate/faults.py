@@ -11,6 +11,8 @@ from .outcome import settle
 from .scenario import Scenario, Stage, mark, paced, rate, seconds
 from .tenant import CLIENT_ERROR, MANY, Function
 
+NOTICED = 60.0  #: calls that should have come while a function is silent
+
 
 def _during(events: Events, functions: list[int], start: int, end: int) -> Array:
     return np.asarray(np.isin(events.function, functions) & (events.time >= start) & (events.time < end))
@@ -19,11 +21,11 @@ def _during(events: Events, functions: list[int], start: int, end: int) -> Array
 def runaway(stage: Stage) -> Scenario | None:
     """A share of the calls, or all of them, hang until the plan's time limit."""
     rng = stage.rng
-    target = stage.choose(stage.busy(150, 8000))
+    target = stage.choose(stage.busy(150, 8000), stage.busy(60))
     if target is None:
         return None
     length = seconds(rng.uniform(1.0, 4.0) * 3600)
-    start = stage.moment(length)
+    start, length = stage.when_busy(target, length)
     share = float(rng.choice([rng.uniform(0.2, 0.7), 1.0], p=[0.7, 0.3]))
     limit = stage.world.tenant.apps[target.app].time_limit_ms
 
@@ -40,11 +42,11 @@ def runaway(stage: Stage) -> Scenario | None:
 def latency_shift(stage: Stage) -> Scenario | None:
     """All calls of a function are some times slower for hours; nothing fails."""
     rng = stage.rng
-    target = stage.choose(stage.busy(300))
+    target = stage.choose(stage.busy(300), stage.busy(100))
     if target is None:
         return None
     length = seconds(rng.uniform(2.0, 7.0) * 3600)
-    start = stage.moment(length)
+    start, length = stage.when_busy(target, length)
     factor = float(rng.uniform(2.2, 6.0))
 
     def alters(events: Events, rng: np.random.Generator) -> Events:
@@ -59,11 +61,11 @@ def latency_shift(stage: Stage) -> Scenario | None:
 def failure_burst(stage: Stage) -> Scenario | None:
     """A dependency is down: what leans on it in one app fails, and messages come back."""
     rng = stage.rng
-    target = stage.choose(stage.busy(1500) or stage.busy(200))
+    target = stage.choose(stage.busy(1500), stage.busy(200))
     if target is None:
         return None
     length = seconds(rng.uniform(12, 60) * 60)
-    start = stage.moment(length)
+    start, length = stage.when_busy(target, length)
     same = [
         f.index
         for f in stage.world.tenant.of_app(target.app)
@@ -119,7 +121,7 @@ def _poisoned(stage: Stage, time: Array, target: Function, first: Events | None 
 def timer_off_schedule(stage: Stage) -> Scenario | None:
     """A timer fires at times that its schedule doesn't have."""
     rng = stage.rng
-    target = stage.choose(stage.busy(0.1, 300, triggers=("timer",)) or stage.busy(0.1, triggers=("timer",)))
+    target = stage.choose(stage.busy(0.1, 300, triggers=("timer",)), stage.busy(0.1, triggers=("timer",)))
     if target is None:
         return None
     length = seconds(rng.uniform(0.5, 5.0) * 3600)
@@ -150,8 +152,7 @@ def silence(stage: Stage) -> Scenario | None:
     whole = bool(rng.random() < 0.3)
     functions = [f.index for f in stage.world.tenant.of_app(target.app)] if whole else [target.index]
     length = seconds(rng.uniform(3.0, 9.0) * 3600)
-    # by day, when silence means something
-    start = stage.moment(length, (6.0, 14.0))
+    start, length = stage.when_busy(target, length, NOTICED)
 
     def alters(events: Events, rng: np.random.Generator) -> Events:
         del rng
@@ -165,11 +166,11 @@ def silence(stage: Stage) -> Scenario | None:
 def bad_version(stage: Stage) -> Scenario | None:
     """A deployment that makes one function slower and less sure, until it is rolled back."""
     rng = stage.rng
-    target = stage.choose(stage.busy(400))
+    target = stage.choose(stage.busy(400), stage.busy(100))
     if target is None:
         return None
     length = seconds(rng.uniform(2.5, 8.0) * 3600)
-    start = stage.moment(length, (7.0, 18.0))
+    start, length = stage.when_busy(target, length)
     slower, failing = float(rng.uniform(1.3, 2.6)), float(rng.uniform(0.05, 0.3))
     deployments = stage.world.calendar.deployments
     deployments += [Deployment(target.app, start, 1.0), Deployment(target.app, start + length, 1.0)]
@@ -192,7 +193,7 @@ def injection_through_queue(stage: Stage) -> Scenario | None:
     functions = stage.world.tenant.functions
     found = [f for f in functions if f.upstream >= 0 and functions[f.upstream].trigger == "http" and f.passes_on < MANY]
     loose = [] if found else stage.busy(0.1, triggers=("queue",))
-    target = stage.choose(found or loose)
+    target = stage.choose(found, loose)
     if target is None:
         return None
     upstream = functions[target.upstream] if target.upstream >= 0 else stage.choose(stage.visited(least=20))

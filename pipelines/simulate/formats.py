@@ -16,6 +16,10 @@ from .text import decimals, iso, join, pick
 from .world import World
 
 ROW_GROUP: Final = 65_536
+#: columns without repetition, for which a dictionary is wasted work
+UNIQUE: Final = frozenset(
+    ("TimeGenerated", "Id", "InvocationId", "DurationMs", "Properties", "OperationId", "ParentId", "_ItemId", "Message")
+)
 
 
 def write_parquet(tables: Iterable[pa.Table], path: Path) -> None:
@@ -24,7 +28,10 @@ def write_parquet(tables: Iterable[pa.Table], path: Path) -> None:
     writer = None
     for table in tables:
         if writer is None:
-            writer = pq.ParquetWriter(path, table.schema, compression="zstd", store_schema=False)
+            repeated = [name for name in table.column_names if name not in UNIQUE]
+            writer = pq.ParquetWriter(
+                path, table.schema, compression="zstd", use_dictionary=repeated, store_schema=False
+            )
         writer.write_table(table, row_group_size=ROW_GROUP)
     if writer is not None:
         writer.close()

@@ -18,7 +18,7 @@ def stolen_key(stage: Stage) -> Scenario | None:
     rng = stage.rng
     # in a public app every day brings new countries
     guarded = [f for f in stage.visited(least=50) if stage.world.tenant.apps[f.app].audience != "public"]
-    target = stage.choose(guarded or stage.visited(least=50))
+    target = stage.choose(guarded, stage.visited(least=50))
     if target is None:
         return None
     length = seconds(rng.uniform(1.0, 4.0) * 3600)
@@ -39,7 +39,7 @@ def impossible_travel(stage: Stage) -> Scenario | None:
     """One account here and, minutes later, on the other side of the world."""
     rng = stage.rng
     signed = [f for f in stage.visited(least=50) if stage.world.tenant.apps[f.app].signed_in]
-    target = stage.choose(signed or stage.visited(least=50))
+    target = stage.choose(signed, stage.visited(least=50))
     if target is None:
         return None
     callers = stage.world.population.callers
@@ -101,7 +101,7 @@ def off_hours(stage: Stage) -> Scenario | None:
     rng = stage.rng
     apps = stage.world.tenant.apps
     wanted = [f for f in stage.visited(least=2) if apps[f.app].audience == "internal"]
-    target = stage.choose(wanted or stage.visited(least=50))
+    target = stage.choose(wanted, stage.visited(least=50))
     if target is None:
         return None
     caller = stage.regular(target)
@@ -118,7 +118,7 @@ def off_hours(stage: Stage) -> Scenario | None:
 def enumeration(stage: Stage) -> Scenario | None:
     """One address tries numbers and names across functions; most are refused. Sometimes fast, sometimes patient."""
     rng = stage.rng
-    target = stage.choose([f for f in stage.visited(least=20) if f.items] or stage.visited(least=20))
+    target = stage.choose([f for f in stage.visited(least=20) if f.items], stage.visited(least=20))
     if target is None:
         return None
     place = stage.any_place()
@@ -165,7 +165,7 @@ def injection(stage: Stage) -> Scenario | None:
 def exfiltration(stage: Stage) -> Scenario | None:
     """A known caller reads far more than it ever did, and larger."""
     rng = stage.rng
-    target = stage.choose([f for f in stage.visited(least=20) if f.method == 0] or stage.visited(least=20))
+    target = stage.choose([f for f in stage.visited(least=20) if f.method == 0], stage.visited(least=20))
     if target is None:
         return None
     caller = stage.regular(target)

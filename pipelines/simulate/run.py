@@ -119,9 +119,10 @@ def simulate(
     )
     world = build(options)
     replay_start = (world.first_day + options.train_days) * DAY
+    kinds = options.kinds if options.train_days < days else ()
     truths = {
         "train": Truth(contamination(world, options.contaminate, options.train_days)),
-        "replay": Truth(plant(world, options.kinds, replay_start, (world.first_day + days) * DAY)),
+        "replay": Truth(plant(world, kinds, replay_start, (world.first_day + days) * DAY)),
     }
     _clear(out)
     hosts, carried, duplicates = Hosts(), empty(), 0

@@ -9,14 +9,16 @@ from typing import Final
 import numpy as np
 
 from .callers import Beat
-from .clock import DAY, HOUR, SECOND
+from .clock import DAY, HOUR, MINUTE, MINUTES_A_DAY, SECOND, minute_weights
 from .events import Array, Events, concat, make
 from .outcome import settle
 from .places import COUNTRY_OF, OFFSET_H, PLACES, WEIGHT, addresses, write_address
-from .tenant import Function
+from .tenant import MANY, Function
 from .text import mix
 from .world import World
 
+LONGEST: Final = 10 * HOUR  #: of a trouble that is stretched until a slow function shows it
+TRIES: Final = 20  #: moments looked at for a busy one
 BENIGN: Final = -2  #: in ``scenario``: comes with the trouble, but is normal
 MARKED: Final = -3  #: in ``scenario``: changed by the trouble that alters the day
 #: takes a day's events and a stream, gives the day's events as the trouble leaves them
@@ -58,12 +60,26 @@ class Stage:
                 return time
         return int(self.rng.uniform(self.start, last))
 
-    def choose(self, candidates: Sequence[Function]) -> Function | None:
-        """One of the functions, untouched by other troubles where possible; None if there is none."""
-        fresh = [function for function in candidates if function.index not in self.taken] or list(candidates)
-        if not fresh:
-            return None
-        function = fresh[int(self.rng.integers(len(fresh)))]
+    def when_busy(self, function: Function, length: int, least: float = 15.0) -> tuple[int, int]:
+        """(start, length) in which the function is expected to run ``least`` times; longer where it must be."""
+        while True:
+            tries = [self.moment(length) for _ in range(TRIES)]
+            expected = [expected_between(self.world, function, start, start + length) for start in tries]
+            good = [start for start, count in zip(tries, expected, strict=True) if count >= least]
+            if good or 2 * length > LONGEST:
+                return (good or [tries[int(np.argmax(expected))]])[0], length
+            length *= 2
+
+    def choose(self, *pools: Sequence[Function]) -> Function | None:
+        """A function that no other trouble has, of the first pool that has one; else any of the first with any."""
+        for pool in pools:
+            fresh = [function for function in pool if function.index not in self.taken]
+            if fresh:
+                return self._take(fresh)
+        return next((self._take(pool) for pool in pools if pool), None)
+
+    def _take(self, functions: Sequence[Function]) -> Function:
+        function = functions[int(self.rng.integers(len(functions)))]
         self.taken.add(function.index)
         return function
 
@@ -73,11 +89,14 @@ class Stage:
         return [f for f in found if not self.world.tenant.downstream(f.index)] or found
 
     def busy(self, least: float, most: float = np.inf, triggers: Sequence[str] = ()) -> list[Function]:
-        """Functions of any trigger (or of those named) with so many invocations a day."""
+        """Functions of any trigger (or of those named) with so many invocations a day, fed by no batch."""
         return [
             f
             for f in self.world.tenant.functions
-            if not f.hidden and least <= rate(self.world, f) <= most and (not triggers or f.trigger in triggers)
+            if not f.hidden
+            and f.passes_on <= MANY
+            and least <= rate(self.world, f) <= most
+            and (not triggers or f.trigger in triggers)
         ]
 
     def app_name(self, function: Function) -> str:
@@ -180,6 +199,25 @@ def alter(events: Events, scenario: Scenario, number: int, rng: np.random.Genera
 def mark(events: Events, mask: Array) -> None:
     """Mark events as this trouble's work, unless another was there first."""
     events.scenario[mask & (events.scenario < 0)] = MARKED
+
+
+def expected_between(world: World, function: Function, start: int, end: int) -> float:
+    """Invocations of a function to expect between two times (us UTC), by its rate and the day's curve, about."""
+    minutes = np.arange(start // MINUTE, max(end // MINUTE, start // MINUTE + 1))
+    if function.minutes is not None:
+        return float(function.minutes[minutes % len(function.minutes)].sum())
+    source = function
+    while source.upstream >= 0:
+        source = world.tenant.functions[source.upstream]
+    app = world.tenant.apps[source.app]
+    a_minute = rate(world, function) / MINUTES_A_DAY
+    members = world.population.members.get(app.index)
+    if source.trigger == "timer" or members is None:
+        return a_minute * len(minutes)
+    offset = float(np.average(OFFSET_H[world.population.callers.place[members.callers]], weights=members.weight))
+    days = minutes // MINUTES_A_DAY
+    curve = {int(day): minute_weights(app.audience, int(day), offset, app.shift_h) for day in np.unique(days)}
+    return float(sum(curve[int(day)][minutes[days == day] % MINUTES_A_DAY].sum() for day in curve)) * a_minute
 
 
 def rate(world: World, function: Function) -> float:
