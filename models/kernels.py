@@ -23,6 +23,8 @@ Array = npt.NDArray[Any]
 
 #: rows walked down one tree before the next: their values and the tree's nodes stay in the first-level cache
 BLOCK: Final = 64
+#: the same for numpy: enough rows to spread its cost per call, few enough for the second-level cache
+NUMPY_BLOCK: Final = 256
 #: rows of one model from which on they go down a tree together rather than one row down all trees
 ABREAST: Final = 8
 #: bits of a leaf's code that hold its number of training samples; the depth stands above
@@ -175,15 +177,17 @@ def score_rows_numpy(
 ) -> npt.NDArray[np.float64]:
     """As ``score_rows`` for one model, all trees at once; float64[n]."""
     scores = np.empty(len(X), np.float64)
-    # enough rows to spread numpy's cost per call, few enough to stay in the second-level cache
-    for start in range(0, len(X), BLOCK):
-        values = clean(X[start : start + BLOCK], typical)
+    first = root.astype(np.int64)[:, None]
+    for start in range(0, len(X), NUMPY_BLOCK):
+        values = clean(X[start : start + NUMPY_BLOCK], typical)
         values = np.concatenate([values, np.full((len(values), 1), -np.inf, np.float32)], axis=1)
-        rows = np.arange(len(values))
-        node = np.repeat(root.astype(np.int64)[:, None], len(values), axis=1)
+        row = np.arange(len(values)) * values.shape[1]
+        node = np.repeat(first, len(values), axis=1)
         for _ in range(levels):
-            node += step[node] + (values[rows, feature[node]] > threshold[node])
-        code = threshold[node].astype(np.int64)
+            right = values.take(feature.take(node) + row) > threshold.take(node)
+            node += step.take(node)
+            node += right
+        code = threshold.take(node).astype(np.int64)
         depth = ((code >> COUNT_BITS) + 1 + mean_depth[code & COUNT_MASK]) - 1.0
         # cumsum adds in the order of the trees, as the kernel does; sum does not
         sums = np.cumsum(depth, axis=0)[-1]

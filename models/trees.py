@@ -114,8 +114,10 @@ class ForestSet:
         scores = np.empty(len(X), np.float64)
         if not len(X):
             return scores
-        if index.min() < 0 or index.max() >= len(self):
-            received = f"{index.min()} to {index.max()}"
+        # numpy's own minimum of one number costs more than its score
+        least, greatest = (index[0], index[0]) if len(index) == 1 else (index.min(), index.max())
+        if least < 0 or greatest >= len(self):
+            received = f"{least} to {greatest}"
             raise InputError("No such forest in the set.", expected=f"0 to {len(self) - 1}", received=received)
         if len(index) == 1:
             # the kernel takes a single index as that of all rows

@@ -1,5 +1,6 @@
 """Our forests score as scikit-learn's do, with or without numba, alone or in a set, and explain their scores."""
 
+import doctest
 import hashlib
 
 import hypothesis.extra.numpy as hnp
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import IsolationForest
 
+import models.forest
 from models.errors import BundleCorruptError, InputError
 from models.forest import FOREST, Forest, ForestSet, fit_forest
 from models.grow import grow_trees
@@ -238,6 +240,10 @@ def test_trees_grown_without_numba_are_the_same():
 
     for compiled, plain in zip(grow(grow_trees), grow(getattr(grow_trees, "py_func", grow_trees)), strict=True):
         assert np.array_equal(compiled, plain)
+
+
+def test_the_example_in_the_documentation_holds():
+    assert doctest.testmod(models.forest) == doctest.TestResults(failed=0, attempted=4)
 
 
 def test_read_only_and_foreign_layouts_are_scored_alike():
