@@ -17,20 +17,16 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from detectors.local import Stage
 from detectors.timeline import FoldFactory
-from pipelines.steps import shard
+from pipelines.steps import part_candidates, shard
 from pipelines.timeline_dofn import OrderedTimelines, trail_of
 
 #: what a function's timeline needs together: all rows of one function
 FUNCTION_KEY: Final = ("app", "function")
 #: what a caller's timeline needs together: all rows of one caller
 CALLER_KEY: Final = ("caller",)
-#: bool column of scored rows: False for those that no incident can want, which then skip the incident timeline
-CANDIDATE: Final = "candidate"
 #: more shards than cores, so that a busy function does not hold up the rest; never changes a result
 SHARDS: Final = 8
 
@@ -60,45 +56,32 @@ class Plan:
 class Judged(NamedTuple):
     """PCollections of record batches."""
 
-    #: verdicts, or scored rows where the plan has no incident timeline
-    verdicts: Any
+    #: verdicts, in one or two parts; scored rows where the plan has no incident timeline
+    verdicts: tuple[Any, ...]
     #: what the last timeline raised
     incidents: Any
 
 
 def judge(rows: Any, plan: Plan) -> Judged:
     """Wire rows (batches of INVOCATION with ``at``) to verdicts and incidents."""
-    functions = _timelines(rows, "function", FUNCTION_KEY, plan.function, plan)
+    by_function = rows | "To functions" >> shard(FUNCTION_KEY, plan.shards, plan.spool)
+    functions = by_function | "Function timelines" >> _timelines("function", FUNCTION_KEY, plan.function, plan)
     behind = trail_of(plan.function, 0) if plan.streaming else 0
-    callers = _timelines(functions.rows, "caller", CALLER_KEY, plan.caller, plan, behind)
+
+    by_caller = functions.rows | "To callers" >> shard(CALLER_KEY, plan.shards, plan.spool)
+    callers = by_caller | "Caller timelines" >> _timelines("caller", CALLER_KEY, plan.caller, plan, behind)
     if plan.incident is None:
-        return Judged(callers.rows, callers.raised)
+        return Judged((callers.rows,), callers.raised)
     behind = trail_of(plan.caller, behind) if plan.streaming else 0
-    candidates, others = callers.rows | "Part candidates" >> beam.ParDo(_Part()).with_outputs("others", main="rows")
-    together = (candidates, functions.raised, callers.raised) | "Gather" >> beam.Flatten()
-    incidents = _timelines(together, "incident", (), plan.incident, plan, behind)
-    verdicts = (incidents.rows, others) | "Verdicts" >> beam.Flatten()
-    return Judged(verdicts, incidents.raised)
+
+    candidates, others = callers.rows | "Part candidates" >> part_candidates()
+    findings = {"candidates": candidates, "function signals": functions.raised, "caller signals": callers.raised}
+    parcels = [found | f"Send {name}" >> shard((), 1, plan.spool) for name, found in findings.items()]
+    together = parcels | "Gather" >> beam.Flatten()
+    incidents = together | "Incident timeline" >> _timelines("incident", (), plan.incident, plan, behind)
+    return Judged((incidents.rows, others), incidents.raised)
 
 
-def _timelines(rows: Any, name: str, key: tuple[str, ...], folds: FoldFactory, plan: Plan, behind_us: int = 0) -> Any:
+def _timelines(name: str, key: tuple[str, ...], folds: FoldFactory, plan: Plan, behind_us: int = 0) -> OrderedTimelines:
     shards = plan.shards if key else 1
-    timelines = OrderedTimelines(Stage(name, key, folds), shards, behind_us=behind_us, streaming=plan.streaming)
-    return rows | f"To shards by {name}" >> shard(key, shards, plan.spool) | f"Timelines by {name}" >> timelines
-
-
-class _Part(beam.DoFn):  # type: ignore[misc]
-    """Rows that an incident may want, and others."""
-
-    def process(self, element: pa.RecordBatch) -> Any:
-        """Split a batch by CANDIDATE; all are candidates where it has no such column."""
-        index = element.schema.get_field_index(CANDIDATE)
-        if index < 0:
-            yield element
-            return
-        wanted = element.column(index)
-        candidates = element.filter(wanted)
-        if candidates.num_rows:
-            yield candidates
-        if candidates.num_rows < element.num_rows:
-            yield beam.pvalue.TaggedOutput("others", element.filter(pc.invert(wanted)))
+    return OrderedTimelines(Stage(name, key, folds), shards, behind_us=behind_us, streaming=plan.streaming)

@@ -79,7 +79,8 @@ def run_bounded(
         judged = graph.judge(read.rows, judged_plan)
         folder = staging.folder
         _ = read.dead | "Dead letters" >> beam.ParDo(JsonParts(str(folder / DEAD_LETTERS)))
-        _ = judged.verdicts | "Write verdicts" >> beam.ParDo(VerdictParts(str(folder / VERDICTS), verdicts))
+        for number, part in enumerate(judged.verdicts):
+            _ = part | f"Write verdicts {number}" >> beam.ParDo(VerdictParts(str(folder / VERDICTS), verdicts))
         _ = judged.incidents | "Write incidents" >> beam.ParDo(JsonParts(str(folder / "incidents")))
         with _Told(run, len(refs), progress):
             result = pipeline.run()

@@ -26,6 +26,8 @@ coders.register()
 
 #: tag of the records that can't be read
 DEAD: Final = "dead"
+#: bool column of scored rows: False for those that no incident can want, which then skip the incident timeline
+CANDIDATE: Final = "candidate"
 
 
 class Reader(Protocol):
@@ -123,3 +125,25 @@ def shard(key: tuple[str, ...], shards: int, spool: str | None) -> Any:
 def read_files(reader: Reader, run: str) -> Any:
     """The step from (lane, files) to ``rows`` and ``dead``."""
     return beam.ParDo(ReadDoFn(reader, run)).with_outputs(DEAD, main=ROWS).with_output_types(pa.RecordBatch)
+
+
+class CandidateDoFn(beam.DoFn):  # type: ignore[misc]
+    """Rows that an incident may want, and others."""
+
+    def process(self, element: pa.RecordBatch) -> Iterator[Any]:
+        """Split a batch by CANDIDATE; all are candidates where it has no such column."""
+        index = element.schema.get_field_index(CANDIDATE)
+        if index < 0:
+            yield element
+            return
+        wanted = element.column(index)
+        candidates = element.filter(wanted)
+        if candidates.num_rows:
+            yield candidates
+        if candidates.num_rows < element.num_rows:
+            yield beam.pvalue.TaggedOutput("others", element.filter(pc.invert(wanted)))
+
+
+def part_candidates() -> Any:
+    """The step from scored rows to ``rows`` (candidates) and ``others``."""
+    return beam.ParDo(CandidateDoFn()).with_outputs("others", main=ROWS).with_output_types(pa.RecordBatch)

@@ -100,7 +100,7 @@ def test_batches_out_of_order_within_the_watermark_change_nothing():
     random.Random(4).shuffle(shuffled)
     batches = in_pieces(shuffled, 20)
     # the watermark stands still until all is there
-    marks = [EPOCH_US - len(batches) + i for i in range(1, len(batches))] + [EPOCH_US + 20 * SECOND]
+    marks = [EPOCH_US - SECOND * (len(batches) - i) for i in range(1, len(batches))] + [EPOCH_US + 100 * SECOND]
     play(stream(batches, marks), FUNCTION, gives(replayed(records)))
 
 
@@ -134,7 +134,7 @@ def test_a_stage_takes_rows_of_several_kinds_each_in_its_place():
         assert sorted(score for batch in given for score in batch["score"].to_pylist()) == sorted(expected)
 
     played = [*signals, scored.slice(0, 40), scored.slice(40)]
-    marks = [EPOCH_US - len(played) + i for i in range(1, len(played))] + [EPOCH_US + 90 * SECOND]
+    marks = [EPOCH_US - SECOND * (len(played) - i) for i in range(1, len(played))] + [EPOCH_US + 90 * SECOND]
     play(stream(played, marks), incident, check, 1)
 
 
