@@ -172,8 +172,8 @@ def build(options: Options) -> World:
 
 
 def _clear(out: Path) -> None:
-    """Remove the day files of an earlier simulation, or they would be read with the new ones."""
-    for part in PARTS:
+    """Remove the day files of an earlier simulation, or they would be read with the new ones; nobody else's files."""
+    for part in PARTS if (out / "scenarios.json").is_file() else ():
         for old in sorted((out / part).glob("**/day=*")):
             if old.is_file():
                 old.unlink()
