@@ -6,12 +6,15 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from models.bundle import encode_bundle, write_bundle
 from models.errors import BundleCorruptError, BundleForeignError, InputError, RegistryError
@@ -121,6 +124,31 @@ def test_rollback_goes_further_back_each_time_until_there_is_nothing_before(regi
         registry.rollback(who="ada", why="")
     registry.promote(names[2], who="ada", why="")
     assert registry.rollback(who="ada", why="") == names[0]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(["add", "promote 0", "promote 1", "promote 2", "rollback"]), max_size=12))
+def test_any_story_ends_with_the_champion_that_a_plain_list_would_have(story):
+    with tempfile.TemporaryDirectory() as folder:
+        registry, names, line = Registry(folder, clock=Clock()), [], []
+        for step in story:
+            what, _, which = step.partition(" ")
+            if what == "add":
+                names.append(registry.add(bundle(len(names)), who="ada"))
+                line = line or [names[0]]
+            elif what == "promote" and int(which) < len(names):
+                registry.promote(names[int(which)], who="ada", why="")
+                line += [names[int(which)]] if line[-1] != names[int(which)] else []
+            elif what == "rollback" and len(line) > 1:
+                line.pop()
+                assert registry.rollback(who="ada", why="") == line[-1]
+            else:
+                with pytest.raises(RegistryError):
+                    registry.rollback(who="ada", why="") if what == "rollback" else registry.promote(
+                        "9", who="", why=""
+                    )
+            assert registry.champion == (line[-1] if line else None)
+        assert sorted(names) == [version.id for version in Registry(folder).list()]
 
 
 def test_promoting_the_champion_changes_nothing(registry):
