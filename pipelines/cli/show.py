@@ -122,10 +122,10 @@ def _print_reasons(reasons: Sequence[Mapping[str, Any]]) -> None:
         return
     click.echo("\nWhy")
     print_table(
-        ("feature", "value", "typical", "share"),
+        ("reason", "value", "typical", "share"),
         [
             (
-                str(reason.get("feature", "?")).replace("_", " "),
+                str(reason.get("text") or reason.get("words") or str(reason.get("feature", "?")).replace("_", " ")),
                 number(reason.get("value")),
                 number(reason.get("typical")),
                 percent(reason.get("share")),
@@ -133,6 +133,7 @@ def _print_reasons(reasons: Sequence[Mapping[str, Any]]) -> None:
             for reason in reasons
         ],
         right=("value", "typical", "share"),
+        whole=("value", "typical", "share"),
     )
 
 

@@ -66,6 +66,16 @@ def test_one_incident_is_shown_from_all_sides(tmp_path: Path, capsys: pytest.Cap
     assert "i4 and 36 more" in shown
 
 
+def test_a_reason_is_told_in_words_where_there_are_some(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reason = {
+        **INCIDENT["reasons"][0],
+        "words": "pace of the caller",
+        "text": "82 calls in an hour where 0.2 are usual",
+    }
+    run(["incidents", written(tmp_path, {**INCIDENT, "reasons": [reason]}), "--id", "3f9a"])
+    assert "82 calls in an hour where 0.2 are usual" in capsys.readouterr().out
+
+
 def test_a_program_gets_the_whole_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(["incidents", written(tmp_path, INCIDENT), "--json"])
     assert json.loads(capsys.readouterr().out) == {"run": {"read": 10}, "incidents": [INCIDENT]}
