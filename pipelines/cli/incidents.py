@@ -44,7 +44,7 @@ def command(output: Path, incident_id: str | None, limit: int, as_json: bool) ->
 
 
 def read_incidents(output: Path) -> list[dict[str, Any]]:
-    """The incidents that a replay wrote.
+    """The incidents that a replay wrote, each as its latest amendment has it.
 
     Args:
         output: the folder that ``lonetree replay --output`` named.
@@ -59,18 +59,26 @@ def read_incidents(output: Path) -> list[dict[str, Any]]:
             expected="a folder that `lonetree replay --output` wrote, with incidents.ndjson in it",
             received="no such folder" if not output.is_dir() else "a folder without it",
         )
-    found = []
+    found: dict[str, dict[str, Any]] = {}
     with path.open(encoding="utf-8", errors="replace") as lines:
         for i, line in enumerate(lines, start=1):
             if line.strip():
-                found.append(_parse(line, f"{path}, line {i}"))
-    return found
+                one = _parse(line, f"{path}, line {i}")
+                key = str(one.get("incident_id", i))
+                if key not in found or _revision(one) >= _revision(found[key]):
+                    found[key] = one
+    return list(found.values())
 
 
 def read_run(output: Path) -> dict[str, Any]:
     """The account of the run, ``run.json``; empty where it is missing, as after an interruption."""
     path = output / "run.json"
     return _parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else {}
+
+
+def _revision(one: dict[str, Any]) -> int:
+    number = one.get("revision")
+    return number if isinstance(number, int) else 0
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:

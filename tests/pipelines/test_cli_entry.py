@@ -171,7 +171,7 @@ def test_a_fault_of_the_program_is_not_taken_for_an_error_of_ours() -> None:
 
 
 def test_output_that_nobody_reads_to_the_end_is_no_failure(tmp_path: Path) -> None:
-    (tmp_path / "incidents.ndjson").write_text('{"incident_id": "a"}\n' * 20_000)
+    (tmp_path / "incidents.ndjson").write_text("".join(f'{{"incident_id": "{n}"}}\n' for n in range(20_000)))
     command = [sys.executable, "-c", "from pipelines.cli import main; main()", "incidents", str(tmp_path), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

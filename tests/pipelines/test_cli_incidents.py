@@ -66,6 +66,12 @@ def test_one_incident_is_shown_from_all_sides(tmp_path: Path, capsys: pytest.Cap
     assert "i4 and 36 more" in shown
 
 
+def test_an_amended_incident_is_shown_once_as_it_stands_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    amended = [{**INCIDENT, "revision": revision, "invocations": 10 * revision} for revision in (1, 3, 2)]
+    run(["incidents", written(tmp_path, *amended), "--json"])
+    assert json.loads(capsys.readouterr().out)["incidents"] == [amended[1]]
+
+
 def test_a_reason_is_told_in_words_where_there_are_some(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reason = {
         **INCIDENT["reasons"][0],
