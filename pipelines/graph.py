@@ -40,6 +40,8 @@ class Plan:
         caller: folds of the caller timelines; they give scored rows and may raise.
         incident: the fold of the one incident timeline; takes scored and raised rows, gives verdicts, raises incidents.
             None for training: scored rows are the result then.
+        columns: of INVOCATION that the function timelines need, with ``at`` and ``late``; empty for all. Half of the
+            cost of a shuffle is in columns that nobody reads.
         shards: of the first two.
         spool: folder for what is shuffled, where memory is to stay bounded; None: rows travel inside messages.
         streaming: timelines by state and timer; False: by grouping, for input that ends.
@@ -48,6 +50,7 @@ class Plan:
     function: FoldFactory
     caller: FoldFactory
     incident: FoldFactory | None = None
+    columns: tuple[str, ...] = ()
     shards: int = SHARDS
     spool: str | None = None
     streaming: bool = False
@@ -64,7 +67,7 @@ class Judged(NamedTuple):
 
 def judge(rows: Any, plan: Plan) -> Judged:
     """Wire rows (batches of INVOCATION with ``at``) to verdicts and incidents."""
-    by_function = rows | "To functions" >> shard(FUNCTION_KEY, plan.shards, plan.spool)
+    by_function = rows | "To functions" >> shard(FUNCTION_KEY, plan.shards, plan.spool, plan.columns)
     functions = by_function | "Function timelines" >> _timelines("function", FUNCTION_KEY, plan.function, plan)
     behind = trail_of(plan.function, 0) if plan.streaming else 0
 

@@ -85,7 +85,8 @@ def _standing(rows: pa.RecordBatch) -> int:
 class ShardDoFn(beam.DoFn):  # type: ignore[misc]
     """Batches to (shard, Parcel): through the spool where there is one, else inside the message."""
 
-    def __init__(self, key: tuple[str, ...], shards: int, spool: str | None) -> None:
+    def __init__(self, key: tuple[str, ...], shards: int, spool: str | None, columns: tuple[str, ...]) -> None:
+        self._columns = columns
         self._key = key
         self._shards = shards
         self._spool = spool
@@ -93,6 +94,8 @@ class ShardDoFn(beam.DoFn):  # type: ignore[misc]
 
     def process(self, element: pa.RecordBatch) -> Iterator[tuple[int, Parcel]]:
         """Split one batch, or gather it for a run."""
+        if self._columns:
+            element = element.select([name for name in self._columns if name in element.schema.names])
         if self._spool is None:
             for shard, rows in split(element, self._key, self._shards).items():
                 yield shard, Inline.of(rows)
@@ -117,9 +120,9 @@ class ShardDoFn(beam.DoFn):  # type: ignore[misc]
         return writer
 
 
-def shard(key: tuple[str, ...], shards: int, spool: str | None) -> Any:
-    """The step from batches to (shard, Parcel)."""
-    return beam.ParDo(ShardDoFn(key, shards, spool)).with_output_types(tuple[int, Parcel])
+def shard(key: tuple[str, ...], shards: int, spool: str | None, columns: tuple[str, ...] = ()) -> Any:
+    """The step from batches to (shard, Parcel); only the columns named travel, or all where none is."""
+    return beam.ParDo(ShardDoFn(key, shards, spool, columns)).with_output_types(tuple[int, Parcel])
 
 
 def read_files(reader: Reader, run: str) -> Any:
