@@ -247,15 +247,27 @@ class Registry:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """Hold the lock; first clear up after a writer that was killed."""
-        with self.storage.lock(_LOCK, self._wait_s):
-            self.storage.tidy(AUDIT)
-            logged = {change.version for change in self.log()}
-            for name in self.storage.list(_VERSIONS):
-                if not self._is_complete(name):
-                    self.storage.delete_tree(f"{_VERSIONS}/{name}")
-                elif name not in logged:
-                    self._record("add", name, "unknown", "found complete but not in the log, as after a crash")
-            yield
+        try:
+            with self.storage.lock(_LOCK, self._wait_s):
+                self._clear_up()
+                yield
+        except OSError as error:
+            raise RegistryError(
+                "The registry can't be written to.",
+                expected=f"room and the right to write in {self.storage!r}",
+                received=str(error),
+                hint="Nothing was changed that others see; try again when there is.",
+                retry=True,
+            ) from error
+
+    def _clear_up(self) -> None:
+        self.storage.tidy(AUDIT)
+        logged = {change.version for change in self.log()}
+        for name in self.storage.list(_VERSIONS):
+            if not self._is_complete(name):
+                self.storage.delete_tree(f"{_VERSIONS}/{name}")
+            elif name not in logged:
+                self._record("add", name, "unknown", "found complete but not in the log, as after a crash")
 
     def _record(self, what: Literal["add", "promote", "rollback"], version: str, who: str, why: str) -> None:
         changes = self.log()

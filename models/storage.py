@@ -52,10 +52,21 @@ class Storage(Protocol):
 
 
 class LocalStorage:
-    """A folder on this machine, made when first written to."""
+    """A folder on this machine, made when first written to.
+
+    Args:
+        folder: its path.
+
+    Raises:
+        InputError: where there is something else in its place.
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(
+                "Not a folder.", expected="a folder, or a path where one can be made", received=str(folder)
+            )
 
     def __repr__(self) -> str:
         return f"LocalStorage({str(self.folder)!r})"

@@ -1,5 +1,6 @@
 """A registry keeps versions whole, knows its champion and why, and survives being killed at any step."""
 
+import errno
 import json
 import os
 import re
@@ -217,6 +218,27 @@ def test_a_second_writer_waits_no_longer_than_told(registry):
         assert raised.value.retry
         assert impatient.get().document("settings") == {"number": 1}, "readers are not held up"
     impatient.add(bundle(2), who="bob")
+
+
+def test_a_full_disk_leaves_the_registry_as_it_was(registry, monkeypatch):
+    first = registry.add(bundle(1), who="ada")
+
+    def full(key, data):
+        raise OSError(errno.ENOSPC, "No space left on device", key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry.storage, "write_atomic", full)
+        with pytest.raises(RegistryError, match="No space left") as raised:
+            registry.add(bundle(2), who="ada")
+    assert raised.value.retry
+    assert [version.id for version in registry.list()] == [first]
+    assert registry.add(bundle(2), who="ada") != first
+
+
+def test_a_file_is_no_registry(tmp_path):
+    (tmp_path / "models").write_text("")
+    with pytest.raises(InputError, match="Not a folder"):
+        Registry(tmp_path / "models")
 
 
 class Remote(LocalStorage):
