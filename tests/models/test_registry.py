@@ -127,7 +127,7 @@ def test_rollback_goes_further_back_each_time_until_there_is_nothing_before(regi
     assert registry.rollback(who="ada", why="") == names[0]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(["add", "promote 0", "promote 1", "promote 2", "rollback"]), max_size=12))
 def test_any_story_ends_with_the_champion_that_a_plain_list_would_have(story):
     with tempfile.TemporaryDirectory() as folder:
