@@ -11,8 +11,8 @@ import msgspec
 from detectors.conform.options import MAX_RECORD_BYTES
 
 _BOM: Final = b"\xef\xbb\xbf"
-#: whole strings and everything else up to the next bracket; the alternatives can't overlap, so it never goes back
-_TO_BRACKET: Final = re.compile(rb'(?:[^"\[\]{}]+|"(?:[^"\\]+|\\.)*")*', re.S)
+#: whole strings and everything else up to the next bracket; written so that a string without end costs one pass
+_TO_BRACKET: Final = re.compile(rb'(?:[^"\[\]{}]+|"[^"\\]*(?:\\.[^"\\]*)*")*', re.S)
 #: an envelope whose records may be streamed one by one
 _ENVELOPE: Final = re.compile(rb'^\s*\{\s*"records"\s*:\s*\[')
 _OPEN: Final = b"[{"
