@@ -286,12 +286,16 @@ def _scenario_of_incident(
         return None
     opened = _seconds(incident["opened"])
     for silence in silences:
-        same_app = not incident.get("apps") or set(incident["apps"]) & set(silence["apps"])
         # an app that went silent as a whole names no function
-        same = same_app and (not incident.get("functions") or set(incident["functions"]) & set(silence["functions"]))
+        same = all(_meet(incident.get(what), silence.get(what)) for what in ("apps", "functions"))
         if same and _seconds(silence["start"]) <= opened <= _seconds(silence["end"]) + SILENCE_GRACE_S:
             return str(silence["scenario"])
     return None
+
+
+def _meet(named: Sequence[str] | None, silent: Sequence[str] | None) -> bool:
+    """Whether two lists of names share one; an empty list means all."""
+    return not named or not silent or bool(set(named) & set(silent))
 
 
 def _seconds(moment: Any) -> float:

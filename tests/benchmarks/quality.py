@@ -89,10 +89,10 @@ def run_lonetree(folder: Path, days: float, record: list[dict[str, Any]]) -> dic
 
 
 def _cli(*arguments: object) -> None:
-    command = [sys.executable, "-m", "pipelines.cli", *(str(a) for a in arguments)]
+    command = [sys.executable, "-c", "from pipelines.cli import main; main()", *(str(a) for a in arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command[2:5])} … ended with {done.returncode}:\n{done.stderr[-3_000:]}")
+        raise RuntimeError(f"lonetree {' '.join(command[3:])} ended with {done.returncode}:\n{done.stderr[-3_000:]}")
 
 
 def run_comparators(world: World, days: float, names: Sequence[str]) -> dict[str, dict[str, Any]]:
