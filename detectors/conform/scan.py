@@ -180,7 +180,7 @@ def _hash(data: Any, begin: Any, end: Any, container: Any) -> Any:
     last = np.int64(data[end - _ONE]) | 32
     middle = np.int64(data[begin + size // _TWO]) | 32
     third = np.int64(data[begin + size // _THREE]) | 32
-    return (np.int64(size) * 131 + first * 7 + last * 29 + middle * 53 + third * 17 + container * 337) % 1_024
+    return (np.int64(size) * 131 + first * 7 + last * 29 + middle * 53 + third * 17 + container * 337) & 1_023
 
 
 @njit
@@ -280,7 +280,7 @@ def _scan_rows(
                                 if same:
                                     meaning = meanings[key]
                                     break
-                            spot = (spot + 1) % 1_024
+                            spot = (spot + 1) & 1_023
                     if meaning == -5:
                         break
                     i = j + _ONE
