@@ -1,0 +1,230 @@
+"""Kinds that one caller makes by who it is, where it comes from, when it calls and how much it takes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from detectors.catalogue.kind import Kind, Signs, level
+from detectors.catalogue.samples import sample
+
+#: no plane is faster between two countries that are worth telling apart, s
+FASTEST_TRAVEL_S: Final = 3 * 3600.0
+#: identities that stand for one caller each; a place or a queue is shared by many
+_ONE_CALLER: Final = frozenset({"property", "user", "address", "role"})
+_DAY_S: Final = 86_400.0
+
+
+def _travels(s: Signs) -> bool:
+    return s.of("travel") >= 0.1 and 0.0 < s.value("travel", -1.0) <= FASTEST_TRAVEL_S
+
+
+def _reaches(s: Signs) -> bool:
+    known_elsewhere = s.by_caller and not s.value("caller_new", _DAY_S) < _DAY_S
+    return (
+        known_elsewhere and s.share("caller_new_to_app") >= 0.1 and s.caller_source in _ONE_CALLER and s.refused < 0.6
+    )
+
+
+def _takes_much(s: Signs) -> bool:
+    longer = (
+        s.of("caller_latency", "duration", "latency", "cost") >= 0.08 or s.e.duration_ms[0] > 1.5 * s.e.usual_ms > 0
+    )
+    quiet = s.failed < 0.2 and s.refused < 0.2
+    return s.by_caller and not s.new_here and s.of("caller_pace") >= 0.2 and longer and quiet and s.e.invocations >= 50
+
+
+def _odd_hours(s: Signs) -> bool:
+    return s.by_caller and not s.newcomer and s.of("hours") >= 0.12
+
+
+def _arrives(s: Signs) -> bool:
+    return s.of("novelty", "reach", "spread") >= (0.2 if s.by_caller else 0.4)
+
+
+IMPOSSIBLE_TRAVEL: Final = Kind(
+    id="impossible-travel",
+    title="{Caller} in {countries} within {travel}",
+    summary="{Calls} {during} to {where} by {caller}, in {countries} within {travel} of each other{bad}.",
+    meaning=(
+        "One identity is used in two countries sooner than anyone travels. A shared "
+        "account, a VPN or a proxy looks the same."
+    ),
+    attack=("T1078.004", "T1550.001"),
+    severity=lambda s: level("high", s.e.invocations >= 200 and s.e.caller_confidence >= 0.9),
+    runbook=(
+        "In Log Analytics, list AppRequests of this caller by ClientCountryOrRegion and ClientIP for the last day.",
+        "Ask the owner of the account whether both places are theirs (VPN, proxy, mobile network).",
+        (
+            "If not, revoke its sessions in Entra ID (Users, Revoke sessions) or renew "
+            "its function key (Function App, App keys)."
+        ),
+        "Compare AppRequests.Url and ResultCode of the far place with its habits to see what was read or changed.",
+    ),
+    made_by=("travel", "place", "novelty"),
+    fits=_travels,
+    example=sample(
+        "caller", 18, 14, {"travel": 0.5, "caller_new_country": 0.3, "caller_pace": 0.2}, caller="user:u-1",
+        countries=(("Finland", 10), ("Brazil", 8)), value={"travel": 420.0, "caller_new": 5e6}, caller_confidence=0.9,
+    ),
+)  # fmt: skip
+
+LATERAL_MOVEMENT: Final = Kind(
+    id="lateral-movement",
+    title="{Caller} reaches into {app} for the first time",
+    summary="{Calls} {during} to {where} in {app} by {caller}, which never called this app{history}{bad}.",
+    meaning="A caller known from one app turns up in another. A new integration looks the same on its first day.",
+    attack=("T1021.007", "T1550.001"),
+    severity=lambda s: level("medium", s.functions > 1 or s.refused > 0.1, s.caller_source in ("role", "property")),
+    runbook=(
+        "Ask the owners of both apps whether this call path is planned; look for a deployment in AzureActivity.",
+        "In AppDependencies of the calling app, find the code that calls (Target, OperationId) and since when.",
+        (
+            "If nobody knows it, renew the key or restrict the managed identity it "
+            "uses (Function App, App keys; Identity)."
+        ),
+        "In AppRequests, list what else this caller touched since the first call (Name, Url, ResultCode).",
+    ),
+    made_by=("reach", "spread"),
+    fits=_reaches,
+    example=sample(
+        "caller", 32, 48, {"caller_new_to_app": 0.55, "caller_new_to_function": 0.25, "caller_client_errors": 0.2},
+        function="ListInvoices", app="billing", caller="role:shop", refused=9,
+        functions=(("billing", "ListInvoices", 20), ("billing", "GetInvoice", 12)),
+        value={"caller_new_to_app": 0.0, "caller_new": 5e6, "caller_client_errors": 9.0},
+        typical={"caller_new_to_app": 1204.0, "caller_client_errors": 0.3},
+    ),
+)  # fmt: skip
+
+EXFILTRATION: Final = Kind(
+    id="exfiltration",
+    title="{Caller} takes far more than usual from {where}",
+    summary="{Calls} {during} to {where} by {caller}: {pace}{slow}{bad}.",
+    meaning=(
+        "A known caller reads far more than ever, and each call takes longer. A "
+        "migration or a new report looks the same."
+    ),
+    attack=("T1530", "T1567"),
+    severity=lambda s: level("high", s.e.invocations >= 2_000),
+    runbook=(
+        "Ask the owner of this caller whether a migration, export or report is running.",
+        (
+            "In AppRequests, look at Url and Measurements of these calls: many "
+            "different ids or growing pages mean a harvest."
+        ),
+        (
+            "If it is not theirs, disable the account or renew the key, then limit its "
+            "rate (API Management, rate-limit-by-key)."
+        ),
+        (
+            "Estimate what left: storage logs (StorageBlobLogs, ResponseBodySize) or the "
+            "gateway's bytes sent in the same time."
+        ),
+    ),
+    made_by=("caller_pace", "caller_latency", "duration"),
+    fits=_takes_much,
+    example=sample(
+        "caller", 620, 95, {"caller_pace": 0.55, "caller_slow_here": 0.3, "pace_hour": 0.15}, caller="user:u-1",
+        value={"caller_pace": 240.0, "caller_slow_here": 900.0, "caller_new": 5e6},
+        typical={"caller_pace": 6.0, "caller_slow_here": 300.0}, duration_ms=(900.0, 4200.0), usual_ms=300.0,
+    ),
+)  # fmt: skip
+
+NEW_COUNTRY: Final = Kind(
+    id="new-country",
+    title="{Caller} calls from {country} for the first time",
+    summary="{Calls} {during} to {where} from {country} by {caller}, which never came from there{history}{bad}.",
+    meaning="A known identity calls from a country it never came from. Travel or a new exit of a proxy looks the same.",
+    attack=("T1078.004",),
+    severity=lambda s: level("medium", s.e.caller_confidence >= 0.7, s.refused > 0.3 or s.functions > 3),
+    runbook=(
+        "In Log Analytics, list AppRequests of this caller by ClientCountryOrRegion for the last month.",
+        "Ask the owner whether they travel or changed their network.",
+        "If not, renew its key (Function App, App keys) or revoke its sessions in Entra ID.",
+        "Review what it called from there: AppRequests, columns Name, Url and ResultCode.",
+    ),
+    made_by=("place",),
+    fits=lambda s: s.of("place") >= 0.15,
+    example=sample(
+        "caller", 41, 150, {"caller_new_country": 0.6, "caller_pace": 0.2, "caller_new_here": 0.2},
+        caller="property:9f2c", countries=(("Brazil", 41),), caller_confidence=1.0,
+        value={"caller_new_country": 0.0, "caller_new": 5e6}, typical={"caller_new_country": 1204.0},
+    ),
+)  # fmt: skip
+
+OFF_HOURS: Final = Kind(
+    id="off-hours",
+    title="{Caller} calls {where} at an unusual hour",
+    summary=(
+        "{Calls} {during} to {where} by {caller} from {hour}, a time of day that "
+        "holds {hour_share} of its calls{bad}."
+    ),
+    meaning="A caller with steady hours is active outside of them. Someone on call or a new batch job looks the same.",
+    attack=("T1078.004",),
+    severity=lambda s: level("low", s.e.invocations >= 20, s.failed + s.refused > 0.2 or s.of("caller_pace") >= 0.3),
+    runbook=(
+        "Ask the owner of this caller whether someone worked at that time (on call, release, batch job).",
+        "In AppRequests, compare Name and Url of these calls with those of its usual hours.",
+        "If nobody did, revoke its sessions in Entra ID or renew its key (Function App, App keys).",
+    ),
+    made_by=("hours", "caller_pace"),
+    fits=_odd_hours,
+    example=sample(
+        "caller", 44, 70, {"caller_hours": 0.55, "caller_pace": 0.45}, caller="user:u-1",
+        value={"caller_hours": 0.003, "caller_pace": 28.0, "caller_new": 5e6}, typical={"caller_hours": 0.125, "caller_pace": 0.4},
+    ),
+)  # fmt: skip
+
+UNUSUAL_PACE: Final = Kind(
+    id="unusual-pace",
+    title="{Caller} is far busier than usual at {where}",
+    summary="{Calls} {during} to {where} by {caller}: {pace}{bad}.",
+    meaning=(
+        "A known caller calls far more often than its habit at this hour. A loop in "
+        "a client or a bulk job looks the same."
+    ),
+    attack=("T1119",),
+    severity=lambda s: level("low", s.ratio("caller_pace", "caller_pace_here") >= 30.0, s.failed + s.refused > 0.2),
+    runbook=(
+        "In AppRequests, chart count() of this caller by bin(TimeGenerated, 5m) for the last week.",
+        "Ask its owner whether a bulk job or a new version of the client is running.",
+        "If it harms others, limit its rate (API Management, rate-limit-by-key) or disable its key for the time being.",
+    ),
+    made_by=("caller_pace",),
+    fits=lambda s: s.by_caller and s.of("caller_pace") >= 0.3 and not s.new_here,
+    example=sample(
+        "caller", 210, 40, {"caller_pace": 0.8, "caller_pace_here": 0.2}, caller="user:u-1",
+        value={"caller_pace": 180.0, "caller_new": 5e6}, typical={"caller_pace": 12.0},
+    ),
+)  # fmt: skip
+
+NEW_CALLER: Final = Kind(
+    id="new-caller",
+    title="New at {where}: {caller}",
+    summary="{Calls} {during} to {where} from {caller}, never seen there before{bad}{slow}.",
+    meaning=(
+        "Someone calls a function for the first time, and does what others don't. "
+        "A new customer looks the same at first."
+    ),
+    attack=("T1078.004",),
+    severity=lambda s: level("low", s.failed + s.refused > 0.2, s.functions > 2 or s.e.invocations >= 200),
+    runbook=(
+        "In AppRequests, list all calls of this caller: Name, Url, ResultCode, DurationMs.",
+        "Ask the app's owner whether a customer or an integration was added.",
+        (
+            "If not, block the address (Function App, Networking, Access "
+            "restrictions) or renew the key it used (App keys)."
+        ),
+        (
+            "Check AzureActivity for Microsoft.Web/sites/functions/listkeys/action "
+            "shortly before: a key may have been read."
+        ),
+    ),
+    made_by=("novelty", "reach", "spread"),
+    fits=_arrives,
+    example=sample(
+        "caller", 41, 12, {"caller_new": 0.5, "caller_client_errors": 0.1, "caller_pace": 0.4},
+        caller="address:203.0.113.7", new_callers=1, refused=3, caller_confidence=0.7,
+        value={"caller_new": 0.0, "caller_client_errors": 3.0, "caller_pace": 41.0},
+        typical={"caller_client_errors": 0.2, "caller_pace": 0.0},
+    ),
+)  # fmt: skip

@@ -1,0 +1,232 @@
+"""Kinds that a system makes by itself: slow, failing, worse since a version."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from detectors.catalogue.kind import Kind, Signs, level
+from detectors.catalogue.samples import sample
+
+#: a version is suspected of what begins this soon after it, s
+_SUSPECT_S: Final = 2 * 3600.0
+#: functions of one app in the same trouble that make a storm
+_STORM: Final = 3
+#: runs that come near a time limit: an HTTP answer is cut at 230 s, Consumption stops a run at 300 s
+_NEAR_LIMIT_MS: Final = 200_000.0
+
+
+def _trouble(s: Signs) -> float:
+    return s.of("failure", "retry") + _slow(s)
+
+
+def _since_version(s: Signs) -> bool:
+    ago = s.e.deployed_ago_s
+    return (
+        not s.by_caller
+        and ago is not None
+        and 0.0 <= ago <= _SUSPECT_S
+        and s.of("failure", "duration", "latency") >= 0.3
+    )
+
+
+def _storms(s: Signs) -> bool:
+    return not s.by_caller and s.functions >= _STORM and _trouble(s) >= 0.3
+
+
+def _poisons(s: Signs) -> bool:
+    return s.of("retry") >= 0.12 and s.functions < _STORM
+
+
+def _runs_away(s: Signs) -> bool:
+    slow = _slow(s) >= 0.3
+    at_limit = s.e.duration_ms[1] >= _NEAR_LIMIT_MS and s.longest >= 5.0
+    return slow and (
+        at_limit or (s.longest >= 8.0 and s.share("duration_high", "cost_hour") > s.share("latency_shift"))
+    )
+
+
+def _slow(s: Signs) -> float:
+    return s.share("duration_high", "latency_shift", "caller_slow_here", "cost_hour", "cost_days", "round_seconds")
+
+
+def _fast(s: Signs) -> bool:
+    low = s.share("duration_low", "latency_drop")
+    return low >= 0.3 and low >= s.share("duration_high", "latency_shift")
+
+
+def _fails(s: Signs) -> bool:
+    return s.of("failure") >= 0.25 or (s.e.failed >= 5 and s.failed >= 0.3 and s.longest < 5.0)
+
+
+BAD_DEPLOYMENT: Final = Kind(
+    id="bad-deployment",
+    title="{Where} is worse since its new version",
+    summary="Since {deployed} after a new version: {calls} {during} to {where}{bad}{exceptions}{slow}.",
+    meaning=(
+        "Failures or run times changed right after the version did. A coincidence "
+        "with a slow dependency looks the same."
+    ),
+    attack=(),
+    severity=lambda s: level("medium", s.failed > 0.05 or s.longest >= 10.0, s.failed > 0.5),
+    runbook=(
+        "Ask whoever deployed (AzureActivity, Microsoft.Web/sites/write; Function App, Deployment Center, Logs).",
+        "Compare AppRequests by AppVersion or HostInstanceId: share of Success == false, percentiles of DurationMs.",
+        "If the new version is worse, roll back (swap the slots back, or deploy the last good package).",
+        "In AppExceptions, look for an ExceptionType that the old version never had.",
+    ),
+    made_by=("failure", "duration", "latency"),
+    fits=_since_version,
+    example=sample(
+        "function", 640, 180, {"latency_shift": 0.5, "failure_burst": 0.5}, failed=96, deployed_ago_s=240.0,
+        value={"failure_burst": 9.0, "latency_shift": 700.0}, typical={"failure_burst": 0.2, "latency_shift": 300.0},
+        duration_ms=(700.0, 4_000.0), usual_ms=300.0,
+    ),
+)  # fmt: skip
+
+STORM: Final = Kind(
+    id="storm",
+    title="Storm in {app}: {functions} in trouble at once",
+    summary="{Calls} {during} in {functions} of {app}{bad}{exceptions}{slow}.",
+    meaning=(
+        "Many functions fail or slow down together, so the cause is what they "
+        "share: a database, a network, the plan."
+    ),
+    attack=(),
+    severity=lambda s: level("high", s.failed > 0.5 or s.functions >= 10),
+    runbook=(
+        (
+            "In AppDependencies of the app, find the Target with Success == false or "
+            "rising DurationMs since the beginning."
+        ),
+        "Check Azure Service Health, and Function App, Diagnose and solve problems, for the region and the plan.",
+        "Look for a deployment or a change of settings in AzureActivity in the hour before.",
+        "Tell those who depend on it; mend or fail over the shared dependency before single functions.",
+    ),
+    made_by=("failure", "duration", "latency", "retry"),
+    fits=_storms,
+    example=sample(
+        "function", 380, 35, {"failure_burst": 0.8, "duration_high": 0.2}, failed=290,
+        functions=tuple(("shop", f"Step{n}", 95) for n in range(4)), exception_types=("SqlException",),
+        value={"failure_burst": 60.0}, typical={"failure_burst": 0.4},
+    ),
+)  # fmt: skip
+
+POISON_MESSAGE: Final = Kind(
+    id="poison-message",
+    title="A message fails again and again at {where}",
+    summary="{Calls} {during} of {where}{queue}, up to {deliveries} deliveries of 1 message{bad}{exceptions}.",
+    meaning=(
+        "A message can't be processed and comes back until it is put aside. A "
+        "dependency that is down looks the same."
+    ),
+    attack=("T1499.004",),
+    severity=lambda s: level("low", s.e.failed >= 10, s.e.failed >= 200),
+    runbook=(
+        "In AppExceptions of the function, read ExceptionType and OuterMessage.",
+        (
+            "Peek at the -poison queue (Storage Explorer) or the dead-letter queue "
+            "(Service Bus Explorer): what is in the message?"
+        ),
+        "If the message is bad, keep a copy and remove it; if the code is, mend it and put the message back.",
+        "Check maxDequeueCount and visibilityTimeout in host.json: retries without a pause block what waits behind.",
+    ),
+    made_by=("retry", "failure"),
+    fits=_poisons,
+    example=sample(
+        "function", 25, 30, {"redelivery": 0.6, "failure_burst": 0.4}, function="BookOrder", trigger="queue",
+        caller="queue:orders", sources=("orders",), failed=25, value={"redelivery": 5.0, "failure_burst": 14.0},
+        typical={"redelivery": 1.0, "failure_burst": 0.1},
+    ),
+)  # fmt: skip
+
+FAILURE_BURST: Final = Kind(
+    id="failure-burst",
+    title="{Where} fails far more often than usual",
+    summary="{Failures}{exceptions}{slow}.",
+    meaning=(
+        "More calls throw than this function's own rate allows. The log's level can "
+        "mislead: see Host.Results in host.json."
+    ),
+    attack=(),
+    severity=lambda s: level("medium", s.failed > 0.3 and s.e.failed >= 20, s.failed > 0.8 and s.e.failed >= 200),
+    runbook=(
+        "In AppExceptions of the function, count by ExceptionType and OuterMessage since the beginning.",
+        "In AppDependencies with the same OperationIds, look for the call that fails first.",
+        "Check for a deployment or a change of settings (AzureActivity), and Azure Service Health for the region.",
+        "Mend or roll back; then send again what failed (poison or dead-letter queue).",
+    ),
+    made_by=("failure",),
+    fits=_fails,
+    example=sample(
+        "function", 210, 20, {"failure_burst": 0.9, "duration_high": 0.1}, failed=140, exception_types=("SqlException",),
+        value={"failure_burst": 90.0}, typical={"failure_burst": 0.3},
+    ),
+)  # fmt: skip
+
+RUNAWAY_DURATION: Final = Kind(
+    id="runaway-duration",
+    title="{Where} runs far longer than it ever did",
+    summary="{Calls} {during} to {where}{slow}{bad}{money}.",
+    meaning="Runs hang, some up to the plan's time limit. An endless loop, a lock or a dependency that doesn't answer.",
+    attack=(),
+    severity=lambda s: level("medium", s.e.duration_ms[1] >= _NEAR_LIMIT_MS, s.e.slow >= 200 or s.failed > 0.5),
+    runbook=(
+        "In AppDependencies with the OperationIds of the long runs, find the call that takes the time.",
+        "If there is none, it is the code: Function App, Diagnose and solve problems, Profiler or a memory dump.",
+        "Set time limits on outgoing calls, below functionTimeout in host.json.",
+        "Restart the app if instances hang; on a time-out the worker restarts, and its neighbours may fail with it.",
+    ),
+    made_by=("duration", "latency", "cost"),
+    fits=_runs_away,
+    example=sample(
+        "function", 64, 90, {"duration_high": 0.8, "cost_hour": 0.2}, slow=60, failed=20, run_seconds=14_000.0,
+        value={"duration_high": 300_000.0, "cost_hour": 9_000.0}, typical={"duration_high": 310.0, "cost_hour": 12.0},
+        duration_ms=(240_000.0, 300_000.0), usual_ms=310.0,
+    ),
+    costs=True,
+)  # fmt: skip
+
+LATENCY_SHIFT: Final = Kind(
+    id="latency-shift",
+    title="{Where} has become slower",
+    summary="{Calls} {during} to {where}: runs take {latency}{bad}.",
+    meaning="All runs take longer than they used to, nothing fails. A slow dependency, growing data or a smaller plan.",
+    attack=(),
+    severity=lambda s: level("low", s.e.duration_ms[0] >= 3.0 * s.e.usual_ms > 0, s.failed > 0.05),
+    runbook=(
+        "In AppRequests, chart percentiles of DurationMs by bin(TimeGenerated, 15m): a step or a slope?",
+        "In AppDependencies of the function, find the Target whose DurationMs rose at the same time.",
+        (
+            "At a step, look for a deployment, a change of settings or of plan "
+            "(AzureActivity); at a slope, for growing data."
+        ),
+        "Compare by AppRoleInstance: one slow instance is mended by a restart.",
+    ),
+    made_by=("latency", "duration", "caller_latency"),
+    fits=lambda s: _slow(s) >= 0.3,
+    example=sample(
+        "function", 900, 240, {"latency_shift": 0.8, "duration_high": 0.2},
+        value={"latency_shift": 900.0}, typical={"latency_shift": 300.0}, duration_ms=(880.0, 3_000.0), usual_ms=300.0,
+    ),
+)  # fmt: skip
+
+FASTER_THAN_USUAL: Final = Kind(
+    id="faster-than-usual",
+    title="{Where} ends far sooner than usual",
+    summary="{Calls} {during} to {where}: runs take {latency}; work may be skipped{bad}.",
+    meaning="Runs end before the work can be done: a cache, an early return, a feature turned off, an empty input.",
+    attack=(),
+    severity=lambda s: level("low", s.e.duration_ms[0] * 5.0 <= s.e.usual_ms),
+    runbook=(
+        "Check that the results are there: rows written, messages sent, files made since the beginning.",
+        "In AppDependencies of the function, look for calls that are no longer made.",
+        "Look for a deployment or a change of settings (AzureActivity), such as a feature flag or a connection string.",
+        "If it is an improvement, train again, so that the new times become usual.",
+    ),
+    made_by=("duration", "latency"),
+    fits=_fast,
+    example=sample(
+        "function", 300, 120, {"latency_drop": 0.7, "duration_low": 0.3},
+        value={"latency_drop": 4.0}, typical={"latency_drop": 310.0}, duration_ms=(4.0, 12.0), usual_ms=310.0,
+    ),
+)  # fmt: skip

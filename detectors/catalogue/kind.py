@@ -1,0 +1,206 @@
+"""What a kind of finding is, and the signs by which kinds tell evidence apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal
+
+from detectors.evidence import Evidence
+from detectors.features import FEATURES
+
+Severity = Literal["low", "medium", "high", "critical"]
+SEVERITIES: Final = ("low", "medium", "high", "critical")
+
+_FAMILY: Final = {feature.name: feature.family for feature in FEATURES}
+_US: Final = 1_000_000
+_DAY_S: Final = 86_400.0
+#: what features speak of, as the rules name it; how features are gathered into families for scoring is not their concern
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "duration": ("duration_high", "duration_low"),
+    "latency": ("latency_shift", "latency_drop"),
+    "caller_latency": ("caller_slow_here",),
+    "cost": ("cost_hour", "cost_days"),
+    "probe": ("round_seconds",),
+    "failure": ("failure_burst", "caller_failures"),
+    "refusal": ("client_error_burst", "caller_client_errors"),
+    "retry": ("redelivery",),
+    "pace": ("pace_minutes", "pace_hour"),
+    "caller_pace": ("caller_pace", "caller_pace_here"),
+    "growth": ("growth_days", "cost_days"),
+    "crowd": ("newcomers",),
+    "novelty": ("caller_new", "caller_new_to_function"),
+    "reach": ("caller_new_to_app", "caller_new_here"),
+    "spread": ("caller_spread",),
+    "place": ("caller_new_country",),
+    "travel": ("travel",),
+    "hours": ("caller_hours",),
+    "schedule": ("off_schedule", "unscheduled"),
+    "structure": ("new_function",),
+    "signature": ("attack_signature",),
+}
+#: triggers whose calls are messages that come back when they fail
+MESSAGING: Final = frozenset({"queue", "servicebus", "eventhub", "blob"})
+#: statuses by which a function refuses a credential
+DENIED: Final = frozenset({401, 403, 407})
+
+
+class Signs:
+    """Evidence as the rules read it: numbers that are always finite, whatever is missing."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.e = evidence
+
+    @cached_property
+    def _weights(self) -> dict[str, tuple[str, float]]:
+        """Family and weight of each feature.
+
+        A family's share is booked on its largest feature alone; one that is nearly as surprising weighs nearly as much.
+        """
+        share: dict[str, float] = {}
+        peak: dict[str, float] = {}
+        for name in sorted({*self.e.share, *self.e.surprise}):
+            family = _FAMILY.get(name, name)
+            share[family] = share.get(family, 0.0) + finite(self.e.share.get(name))
+            peak[family] = max(peak.get(family, 0.0), finite(self.e.surprise.get(name)))
+        out = {}
+        for name in sorted({*self.e.share, *self.e.surprise}):
+            family = _FAMILY.get(name, name)
+            part = finite(self.e.surprise.get(name)) / peak[family] if peak[family] > 0.0 else 0.0
+            out[name] = family, max(finite(self.e.share.get(name)), share[family] * part)
+        return out
+
+    def of(self, *groups: str) -> float:
+        """How much of the score these GROUPS make together, 0 to 1."""
+        return self.share(*(feature for group in groups for feature in GROUPS[group]))
+
+    def share(self, *features: str) -> float:
+        """How much of the score these features make together, 0 to 1."""
+        best: dict[str, float] = {}
+        for name in features:
+            family, weight = self._weights.get(name, (name, 0.0))
+            best[family] = max(best.get(family, 0.0), weight)
+        return min(sum(best.values()), 1.0)
+
+    def surprise(self, *features: str) -> float:
+        """The largest surprise among these features, -log10 p."""
+        return max(finite(self.e.surprise.get(name)) for name in features)
+
+    def value(self, feature: str, default: float = 0.0) -> float:
+        """Value of a feature where it was most surprising; the default where it is unknown."""
+        return finite(self.e.value.get(feature), default)
+
+    def ratio(self, *features: str) -> float:
+        """By how many times the features exceed what is typical, the largest; typical is taken as 1 at least."""
+        return max(finite(self.e.value.get(f)) / max(finite(self.e.typical.get(f)), 1.0) for f in features)
+
+    @property
+    def failed(self) -> float:
+        """Share of the invocations that failed."""
+        return self.e.failed / max(self.e.invocations, 1)
+
+    @property
+    def refused(self) -> float:
+        """Share of the invocations that were refused."""
+        return self.e.refused / max(self.e.invocations, 1)
+
+    @property
+    def denied(self) -> float:
+        """Share of the refused calls that were refused for their credential."""
+        refusals = {status: count for status, count in self.e.statuses.items() if 400 <= status < 500}
+        return sum(n for status, n in refusals.items() if status in DENIED) / max(sum(refusals.values()), 1)
+
+    @property
+    def functions(self) -> int:
+        """Functions touched."""
+        return len({(app, function) for app, function, _ in self.e.functions})
+
+    @property
+    def span_s(self) -> float:
+        """From the first event to the last, s."""
+        return max(self.e.last_us - self.e.first_us, 0) / _US
+
+    @property
+    def a_minute(self) -> float:
+        """Calls a minute, over a minute at least."""
+        return self.e.invocations / max(self.span_s / 60.0, 1.0)
+
+    @property
+    def by_caller(self) -> bool:
+        """The story is one caller's."""
+        return self.e.lead == "caller"
+
+    @property
+    def caller_source(self) -> str:
+        """Where the most frequent caller's identity was taken from."""
+        return self.e.callers[0][1] if self.e.callers else "unknown"
+
+    @property
+    def newcomer(self) -> bool:
+        """The caller was first seen anywhere less than a day before."""
+        age = self.e.value.get("caller_new")
+        return self.e.new_callers > 0 if age is None else finite(age) < _DAY_S
+
+    @property
+    def new_here(self) -> bool:
+        """The caller was first seen at these functions less than a day before."""
+        age = self.e.value.get("caller_new_to_function")
+        return self.newcomer or self.e.new_callers > 0 or (age is not None and finite(age) < _DAY_S)
+
+    @property
+    def messaging(self) -> bool:
+        """All of it was fired by messages."""
+        return bool(self.e.triggers) and MESSAGING.issuperset(self.e.triggers)
+
+    @property
+    def http(self) -> bool:
+        """Some of it was called over HTTP, or how is not known."""
+        return "http" in self.e.triggers or not self.e.triggers
+
+    @property
+    def longest(self) -> float:
+        """The longest run, in usual ones."""
+        return finite(self.e.duration_ms[1]) / max(finite(self.e.usual_ms), 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of finding: how it is known, what it is called, how bad it is and what to do.
+
+    Attributes:
+        id: as in an incident's ``kind``.
+        title: template of the title; names in braces are phrases, see ``detectors.phrases``.
+        summary: template of the summary, one sentence.
+        meaning: what it may be and what harmless things look the same, for the documentation.
+        attack: MITRE ATT&CK (Enterprise) techniques; empty where it is a fault.
+        severity: rule.
+        runbook: steps for whoever is called, most urgent first.
+        made_by: GROUPS of features that make it.
+        fits: whether evidence is of this kind, provided that no kind before it fits.
+        example: evidence of this kind, for tests and documentation.
+        costs: it runs up a bill, so money is told.
+    """
+
+    id: str
+    title: str
+    summary: str
+    meaning: str
+    attack: tuple[str, ...]
+    severity: Callable[[Signs], Severity]
+    runbook: tuple[str, ...]
+    made_by: tuple[str, ...]
+    fits: Callable[[Signs], bool]
+    example: Evidence
+    costs: bool = False
+
+
+def level(base: Severity, *raises: bool) -> Severity:
+    """The base severity, one step higher for each condition that holds."""
+    return SEVERITIES[min(SEVERITIES.index(base) + sum(raises), len(SEVERITIES) - 1)]
+
+
+def finite(value: float | None, default: float = 0.0) -> float:
+    """The number, or the default where there is none."""
+    return default if value is None or not math.isfinite(value) else float(value)

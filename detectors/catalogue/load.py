@@ -1,0 +1,197 @@
+"""Kinds of too much: floods, bills run up on purpose, retries without a pause, growth that nobody notices."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from detectors.catalogue.kind import Kind, Signs, level
+from detectors.catalogue.samples import sample
+
+#: calls in half an hour below which one caller is busy rather than a flood
+_FLOOD_CALLS: Final = 500.0
+#: calls a minute at which one caller is a flood whatever its habit
+_FLOOD_A_MINUTE: Final = 30.0
+#: callers that make a flood a distributed one
+_CROWD: Final = 20
+_HALF_DAY_S: Final = 43_200.0
+
+
+def _load(s: Signs) -> float:
+    return s.of("pace", "caller_pace")
+
+
+def _expense(s: Signs) -> float:
+    return s.of("cost")
+
+
+def _retries(s: Signs) -> bool:
+    if s.e.failed < 10 or s.failed < 0.5 or s.messaging:
+        return False
+    known_client = s.by_caller and not s.newcomer and s.functions <= 2 and s.of("caller_pace", "pace", "failure") >= 0.3
+    return known_client or (
+        s.of("pace", "caller_pace") >= 0.2 and s.ratio("pace_minutes", "pace_hour", "caller_pace") >= 2.0
+    )
+
+
+def _runs_up_a_bill(s: Signs) -> bool:
+    on_purpose = (
+        s.of("pace", "caller_pace", "crowd") >= 0.1 or s.share("growth_days") >= 0.1 or (s.by_caller and s.new_here)
+    )
+    # slow work at a modest pace, for long: what a latency shift has not is callers who came for it
+    dear = _expense(s) >= 0.15 or (s.by_caller and s.new_here and s.of("duration", "caller_latency") >= 0.3)
+    return dear and on_purpose and s.e.run_seconds >= 600.0 and s.failed < 0.5
+
+
+def _floods_together(s: Signs) -> bool:
+    new = s.of("novelty", "crowd") if s.e.new_callers >= _CROWD else 0.0
+    raised = s.ratio("pace_minutes", "pace_hour", "growth_days") >= 1.5
+    grows = s.of("growth") > s.of("pace") and s.span_s >= _HALF_DAY_S
+    return not s.by_caller and s.e.distinct_callers >= _CROWD and _load(s) + new >= 0.3 and raised and not grows
+
+
+def _floods(s: Signs) -> bool:
+    if s.by_caller:
+        many = s.value("caller_pace") >= _FLOOD_CALLS or (s.a_minute >= _FLOOD_A_MINUTE and s.e.invocations >= 300)
+        return many and _load(s) >= 0.25 and s.ratio("caller_pace", "caller_pace_here") >= 5.0
+    return _load(s) >= 0.35 and s.e.invocations >= 20 and s.share("growth_days") <= _load(s)
+
+
+def _grows(s: Signs) -> bool:
+    return not s.by_caller and s.of("growth") >= 0.3 and s.of("growth") >= s.of("pace")
+
+
+RETRY_STORM: Final = Kind(
+    id="retry-storm",
+    title="{Caller} repeats failing calls to {where}",
+    summary="{Calls} {during} to {where} by {caller}: {pace}{bad}{exceptions}.",
+    meaning=(
+        "A call that always fails is tried again without a pause. A dependency that "
+        "is down for everybody is the usual cause."
+    ),
+    attack=(),
+    severity=lambda s: level("medium", s.e.failed >= 1_000 or not s.by_caller),
+    runbook=(
+        "In AppExceptions, read ExceptionType and OuterMessage of these calls: one message many times names the cause.",
+        "In AppDependencies of the function, look for calls with Success == false in the same minutes.",
+        "Mend the cause, or answer 429 with Retry-After, so that the client waits.",
+        "Ask the client's owner for growing pauses between attempts and an end to them.",
+    ),
+    made_by=("failure", "caller_pace", "pace"),
+    fits=_retries,
+    example=sample(
+        "caller", 480, 18, {"caller_failures": 0.6, "caller_pace": 0.4}, caller="user:u-1", failed=431,
+        statuses={500: 431, 200: 49}, exception_types=("System.TimeoutException",),
+        value={"caller_failures": 400.0, "caller_pace": 450.0, "caller_new": 5e6},
+        typical={"caller_failures": 2.0, "caller_pace": 5.0},
+    ),
+)  # fmt: skip
+
+DENIAL_OF_WALLET: Final = Kind(
+    id="denial-of-wallet",
+    title="Costly calls run up the bill of {where}",
+    summary="{Calls} {during} to {where} from {caller}{new_ones} used {expense}{money}.",
+    meaning=(
+        "The most expensive work is asked for at a pace that looks modest, for "
+        "hours. A heavy new customer looks the same."
+    ),
+    attack=("T1496", "T1499.003"),
+    severity=lambda s: level("medium", s.e.run_seconds >= 36_000.0, s.ratio("cost_hour", "cost_days") >= 10.0),
+    runbook=(
+        "In AppRequests, sum DurationMs by ClientIP or caller for this function: who uses most of it?",
+        (
+            "In Cost Management, Cost analysis, set an alert for the app; in Function App, "
+            "Configuration, lower the scale-out limit."
+        ),
+        "Limit the callers' rate (API Management, rate-limit-by-key) or block them (Networking, Access restrictions).",
+        "Bound the work a call may ask for: size of the page, range of dates, functionTimeout in host.json.",
+    ),
+    made_by=("cost", "growth", "duration", "pace"),
+    fits=_runs_up_a_bill,
+    example=sample(
+        "function", 900, 260, {"cost_hour": 0.5, "pace_hour": 0.3, "duration_high": 0.2}, function="RenderReport",
+        caller="address:203.0.113.7", distinct_callers=4, new_callers=4, run_seconds=27_000.0,
+        value={"cost_hour": 7_200.0, "pace_hour": 230.0}, typical={"cost_hour": 240.0, "pace_hour": 40.0},
+        duration_ms=(30_000.0, 88_000.0), usual_ms=4_000.0,
+    ),
+    costs=True,
+)  # fmt: skip
+
+DISTRIBUTED_FLOOD: Final = Kind(
+    id="distributed-flood",
+    title="Flood at {where} from {caller} at once",
+    summary="{Calls} {during} to {where} from {caller}{new_ones}: {pace}{bad}{money}.",
+    meaning=(
+        "Many callers, none of them busy, call all at once. A campaign, a newsletter "
+        "or an outage elsewhere looks the same."
+    ),
+    attack=("T1499.002", "T1499.003"),
+    severity=lambda s: level("medium", s.failed > 0.05 or s.of("latency", "duration") >= 0.1, s.ratio("pace_minutes") >= 20.0),
+    runbook=(
+        "Ask marketing and product owners about a campaign, a release or a newsletter.",
+        "In AppRequests, count by ClientCountryOrRegion, Url and ClientType: an attack has one path and odd countries.",
+        (
+            "Turn on the WAF's rate limit and bot rules (Front Door, WAF policy), and "
+            "bound scale-out (Function App, Scale out)."
+        ),
+        "Watch the dependencies: AppDependencies, DurationMs and Success of what this function calls.",
+    ),
+    made_by=("pace", "novelty", "cost"),
+    fits=_floods_together,
+    example=sample(
+        "function", 8_400, 25, {"pace_minutes": 0.7, "caller_new_to_function": 0.3}, caller="address:203.0.113.7",
+        distinct_callers=412, new_callers=396, run_seconds=2_100.0,
+        value={"pace_minutes": 1_650.0}, typical={"pace_minutes": 55.0},
+    ),
+    costs=True,
+)  # fmt: skip
+
+FLOOD: Final = Kind(
+    id="flood",
+    title="Flood at {where} from {caller}",
+    summary="{Calls} {during} to {where} from {caller}: {pace}{bad}{money}.",
+    meaning="One caller calls as fast as it can. A load test or a client in a loop looks the same.",
+    attack=("T1499.002", "T1499.003"),
+    severity=lambda s: level("medium", s.e.invocations >= 5_000 or s.failed > 0.05, s.failed > 0.3),
+    runbook=(
+        "Ask whether a load test is running.",
+        (
+            "Block the caller (Function App, Networking, Access restrictions) or limit its "
+            "rate (API Management, rate-limit-by-key)."
+        ),
+        "Bound scale-out while it lasts (Function App, Scale out), so that the bill and the dependencies hold.",
+        "In AppRequests, compare DurationMs and Success of other callers before and since: are they harmed?",
+    ),
+    made_by=("caller_pace", "pace", "cost"),
+    fits=_floods,
+    example=sample(
+        "caller", 4_100, 12, {"caller_pace_here": 0.6, "caller_new": 0.2, "pace_minutes": 0.2},
+        caller="address:203.0.113.7", new_callers=1, run_seconds=1_230.0,
+        value={"caller_pace_here": 1_700.0, "caller_new": 0.0}, typical={"caller_pace_here": 0.0},
+    ),
+    costs=True,
+)  # fmt: skip
+
+SLOW_GROWTH: Final = Kind(
+    id="slow-growth",
+    title="{Where} grows, a little each hour",
+    summary="{Calls} {during} to {where}: {growth}{money}.",
+    meaning="Load or run time rises slowly, under any single threshold. Real growth of a business looks the same.",
+    attack=("T1496",),
+    severity=lambda s: level("low", s.ratio("growth_days", "cost_days") >= 2.0, s.ratio("growth_days", "cost_days") >= 5.0),
+    runbook=(
+        "In AppRequests, chart sum(ItemCount) and sum(DurationMs) by bin(TimeGenerated, 1h) for the last two weeks.",
+        "Split the chart by caller and by Url: does everybody grow, or a few?",
+        (
+            "Ask product owners whether growth is expected; otherwise look for a loop "
+            "(a function that feeds its own queue)."
+        ),
+        "In Cost Management, Budgets, set an alert before the month's end tells.",
+    ),
+    made_by=("growth",),
+    fits=_grows,
+    example=sample(
+        "function", 5_200, 2_200, {"growth_days": 0.8, "pace_hour": 0.2}, distinct_callers=60, run_seconds=1_900.0,
+        value={"growth_days": 5_200.0}, typical={"growth_days": 2_400.0},
+    ),
+    costs=True,
+)  # fmt: skip

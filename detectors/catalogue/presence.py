@@ -1,0 +1,176 @@
+"""Kinds of being there: off schedule, started by hand, silent, never seen before; and what fits no other kind."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from detectors.catalogue.kind import Kind, Signs, level
+from detectors.catalogue.samples import START_US, sample
+from detectors.evidence import Silence
+
+_HOUR_US: Final = 3_600_000_000
+#: functions that fall silent together are an app
+_TOGETHER: Final = 2
+
+
+def _by_hand(s: Signs) -> bool:
+    admin = "host-api" in s.e.triggers or any(source == "host-api" for _, source, _ in s.e.callers)
+    return admin and (s.share("unscheduled") >= 0.05 or set(s.e.triggers) <= {"host-api"} or s.of("schedule") >= 0.2)
+
+
+def _off_schedule(s: Signs) -> bool:
+    return s.of("schedule") >= (0.15 if "timer" in s.e.triggers else 0.3)
+
+
+def _app_silent(s: Signs) -> bool:
+    named = [function for _, function, _ in s.e.functions if function]
+    return s.e.silence is not None and (len(set(named)) >= _TOGETHER or not named)
+
+
+def _expected(s: Signs) -> float:
+    return s.e.silence.expected_per_hour if s.e.silence is not None else 0.0
+
+
+_SILENCE_RUNBOOK: Final = (
+    (
+        "Function App, Overview: is it running? Functions: is the function disabled? "
+        "Check AzureActivity for a stop or a setting."
+    ),
+    (
+        "Query AppTraces and AppRequests for the app's other functions: if all "
+        "stopped, suspect the logs before the function."
+    ),
+    (
+        "Check the way of the logs: Diagnostic settings, the workspace's daily cap "
+        "(Usage and estimated costs), ingestion delay."
+    ),
+    "Look at what fires it: length of the queue, timer's lease in the storage account, the caller's own logs.",
+    "Restart the app or call the function by hand once, and see whether AppRequests gets a row.",
+)
+
+SILENCE_APP: Final = Kind(
+    id="silence-app",
+    title="App {app} has gone silent",
+    summary="No call to {app} {gone}.",
+    meaning="Nothing of an app is logged any more. It is stopped, unreachable, or its logs no longer arrive.",
+    attack=("T1489", "T1562.008"),
+    severity=lambda s: level("high", _expected(s) >= 60.0),
+    runbook=_SILENCE_RUNBOOK,
+    made_by=("silence",),
+    fits=_app_silent,
+    example=sample(
+        "function", 0, 0, {}, functions=(("shop", "PayInvoice", 0), ("shop", "GetInvoice", 0)),
+        opened_us=START_US + 2 * _HOUR_US, silence=Silence(120.0, START_US),
+    ),
+)  # fmt: skip
+
+SILENCE: Final = Kind(
+    id="silence",
+    title="{Where} has gone silent",
+    summary="No call to {where} in {app} {gone}.",
+    meaning="A function that runs steadily doesn't. It is disabled, nothing fires it, or its logs no longer arrive.",
+    attack=("T1489", "T1562.008"),
+    severity=lambda s: level("medium", _expected(s) >= 12.0),
+    runbook=_SILENCE_RUNBOOK,
+    made_by=("silence",),
+    fits=lambda s: s.e.silence is not None,
+    example=sample("function", 0, 0, {}, opened_us=START_US + 3 * _HOUR_US, silence=Silence(12.0, START_US)),
+)
+
+MANUAL_RUN: Final = Kind(
+    id="manual-run",
+    title="{Where} was started by hand",
+    summary="{Calls} {during} of {where} through the admin API, where no schedule or message asked for them{bad}.",
+    meaning=(
+        "Someone with the master key or access to the portal started a function. "
+        "A colleague who tests looks the same."
+    ),
+    attack=("T1648", "T1078.004"),
+    severity=lambda s: level("medium", s.e.invocations >= 20),
+    runbook=(
+        "Ask the team whether someone ran it (portal, Code + Test, or a POST to /admin/functions).",
+        (
+            "In AzureActivity, look for host/listkeys/action and "
+            "functions/listkeys/action before it: Caller names who read keys."
+        ),
+        (
+            "If nobody did, renew the master key (Function App, App keys, _master) and "
+            "review who may read it (Access control)."
+        ),
+        "Check what the runs did: AppDependencies and AppTraces with the same OperationIds.",
+    ),
+    made_by=("schedule",),
+    fits=_by_hand,
+    example=sample(
+        "function", 4, 9, {"unscheduled": 0.9, "off_schedule": 0.1}, function="NightlyClose", trigger="host-api",
+        caller="host-api:host-api", value={"unscheduled": 1.0}, typical={"unscheduled": 0.0},
+    ),
+)  # fmt: skip
+
+NEW_FUNCTION: Final = Kind(
+    id="new-function",
+    title="A function never seen before: {where} in {app}",
+    summary="{Calls} {during} to {where} in {app}, first seen {age} before, from {caller}{bad}.",
+    meaning="A function runs that the training logs don't have. A release looks the same: it comes with a deployment.",
+    attack=("T1648", "T1578"),
+    severity=lambda s: level("low", s.e.deployed_ago_s is None, s.by_caller and s.e.distinct_callers <= 1),
+    runbook=(
+        "Ask the app's owner whether it is theirs; compare with the repository of the last release.",
+        (
+            "In AzureActivity, look for Microsoft.Web/sites/write, functions/write and "
+            "publishxml/action: Caller names who deployed."
+        ),
+        (
+            "If nobody knows it, disable it (Function App, Functions, Disable), keep a copy "
+            "of its code, renew publishing credentials."
+        ),
+        "Look at what it did: AppDependencies by Target, AppRequests by caller.",
+    ),
+    made_by=("structure",),
+    fits=lambda s: s.of("structure") >= 0.2,
+    example=sample(
+        "caller", 42, 160, {"new_function": 0.7, "caller_new": 0.3}, function="Helper2", caller="address:203.0.113.7",
+        new_callers=1, value={"new_function": 120.0, "caller_new": 0.0},
+    ),
+)  # fmt: skip
+
+OFF_SCHEDULE: Final = Kind(
+    id="off-schedule",
+    title="{Where} runs off its schedule",
+    summary="{Calls} {during} of {where}, {off}{bad}.",
+    meaning="A timer fires when its schedule doesn't say so. A changed schedule, a restart that catches up, or a hand.",
+    attack=("T1053",),
+    severity=lambda s: level("low", s.e.invocations >= 5),
+    runbook=(
+        "In AppTraces, read Properties.UnscheduledInvocationReason and 'Timer fired at' of these InvocationIds.",
+        "Compare with the schedule in function.json or the app setting it names; look for a change in AzureActivity.",
+        "If runs overlap, check that the work bears it (double bookings, double mails).",
+        "After a change of schedule, train again, so that the new times become usual.",
+    ),
+    made_by=("schedule",),
+    fits=_off_schedule,
+    example=sample(
+        "function", 9, 150, {"off_schedule": 1.0}, function="NightlyClose", trigger="timer", caller="timer:timer",
+        value={"off_schedule": 5_400.0}, typical={"off_schedule": 0.0},
+    ),
+)  # fmt: skip
+
+UNUSUAL: Final = Kind(
+    id="unusual",
+    title="Unusual calls at {where}",
+    summary="{Calls} {during} to {where} from {caller}: {why}{bad}.",
+    meaning="Strange together though nothing by itself names a kind; the reasons say what adds up.",
+    attack=(),
+    severity=lambda s: level("low", s.e.p_value < 1e-6 and s.e.invocations >= 10),
+    runbook=(
+        "Read the reasons, the largest share first.",
+        "In AppRequests, look at the invocations of the incident beside those of the same function an hour before.",
+        "If it is normal life, train again with these days, so that it becomes usual.",
+    ),
+    made_by=(),
+    fits=lambda _: True,
+    example=sample(
+        "function", 12, 30, {"duration_high": 0.26, "pace_hour": 0.25, "caller_hours": 0.1, "caller_new_here": 0.2},
+        caller="user:u-1", value={"duration_high": 900.0}, typical={"duration_high": 310.0},
+    ),
+)  # fmt: skip

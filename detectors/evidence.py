@@ -1,0 +1,95 @@
+"""What is known of one incident, gathered from its verdicts and invocations: plain data, all that the catalogue reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Lead = Literal["caller", "function"]
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A function, or all of an app, that says nothing.
+
+    Attributes:
+        expected_per_hour: calls that were to be expected, in an hour.
+        since_us: last sign of life, UTC us.
+    """
+
+    expected_per_hour: float
+    since_us: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything known of one incident.
+
+    Counts are weighted by sampling (a row that stands for 20 invocations counts 20). Texts come from logs and are not
+    to be trusted; ``explain`` tames them. Times are UTC in us.
+    """
+
+    #: whom the story is about
+    lead: Lead = "function"
+    first_us: int = 0
+    last_us: int = 0
+    #: event time at which the incident was opened
+    opened_us: int = 0
+    invocations: int = 0
+    #: of the invocations: returned by throwing
+    failed: int = 0
+    #: of the invocations: answered with 4xx
+    refused: int = 0
+    #: of the invocations: ran far longer than usual
+    slow: int = 0
+    apps: tuple[str, ...] = ()
+    #: (app, function, count), most frequent first, at most 50
+    functions: tuple[tuple[str, str, int], ...] = ()
+    #: (caller, source, count), most frequent first, at most 50; the caller with its prefix, as in INVOCATION
+    callers: tuple[tuple[str, str, int], ...] = ()
+    distinct_callers: int = 0
+    #: of the distinct callers: first seen at these functions less than a day before
+    new_callers: int = 0
+    #: (country, count), most frequent first
+    countries: tuple[tuple[str, int], ...] = ()
+    #: trigger kinds, as in schema.TRIGGERS
+    triggers: tuple[str, ...] = ()
+    #: queues, topics, containers that fired the functions
+    sources: tuple[str, ...] = ()
+    #: at the peak; higher is stranger
+    score: float = 0.0
+    p_value: float = 1.0
+    #: feature -> largest honest surprise over the events, -log10 p
+    surprise: Mapping[str, float] = field(default_factory=dict)
+    #: feature -> share of the story's total score, 0 to 1
+    share: Mapping[str, float] = field(default_factory=dict)
+    #: feature -> value at the event where it was most surprising, in the feature's unit
+    value: Mapping[str, float] = field(default_factory=dict)
+    #: feature -> typical value at that event, in the feature's unit
+    typical: Mapping[str, float] = field(default_factory=dict)
+    #: run time of the events in ms: (median, longest)
+    duration_ms: tuple[float, float] = (0.0, 0.0)
+    #: median of the functions' usual run times, ms
+    usual_ms: float = 0.0
+    #: run time of all events together, s
+    run_seconds: float = 0.0
+    #: from a change of version to the first event, s; None where no version changed
+    deployed_ago_s: float | None = None
+    #: only where the incident is one of absence
+    silence: Silence | None = None
+    #: HTTP status -> count
+    statuses: Mapping[int, int] = field(default_factory=dict)
+    exception_types: tuple[str, ...] = ()
+    #: names in signatures.SIGNATURES that the events carry
+    signatures: tuple[str, ...] = ()
+    #: a sample of HTTP paths, at most 5
+    paths: tuple[str, ...] = ()
+    #: some rows stand for several invocations
+    sampled: bool = False
+    #: of the most frequent caller, as in schema.CALLER_CONFIDENCE
+    caller_confidence: float = 0.0
+    #: events that came after their time had been judged
+    late: int = 0
+    #: 1 when it is first told, one more with each amendment
+    revision: int = 1

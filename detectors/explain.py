@@ -1,0 +1,78 @@
+"""An incident in plain words: what it is, how bad, why, what it costs and what to do."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from detectors.blind_spots import Coverage, blind_spots
+from detectors.catalogue import Kind, Signs, classify
+from detectors.catalogue.kind import finite
+from detectors.cost import PRICES, Prices, cost
+from detectors.evidence import Evidence
+from detectors.features import FEATURES
+from detectors.phrases import Phrases
+from detectors.reasons import reason_text
+from detectors.wording import shorten
+
+#: characters of a title: a subject line
+TITLE: Final = 90
+#: reasons told
+REASONS: Final = 6
+#: shares below this say nothing
+_LEAST_SHARE: Final = 0.01
+_FEATURES: Final = {feature.name: feature for feature in FEATURES}
+
+
+def describe(evidence: Evidence, *, prices: Prices = PRICES) -> dict[str, Any]:
+    """What a person reads about an incident; plain data, ready for JSON.
+
+    Returns:
+        kind, title (at most 90 characters), summary (one sentence with numbers), severity, attack, runbook, reasons;
+        and cost where the kind runs up a bill: {gb_seconds: [least, most], usd: [least, most]}.
+    """
+    kind = classify(evidence)
+    phrases = Phrases(evidence, prices)
+    out: dict[str, Any] = {
+        "kind": kind.id,
+        "title": shorten(kind.title.format_map(phrases), TITLE),
+        "summary": kind.summary.format_map(phrases),
+        "severity": kind.severity(Signs(evidence)),
+        "attack": list(kind.attack),
+        "runbook": list(kind.runbook),
+        "reasons": reasons(evidence),
+    }
+    if kind.costs and evidence.run_seconds > 0.0:
+        spent = cost(evidence.run_seconds, evidence.invocations, prices)
+        out["cost"] = {"gb_seconds": list(spent.gb_seconds), "usd": list(spent.usd)}
+    return out
+
+
+def reasons(evidence: Evidence) -> list[dict[str, Any]]:
+    """The features by share of the score, largest first: {feature, words, value, typical, unit, share, text}."""
+    ranked = sorted((-finite(share), name) for name, share in evidence.share.items())
+    found: list[dict[str, Any]] = []
+    for negative, name in ranked[:REASONS]:
+        feature = _FEATURES.get(name)
+        value, typical = _number(evidence.value.get(name)), _number(evidence.typical.get(name))
+        if feature is None or -negative < _LEAST_SHARE:
+            continue
+        found.append(
+            {
+                "feature": name,
+                "words": feature.words,
+                "value": value,
+                "typical": typical,
+                "unit": feature.unit,
+                "share": -negative,
+                "text": feature.words if value is None else reason_text(name, value, typical),
+            }
+        )
+    return found
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+__all__ = ["Coverage", "Kind", "blind_spots", "classify", "describe", "reasons"]

@@ -1,0 +1,261 @@
+"""The phrases that titles and summaries are made of: each is worked out from evidence when a template asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from detectors import wording as say
+from detectors.catalogue.kind import Signs, finite
+from detectors.cost import PRICES, Prices, cost
+from detectors.evidence import Evidence
+from detectors.reasons import reason_text
+
+_US = 1_000_000
+
+
+class Phrases(Mapping[str, str]):
+    """Phrase by name, for ``str.format_map``; a name with a capital gives the phrase with a capital.
+
+    >>> seen = Evidence(invocations=41, last_us=720_000_000, callers=(("address:203.0.113.7", "address", 41),))
+    >>> "{Calls} {during} from {caller}.".format_map(Phrases(seen))
+    '41 calls in 12 minutes from address 203.0.113.7.'
+    """
+
+    def __init__(self, evidence: Evidence, prices: Prices = PRICES) -> None:
+        self._e = evidence
+        self._signs = Signs(evidence)
+        self._prices = prices
+
+    def __getitem__(self, name: str) -> str:
+        found = getattr(type(self), f"say_{name.lower()}", None)
+        if found is None:
+            raise KeyError(name)
+        text: str = found(self)
+        return say.capital(text) if name[:1].isupper() else text
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.removeprefix("say_") for name in dir(type(self)) if name.startswith("say_"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    # who and where
+
+    def say_caller(self) -> str:
+        """The caller; several are counted."""
+        e = self._e
+        if e.lead != "caller" and e.distinct_callers > 1:
+            return say.plural(e.distinct_callers, "caller")
+        return say.caller_words(e.callers[0][0]) if e.callers else "callers without identity"
+
+    def say_where(self) -> str:
+        """The function most touched, the others counted."""
+        names = [function for _, function, _ in self._e.functions if function]
+        if not names:
+            return self.say_app()
+        others = len(set(names)) - 1
+        first = say.tame(names[0])
+        return first if others <= 0 else f"{first} and {others} other function{'s' if others > 1 else ''}"
+
+    def say_app(self) -> str:
+        """The app, or how many."""
+        apps = self._e.apps or tuple(dict.fromkeys(app for app, _, _ in self._e.functions))
+        return say.plural(len(apps), "app") if len(apps) > 1 else say.tame(apps[0]) if apps else "an unknown app"
+
+    def say_functions(self) -> str:
+        """How many functions."""
+        return say.plural(self._signs.functions, "function")
+
+    def say_country(self) -> str:
+        """The country most seen."""
+        return say.tame(self._e.countries[0][0]) if self._e.countries else "a new country"
+
+    def say_countries(self) -> str:
+        """The countries, at most three."""
+        names = [say.tame(name) for name, _ in self._e.countries]
+        return say.listed(names) if len(names) > 1 else "two countries"
+
+    def say_new_ones(self) -> str:
+        """How many of the callers are new."""
+        e = self._e
+        return f", {say.plural(e.new_callers, 'caller')} of them new" if e.new_callers and e.lead != "caller" else ""
+
+    def say_queue(self) -> str:
+        """What fired the functions."""
+        return f" fed by {say.listed([say.tame(s) for s in self._e.sources])}" if self._e.sources else ""
+
+    # how much and when
+
+    def say_calls(self) -> str:
+        """The invocations, counted."""
+        return say.plural(self._e.invocations, "call")
+
+    def say_during(self) -> str:
+        """In how long; a single moment by its clock."""
+        return (
+            f"in {say.span(self._signs.span_s)}" if self._signs.span_s >= 1.0 else f"at {say.clock(self._e.first_us)}"
+        )
+
+    def say_pace(self) -> str:
+        """The pace that stands out most, with what is usual."""
+        names = ("caller_pace", "caller_pace_here", "pace_minutes", "pace_hour", "growth_days")
+        return self._most(names) or f"{say.number(self._signs.a_minute)} calls a minute"
+
+    def say_growth(self) -> str:
+        """The growth that stands out most, with what is usual."""
+        return self._most(("growth_days", "cost_days", "pace_hour")) or self.say_pace()
+
+    def say_expense(self) -> str:
+        """Run time paid for, with what is usual."""
+        return self._most(("cost_hour", "cost_days", "duration_high")) or f"{say.span(self._e.run_seconds)} of run time"
+
+    def say_money(self) -> str:
+        """Cost so far, as a range over plans and memory."""
+        if self._e.run_seconds <= 0.0:
+            return ""
+        spent = cost(self._e.run_seconds, self._e.invocations, self._prices)
+        return f"; cost so far {spent.words()}, by plan and memory"
+
+    def say_age(self) -> str:
+        """How long the function has been known."""
+        return say.span(finite(self._e.value.get("new_function")))
+
+    def say_hour(self) -> str:
+        """The hour of the first event."""
+        return say.hour(self._e.first_us)
+
+    def say_hour_share(self) -> str:
+        """The share of the caller's calls that this hour holds as a rule."""
+        share = self._e.value.get("caller_hours")
+        return "few" if share is None else say.percent(finite(share))
+
+    def say_travel(self) -> str:
+        """Time between calls from two countries."""
+        return say.span(finite(self._e.value.get("travel")))
+
+    def say_history(self) -> str:
+        """Earlier calls of the caller, by which it is known."""
+        names = ("caller_new_country", "caller_new_to_app", "caller_new_here")
+        settled = max(finite(self._e.typical.get(name)) for name in names)
+        return f" in {say.counted(settled, 'earlier call')}" if settled >= 1.0 else " before"
+
+    def say_deployed(self) -> str:
+        """How long before the first event the version changed."""
+        return say.span(finite(self._e.deployed_ago_s))
+
+    # what went wrong
+
+    def say_bad(self) -> str:
+        """Refused and failed calls, with what is usual; "" where all is well."""
+        return self._refused() + self._failed()
+
+    def say_denied(self) -> str:
+        """Refused calls by status."""
+        ranked = sorted(self._e.statuses.items(), key=lambda item: (-item[1], item[0]))
+        seen = [f"{count:,} with {status}" for status, count in ranked if 400 <= status < 500]
+        return self._refused() + (f" ({say.listed(seen)})" if seen else "")
+
+    def say_failures(self) -> str:
+        """Failed calls with what is usual, as the beginning of a sentence."""
+        return f"{self._e.failed:,} of {self.say_calls()} {self.say_during()} failed{self._instead('failed')}"
+
+    def say_exceptions(self) -> str:
+        """Types of the exceptions, without their namespaces."""
+        names = [say.tame(name.rpartition(".")[2] or name) for name in self._e.exception_types]
+        return f", with {say.listed(list(dict.fromkeys(names)))}" if names else ""
+
+    def say_signatures(self) -> str:
+        """Kinds of attack that the texts carry."""
+        names = [say.tame(name) for name in self._e.signatures if name != "none"]
+        return f", with signs of {say.listed(names)}" if names else ""
+
+    def say_delays(self) -> str:
+        """Delays by round numbers of seconds."""
+        if self._signs.share("round_seconds") < 0.05:
+            return ""
+        count = self._signs.value("round_seconds")
+        return f", {say.number(count)} of them delayed by a round number of seconds" if count >= 1.0 else ""
+
+    def say_slow(self) -> str:
+        """Run times with what is usual; "" where they are usual."""
+        median, longest = (finite(v) for v in self._e.duration_ms)
+        usual = finite(self._e.usual_ms)
+        if usual <= 0.0 or longest < 1.25 * usual:
+            return ""
+        half = f"median {say.milliseconds(median)}, usual {say.milliseconds(usual)}"
+        return f", running up to {say.milliseconds(longest)} ({half})"
+
+    def say_latency(self) -> str:
+        """The run time as it has become, with what was usual."""
+        names = ("latency_shift", "latency_drop", "duration_low", "duration_high")
+        found = sorted((-finite(self._e.share.get(n)), n) for n in names if n in self._e.value)
+        if found:
+            name = found[0][1]
+            now, usual = finite(self._e.value[name]), finite(self._e.typical.get(name), finite(self._e.usual_ms))
+        else:
+            now, usual = finite(self._e.duration_ms[0]), finite(self._e.usual_ms)
+        often = say.times(now, usual)
+        shown = f"{say.milliseconds(now)} where {say.milliseconds(usual)} is usual"
+        return f"{shown}, {often} as long" if often else shown
+
+    def say_deliveries(self) -> str:
+        """Deliveries of one message."""
+        return say.number(max(self._signs.value("redelivery"), 1.0))
+
+    def say_off(self) -> str:
+        """How far from the schedule."""
+        off = self._signs.value("off_schedule")
+        return f"up to {say.span(off)} away from the times it keeps" if off >= 1.0 else "which no schedule asked for"
+
+    def say_gone(self) -> str:
+        """The silence: since when, how long, what is missing."""
+        silent = self._e.silence
+        if silent is None:
+            return f"since {say.clock(self._e.last_us)}"
+        until = max(self._e.opened_us, self._e.last_us, silent.since_us)
+        seconds = (until - silent.since_us) / _US
+        rate = finite(silent.expected_per_hour)
+        missing = rate * seconds / 3600.0
+        return (
+            f"since {say.clock(silent.since_us)}, {say.span(seconds)} by now, where "
+            f"{say.number(rate)} an hour are usual: "
+            f"about {say.number(missing)} missing"
+        )
+
+    def say_why(self) -> str:
+        """What stands out most, in a few words."""
+        ranked = sorted((-finite(share), name) for name, share in self._e.share.items())
+        for _, name in ranked:
+            if name in self._e.value:
+                return reason_text(name, self._e.value[name], self._e.typical.get(name))
+        return f"{say.number(max(finite(self._e.score), 0.0))} on the scale of strangeness"
+
+    def _most(self, names: tuple[str, ...]) -> str:
+        """What the feature with the largest share says; "" where none has a value."""
+        found = sorted((-finite(self._e.share.get(n)), i, n) for i, n in enumerate(names) if n in self._e.value)
+        if not found:
+            return ""
+        name = found[0][2]
+        return reason_text(name, self._e.value[name], self._e.typical.get(name))
+
+    def _refused(self) -> str:
+        return f", {self._e.refused:,} of them refused{self._instead('refused')}" if self._e.refused else ""
+
+    def _failed(self) -> str:
+        return f", {self._e.failed:,} of them failed{self._instead('failed')}" if self._e.failed else ""
+
+    def _instead(self, what: str) -> str:
+        """How many would be usual among so many calls, from the windows that were measured."""
+        names = {
+            "refused": ("caller_client_errors", "client_error_burst"),
+            "failed": ("caller_failures", "failure_burst"),
+        }
+        count = self._e.refused if what == "refused" else self._e.failed
+        seen = [
+            finite(self._e.typical.get(name)) / value
+            for name in names[what]
+            if (value := finite(self._e.value.get(name))) > 0.0 and name in self._e.typical
+        ]
+        if not seen or max(seen) >= 1.0:
+            return ""
+        return f" where {say.number(count * max(seen))} would be usual"

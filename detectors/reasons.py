@@ -1,0 +1,110 @@
+"""One reason in words: what was measured, beside what is typical."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from detectors import wording as say
+from detectors.features import FEATURES
+
+_WORDS: Final = {feature.name: feature.words for feature in FEATURES}
+
+#: below this an age says "never before" and not how long ago
+_JUST_NOW_S: Final = 60.0
+
+
+def reason_text(feature: str, value: float, typical: float | None) -> str:
+    """What the feature says, with its numbers and without its name.
+
+    >>> reason_text("duration_high", 240_000.0, 310.0)
+    'a run took 4 min where 310 ms is usual'
+    """
+    shown = _TEXTS.get(feature)
+    usual = 0.0 if typical is None else typical
+    if shown is not None:
+        return shown(value, usual)
+    return f"{_WORDS.get(feature, feature.replace('_', ' '))}: {say.number(value)}"
+
+
+def _amount(noun: str, window: str) -> Callable[[float, float], str]:
+    def text(value: float, typical: float) -> str:
+        expected = "is" if typical <= 1.0 else "are"
+        return f"{say.counted(value, noun)} {window} where {say.number(typical)} {expected} usual"
+
+    return text
+
+
+def _run(value: float, typical: float) -> str:
+    return f"a run took {say.milliseconds(value)} where {say.milliseconds(typical)} is usual"
+
+
+def _lately(value: float, typical: float) -> str:
+    return f"runs lately take {say.milliseconds(value)} where {say.milliseconds(typical)} is usual"
+
+
+def _paid(window: str) -> Callable[[float, float], str]:
+    def text(value: float, typical: float) -> str:
+        usual = say.span(typical) if typical >= 1.0 else "hardly any"
+        return f"{say.span(value)} of run time {window} where {usual} is usual"
+
+    return text
+
+
+def _first(what: str) -> Callable[[float, float], str]:
+    def text(value: float, _: float) -> str:
+        if value < _JUST_NOW_S:
+            return f"{what} for the first time (0 calls before)"
+        return f"{what} for the first time {say.span(value)} before"
+
+    return text
+
+
+def _after_history(what: str) -> Callable[[float, float], str]:
+    def text(_: float, settled: float) -> str:
+        return f"{what} for the first time, after {say.counted(max(settled, 0.0), 'earlier call')}"
+
+    return text
+
+
+def _hours(value: float, _: float) -> str:
+    return f"at an hour that holds {say.percent(value)} of this caller's calls"
+
+
+def _schedule(value: float, _: float) -> str:
+    return f"started {say.span(value)} off the schedule" if value >= 1.0 else "started 1 time or more off the schedule"
+
+
+_TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
+    "duration_high": _run,
+    "duration_low": _run,
+    "latency_shift": _lately,
+    "latency_drop": _lately,
+    "failure_burst": _amount("failure", "in a quarter of an hour"),
+    "client_error_burst": _amount("refused call", "in a quarter of an hour"),
+    "pace_minutes": _amount("call", "in five minutes"),
+    "pace_hour": _amount("call", "in an hour"),
+    "growth_days": _amount("call", "in a day"),
+    "cost_hour": _paid("in an hour"),
+    "cost_days": _paid("in a day"),
+    "caller_new_to_function": _first("the caller was seen here"),
+    "caller_pace_here": _amount("call", "by this caller in five minutes"),
+    "off_schedule": _schedule,
+    "redelivery": lambda value, _: f"1 message was delivered {say.counted(value, 'time')}",
+    "attack_signature": lambda value, _: f"{say.counted(value, 'call')} with an attack's signature",
+    "new_function": _first("the function was seen"),
+    "caller_slow_here": _run,
+    "round_seconds": lambda value, _: f"{say.counted(value, 'call')} delayed by a round number of seconds",
+    "newcomers": _amount("caller", "never seen here before in an hour"),
+    "unscheduled": lambda value, _: f"{say.counted(max(value, 1.0), 'run')} that no schedule asked for",
+    "caller_new": _first("the caller was seen anywhere"),
+    "caller_new_to_app": _after_history("the caller reached this app"),
+    "caller_new_country": _after_history("the caller came from this country"),
+    "travel": lambda value, _: f"calls from two countries within {say.span(value)}",
+    "caller_client_errors": _amount("refused call", "by this caller in half an hour"),
+    "caller_failures": _amount("failed call", "by this caller in half an hour"),
+    "caller_spread": lambda value, _: f"{say.counted(value, 'function')} new to this caller in half an hour",
+    "caller_pace": _amount("call", "by this caller in half an hour"),
+    "caller_hours": _hours,
+    "caller_new_here": _after_history("the caller used this function"),
+}
