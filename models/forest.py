@@ -21,8 +21,9 @@ import numpy.typing as npt
 
 from models import kernels
 from models.errors import InputError
+from models.forest_table import FOREST, MAX_COLUMNS, MAX_SAMPLES
 from models.grow import grow_trees
-from models.trees import FOREST, MAX_COLUMNS, MAX_SAMPLES, Forest, ForestSet
+from models.trees import Forest, ForestSet
 
 __all__ = ["FOREST", "MAX_COLUMNS", "MAX_SAMPLES", "Forest", "ForestSet", "fit_forest"]
 

@@ -14,31 +14,14 @@ import pyarrow as pa
 
 from models import kernels
 from models.errors import BundleCorruptError, InputError
+from models.forest_table import pack, unpack
 from models.jit import HAVE_NUMBA
 
 Floats = npt.NDArray[np.float64]
 
-#: columns a forest can have: a node keeps its column in one byte, and one value stands for "leaf"
-MAX_COLUMNS: Final = 254
-#: samples a tree can have: a leaf's code keeps their number in 16 bits
-MAX_SAMPLES: Final = 65_535
 
 _AS_IS: Final = np.zeros(0, np.int64)
 _FIRST_MODEL: Final = np.zeros(1, np.int32)
-
-#: a table of forests, one row each; what the nodes mean stands in models.kernels
-FOREST: Final[pa.Schema] = pa.schema(
-    [
-        pa.field("samples", pa.int32(), nullable=False, metadata={"doc": "training rows a tree"}),
-        pa.field("levels", pa.uint8(), nullable=False, metadata={"doc": "depth of the deepest leaf"}),
-        pa.field("typical", pa.large_list(pa.float32()), nullable=False, metadata={"doc": "each column's median"}),
-        pa.field("root", pa.large_list(pa.uint32()), nullable=False, metadata={"doc": "first node of each tree"}),
-        pa.field("threshold", pa.large_list(pa.float32()), nullable=False, metadata={"doc": "split, or leaf code"}),
-        pa.field("feature", pa.large_list(pa.uint8()), nullable=False, metadata={"doc": "column, or d in a leaf"}),
-        pa.field("step", pa.large_list(pa.uint16()), nullable=False, metadata={"doc": "nodes on to the left child"}),
-    ],
-    metadata={"schema": "lonetree.forest", "version": "1"},
-)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -201,20 +184,7 @@ class ForestSet:
 
     def to_table(self) -> pa.Table:
         """The set as Arrow, schema FOREST, a row a forest."""
-        first_node = np.append(self.root[self.first_tree[:-1]].astype(np.int64), len(self.threshold))
-        trees = self.first_tree[1:] - self.first_tree[:-1]
-        root = self.root - np.repeat(first_node[:-1], trees).astype(np.uint32)
-        columns = np.arange(len(self) + 1, dtype=np.int64) * self.columns
-        lists = [
-            (columns, self.typical.reshape(-1)),
-            (self.first_tree.astype(np.int64), root),
-            (first_node, self.threshold),
-            (first_node, self.feature),
-            (first_node, self.step),
-        ]
-        arrays = [pa.array(self.samples), pa.array(self.levels)]
-        arrays += [pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values)) for offsets, values in lists]
-        return pa.Table.from_arrays(arrays, schema=FOREST)
+        return pack(self)
 
     @classmethod
     def from_table(cls, table: pa.Table) -> ForestSet:
@@ -223,32 +193,7 @@ class ForestSet:
         Raises:
             BundleCorruptError: for another schema, or trees that lead out of their arrays.
         """
-        if not table.schema.equals(FOREST, check_metadata=False) or table.num_rows == 0:
-            raise BundleCorruptError("Not a table of forests.", expected=str(FOREST), received=str(table.schema))
-        rows = table.combine_chunks().to_batches()[0]
-        nodes = [_flat(rows.column(name)) for name in ("threshold", "feature", "step")]
-        first_tree, root = _flat(rows.column("root"))
-        first_node = nodes[0][0]
-        of_columns, typical = _flat(rows.column("typical"))
-        models = len(rows)
-        if (
-            any(not np.array_equal(offsets, first_node) for offsets, _ in nodes)
-            or (np.diff(of_columns) != len(typical) // models).any()
-            or not 0 < len(typical) // models <= MAX_COLUMNS
-        ):
-            raise BundleCorruptError("A table of forests has lists of unequal length.")
-        loaded = cls(
-            samples=rows.column("samples").to_numpy(),
-            levels=rows.column("levels").to_numpy(),
-            typical=typical.reshape(models, -1),
-            first_tree=first_tree.astype(np.uint32),
-            root=root + np.repeat(first_node[:-1], first_tree[1:] - first_tree[:-1]).astype(np.uint32),
-            threshold=nodes[0][1],
-            feature=nodes[1][1],
-            step=nodes[2][1],
-        )
-        _check_trees(loaded, first_node)
-        return loaded
+        return cls(**unpack(table))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -377,40 +322,3 @@ def _mean_depths(samples: int) -> Floats:
     depths = [0.0, 0.0, 1.0][: samples + 1]
     depths += [2.0 * (math.log(n - 1.0) + np.euler_gamma) - 2.0 * (n - 1.0) / n for n in range(3, samples + 1)]
     return np.array(depths, np.float64)
-
-
-def _flat(lists: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
-    """Offsets from 0 and values of a list column without nulls, in its memory."""
-    offsets: npt.NDArray[np.int64] = lists.offsets.to_numpy()
-    return offsets - offsets[0], lists.flatten().to_numpy()
-
-
-def _check_trees(forests: ForestSet, first_node: npt.NDArray[np.int64]) -> None:
-    """Hold that every walk stays inside its forest, because the kernels don't look."""
-    columns = forests.columns
-    sizes = first_node[1:] - first_node[:-1]
-    places = np.arange(sizes.max(), dtype=np.uint32)
-    for model, size in enumerate(sizes.tolist()):
-        start = int(first_node[model])
-        root = forests.root[forests.first_tree[model] : forests.first_tree[model + 1]]
-        step, feature = forests.step[start : start + size], forests.feature[start : start + size]
-        splits = step > 0
-        codes = forests.threshold[start : start + size][np.flatnonzero(~splits)]
-        samples = int(forests.samples[model])
-        if not (
-            1 <= samples <= MAX_SAMPLES
-            and len(root) > 0
-            and root[0] == start
-            and root.max() < start + size
-            and (places[:size] + step + splits).max() < size
-            and feature.max() <= columns
-            and np.array_equal(feature < columns, splits)
-            and 0 <= codes.min(initial=0.0) <= codes.max(initial=0.0) < kernels.CODES
-            and (codes.astype(np.int32) & kernels.COUNT_MASK).max(initial=0) <= samples
-            and int(codes.max(initial=0.0)) >> kernels.COUNT_BITS == forests.levels[model]
-        ):
-            raise BundleCorruptError(
-                f"The trees of forest {model} lead nowhere.",
-                expected="children behind their parents, columns and counts in range",
-                hint="The table was damaged or not written by Lonetree; train again.",
-            )

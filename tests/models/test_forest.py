@@ -179,6 +179,16 @@ def test_damaged_trees_are_refused(column):
         ForestSet.from_table(damaged)
 
 
+@pytest.mark.parametrize("value", [None, [], [None]])
+def test_forests_without_nodes_or_with_nulls_are_refused(value):
+    table = FORESTS[0].to_table()
+    for name in ("threshold", "feature", "step"):
+        field = FOREST.field(name)
+        table = table.set_column(table.schema.get_field_index(name), field, pa.array([value], field.type))
+    with pytest.raises(BundleCorruptError):
+        ForestSet.from_table(table)
+
+
 def test_another_table_is_refused():
     with pytest.raises(BundleCorruptError, match="Not a table of forests"):
         ForestSet.from_table(pa.table({"a": [1]}))
