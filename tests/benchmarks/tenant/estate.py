@@ -92,6 +92,7 @@ class Tenant:
     paths: list[str] = field(default_factory=list)  # "{}" stands for a resource id
     users: list[str] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
+    releases: list[tuple[int, float]] = field(default_factory=list)  # (app, seconds) that trouble asked for
 
     def path(self, template: str) -> int:
         """Index of a path template, added where it is new."""

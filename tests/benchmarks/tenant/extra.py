@@ -17,6 +17,7 @@ def bad_deploy(scene: Scene, strength: float) -> None:
     """From a release on, one function throws in a share of its calls, until the end."""
     fn = scene.choose("http", "queue", "servicebus", "eventhub", least=200)
     start, share = early(scene, 6 * HOUR_S, fn), between(strength, 0.05, 0.4)
+    scene.tenant.releases.append((scene.tenant.fns[fn].app, start))
     chosen, end = window(scene, fn, start, scene.calendar.end_s - start, 1)
     chosen = chosen[scene.rng.random(len(chosen)) < share]
     scene.rows["fail"][chosen] = 1

@@ -33,7 +33,10 @@ def settle_outcomes(tenant: Tenant, calendar: Calendar, rows: Rows) -> Rows:
     _outcomes(tenant, rows, colds)
     rows = concat([rows, *_retries(tenant, rows)])
     rows = take(rows, np.argsort(rows["t"], kind="stable"))
-    deploys = [np.sort(rng.uniform(0, calendar.end_s, rng.poisson(0.12 * calendar.days))) for _ in tenant.apps]
+    deploys = []
+    for a in range(len(tenant.apps)):
+        wanted = [t for app, t in tenant.releases if app == a]
+        deploys.append(np.sort(np.append(rng.uniform(0, calendar.end_s, rng.poisson(0.12 * calendar.days)), wanted)))
     _workers(tenant, rows, deploys)
     return rows
 
