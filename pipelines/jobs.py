@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,11 +14,23 @@ from typing import Any, Final
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
+from detectors.timeline import FoldFactory
 from pipelines import graph, meter
-from pipelines.outputs import DEAD_LETTERS, VERDICTS, JsonParts, Staging, VerdictParts, Which, check_output
+from pipelines.outputs import (
+    DEAD_LETTERS,
+    VERDICTS,
+    CheckParts,
+    JsonParts,
+    read_checks,
+    Staging,
+    VerdictParts,
+    Which,
+    check_output,
+)
 from pipelines.progress import Progress, silent
 from pipelines.sources.files import FileRef
-from pipelines.steps import FileReader, Reader, read_files
+from pipelines.parcels import Spooled
+from pipelines.steps import FileReader, Reader, read_files, shard
 from pipelines.timeline_dofn import METRICS
 
 #: s between two words of progress
@@ -49,6 +61,7 @@ def run_bounded(
     workers: int = WORKERS,
     beam_args: Sequence[str] = (),
     progress: Progress = silent,
+    about: Mapping[str, Any] | None = None,
 ) -> Result:
     """Judge all files, and put verdicts, incidents, dead letters and the account of the run into a folder.
 
@@ -61,6 +74,7 @@ def run_bounded(
         workers: threads of the local runner.
         beam_args: options for Beam; without ``--runner`` the local one for bounded input.
         progress: told how many files are read.
+        about: added to ``run.json``.
 
     Raises:
         InputError: the output can't be written.
@@ -73,7 +87,8 @@ def run_bounded(
     meter.begin(run)
     try:
         pipeline = beam.Pipeline(options=local_options(beam_args, workers))
-        judged_plan = replace(plan, spool=str(staging.spool))
+        # claim checks are only good on the machine that has the spool
+        judged_plan = replace(plan, spool=None if _asks_for("--runner", beam_args) else str(staging.spool))
         pieces = pipeline | "Files" >> beam.Create(deal(refs, workers)) | "Deal" >> beam.GroupByKey()
         read = pieces | "Read" >> read_files(reader or FileReader(), run)
         judged = graph.judge(read.rows, judged_plan)
@@ -88,6 +103,7 @@ def run_bounded(
         account = account_of(counters(result))
         seconds = time.monotonic() - began
         account |= {"seconds": round(seconds, 3), "events_per_second": round(account["read"] / max(seconds, 1e-9), 1)}
+        account |= dict(about or {})
         incidents = staging.publish(account)
         return Result({**account, "incidents": len(incidents)}, incidents)
     finally:
@@ -95,17 +111,69 @@ def run_bounded(
         staging.remove()
 
 
+def collect(
+    refs: Sequence[FileRef],
+    folds: FoldFactory,
+    folder: Path,
+    *,
+    reader: Reader | None = None,
+    workers: int = WORKERS,
+    beam_args: Sequence[str] = (),
+    progress: Progress = silent,
+) -> tuple[dict[str, Any], list[Spooled]]:
+    """The first half of the graph alone: what the function timelines give, left in a folder for training to read.
+
+    Args:
+        refs: the files.
+        folds: of the function timelines.
+        folder: for the rows; the caller removes it when done.
+        reader: how files are read.
+        workers: threads of the local runner.
+        beam_args: options for Beam; without ``--runner`` the local one for bounded input.
+        progress: told how many files are read.
+
+    Returns:
+        The account of the run, and claim checks for all rows.
+    """
+    began = time.monotonic()
+    run = uuid.uuid4().hex
+    checks = folder / "checks"
+    checks.mkdir(parents=True)
+    meter.begin(run)
+    try:
+        pipeline = beam.Pipeline(options=local_options(beam_args, workers))
+        pieces = pipeline | "Files" >> beam.Create(deal(refs, workers)) | "Deal" >> beam.GroupByKey()
+        read = pieces | "Read" >> read_files(reader or FileReader(), run)
+        plan = graph.Plan(function=folds, caller=folds, spool=str(folder))
+        collated = graph.collate(read.rows, plan)
+        _ = collated | "Keep" >> shard((), 1, str(folder)) | "Checks" >> beam.ParDo(CheckParts(str(checks)))
+        with _Told(run, len(refs), progress):
+            result = pipeline.run()
+            result.wait_until_finish()
+        account = account_of(counters(result))
+        account["seconds"] = round(time.monotonic() - began, 3)
+        return account, read_checks(checks)
+    finally:
+        meter.end(run)
+
+
 def local_options(beam_args: Sequence[str], workers: int) -> PipelineOptions:
     """Beam's options: the local runner for bounded input unless another is asked for."""
     options = PipelineOptions(list(beam_args))
     standard = options.view_as(StandardOptions)
-    if not any(argument.startswith("--runner") for argument in beam_args):
+    if not _asks_for("--runner", beam_args):
         # DirectRunner would look for another runner to download
         standard.runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
         direct = options.view_as(DirectOptions)
-        direct.direct_num_workers = workers
-        direct.direct_running_mode = "multi_threading" if workers > 1 else "in_memory"
+        if not _asks_for("--direct_num_workers", beam_args):
+            direct.direct_num_workers = workers
+        if not _asks_for("--direct_running_mode", beam_args):
+            direct.direct_running_mode = "multi_threading" if direct.direct_num_workers != 1 else "in_memory"
     return options
+
+
+def _asks_for(option: str, beam_args: Sequence[str]) -> bool:
+    return any(argument == option or argument.startswith(f"{option}=") for argument in beam_args)
 
 
 def deal(refs: Sequence[FileRef], lanes: int) -> list[tuple[int, FileRef]]:

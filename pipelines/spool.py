@@ -19,11 +19,11 @@ from detectors.order import concat, split, times_of
 from detectors.timeline import END, Timeline
 from pipelines.parcels import Parcel, Spooled
 
-#: rows gathered before they are sorted and written: about 100 MB of invocations
-RUN_ROWS: Final = 262_144
+#: rows gathered before they are sorted and written: about 50 MB of invocations, twice while they are sorted
+RUN_ROWS: Final = 131_072
 #: rows a claim check stands for at most: small, so that a slice loads little beyond its end
-CHUNK_ROWS: Final = 8_192
-#: rows merged at once: with its sorted copy about 100 MB of invocations
+CHUNK_ROWS: Final = 4_096
+#: rows merged at once: with their sorted copy about 100 MB of invocations
 SLICE_ROWS: Final = 131_072
 
 
