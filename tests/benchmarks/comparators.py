@@ -24,6 +24,9 @@ FIT_ROWS: Final = 60_000
 #: rows that the pure Python ones learn from
 SLOW_FIT_ROWS: Final = 10_000
 
+#: first word of a TriggerReason without method -> the trigger's name
+TRIGGERS: Final = {"This": "host-api", "(null)": "other"}
+
 Scores = tuple[np.ndarray, np.ndarray]
 
 
@@ -74,6 +77,7 @@ def _unique(table: pa.Table) -> dict[str, np.ndarray]:
     reason = field["reason"].to_numpy(zero_copy_only=False)[keep]
     http = pc.match_substring(rows["Properties"], '"HttpMethod"').to_numpy()
     kind = np.array([r.split(" ")[1] if r.startswith("New ") else r.split(" ")[0] for r in reason])
+    kind = np.array([TRIGGERS.get(k, k.lower()) for k in kind])
     return {
         "ids": ids[keep], "start": start, "end": start + duration / 1e3, "trigger": np.where(http, "http", kind),
         "function": text["Name"], "caller": caller, "country": country, "duration": duration,
