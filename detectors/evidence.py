@@ -1,4 +1,4 @@
-"""What is known of one incident, gathered from its verdicts and invocations: plain data, all that the catalogue reads."""
+"""What is known of one incident, gathered from its verdicts and invocations: plain data that the catalogue reads."""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from detectors import wording as say
 from detectors.catalogue.kind import Signs, finite
@@ -10,7 +12,8 @@ from detectors.cost import PRICES, Prices, cost
 from detectors.evidence import Evidence
 from detectors.reasons import reason_text
 
-_US = 1_000_000
+_US: Final = 1_000_000
+_ACRONYMS: Final = re.compile(r"\b(?:sql|jndi|ssrf)\b")
 
 
 class Phrases(Mapping[str, str]):
@@ -70,6 +73,18 @@ class Phrases(Mapping[str, str]):
         """The country most seen."""
         return say.tame(self._e.countries[0][0]) if self._e.countries else "a new country"
 
+    def say_abroad(self) -> str:
+        """Calls from a country that is new to the caller, or rare at the function."""
+        new = f"first calls from {self.say_country()}"
+        return new if self._new_to_caller() else f"calls from {self.say_country()}, rare at {self.say_where()},"
+
+    def say_foreign(self) -> str:
+        """How new the country is to the caller, or how rare at the function."""
+        if self._new_to_caller():
+            return f"never seen from there{self.say_history()}"
+        share = self._e.value.get("country_rare_here")
+        return f"a country that makes {'few' if share is None else say.percent(finite(share))} of the calls there"
+
     def say_countries(self) -> str:
         """The countries, at most three."""
         names = [say.tame(name) for name, _ in self._e.countries]
@@ -78,7 +93,7 @@ class Phrases(Mapping[str, str]):
     def say_new_ones(self) -> str:
         """How many of the callers are new."""
         e = self._e
-        return f", {say.plural(e.new_callers, 'caller')} of them new" if e.new_callers and e.lead != "caller" else ""
+        return f" ({e.new_callers:,} of them new)" if e.new_callers and e.lead != "caller" else ""
 
     def say_queue(self) -> str:
         """What fired the functions."""
@@ -87,8 +102,9 @@ class Phrases(Mapping[str, str]):
     # how much and when
 
     def say_calls(self) -> str:
-        """The invocations, counted."""
-        return say.plural(self._e.invocations, "call")
+        """The invocations, counted; runs where nobody called over HTTP, about so many where rows are sampled."""
+        noun = "run" if self._e.triggers and "http" not in self._e.triggers else "call"
+        return ("about " if self._e.sampled else "") + say.plural(self._e.invocations, noun)
 
     def say_during(self) -> str:
         """In how long; a single moment by its clock."""
@@ -159,6 +175,10 @@ class Phrases(Mapping[str, str]):
         """Failed calls with what is usual, as the beginning of a sentence."""
         return f"{self._e.failed:,} of {self.say_calls()} {self.say_during()} failed{self._instead('failed')}"
 
+    def say_from_one(self) -> str:
+        """The caller, where the story is one caller's."""
+        return f", all from {self.say_caller()}" if self._signs.by_caller else ""
+
     def say_exceptions(self) -> str:
         """Types of the exceptions, without their namespaces."""
         names = [say.tame(name.rpartition(".")[2] or name) for name in self._e.exception_types]
@@ -166,7 +186,7 @@ class Phrases(Mapping[str, str]):
 
     def say_signatures(self) -> str:
         """Kinds of attack that the texts carry."""
-        names = [say.tame(name) for name in self._e.signatures if name != "none"]
+        names = [_ACRONYMS.sub(lambda m: m[0].upper(), say.tame(n)) for n in self._e.signatures if n != "none"]
         return f", with signs of {say.listed(names)}" if names else ""
 
     def say_delays(self) -> str:
@@ -229,6 +249,9 @@ class Phrases(Mapping[str, str]):
             if name in self._e.value:
                 return reason_text(name, self._e.value[name], self._e.typical.get(name))
         return f"{say.number(max(finite(self._e.score), 0.0))} on the scale of strangeness"
+
+    def _new_to_caller(self) -> bool:
+        return self._signs.share("caller_new_country") >= self._signs.share("country_rare_here")
 
     def _most(self, names: tuple[str, ...]) -> str:
         """What the feature with the largest share says; "" where none has a value."""

@@ -100,6 +100,7 @@ _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
     "caller_new": _first("the caller was seen anywhere"),
     "caller_new_to_app": _after_history("the caller reached this app"),
     "caller_new_country": _after_history("the caller came from this country"),
+    "country_rare_here": lambda value, _: f"a country from which {say.percent(value)} of the calls here come",
     "travel": lambda value, _: f"calls from two countries within {say.span(value)}",
     "caller_client_errors": _amount("refused call", "by this caller in half an hour"),
     "caller_failures": _amount("failed call", "by this caller in half an hour"),

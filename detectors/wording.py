@@ -84,8 +84,9 @@ def number(value: float) -> str:
 
 
 def counted(value: float, one: str, many: str | None = None) -> str:
-    """A number with its noun: 1 call, 41 calls."""
-    return f"{number(value)} {one}" if round(value, 1) == 1.0 else f"{number(value)} {many or one + 's'}"
+    """A number with its noun: 1 call, 41 calls, 0 calls."""
+    shown = number(value).replace("none", "0")
+    return f"{shown} {one}" if shown == "1" else f"{shown} {many or one + 's'}"
 
 
 def plural(value: int, one: str, many: str | None = None) -> str:

@@ -30,7 +30,7 @@ def _injects_by_message(s: Signs) -> bool:
     if not s.messaging or s.functions > 3:
         return False
     parsing = any(part in name.lower() for name in s.e.exception_types for part in _PARSING)
-    slow_too = s.of("duration", "probe") >= 0.2 and s.e.failed >= 2 and s.of("failure", "retry") >= 0.1
+    slow_too = s.share("duration_high", "round_seconds") >= 0.2 and s.e.failed >= 2 and s.of("failure", "retry") >= 0.1
     return _signed(s) or s.of("probe") >= 0.1 or slow_too or (parsing and s.e.failed >= 3)
 
 
@@ -46,7 +46,7 @@ def _enumerates(s: Signs) -> bool:
 
 INJECTION_PROBE: Final = Kind(
     id="injection-probe",
-    title="{Caller} probes {where} for injection",
+    title="Injection probes at {where} from {caller}",
     summary="{Calls} {during} to {where} from {caller}{signatures}{delays}{bad}{slow}.",
     meaning=(
         "Input is crafted to make the function fail, wait or obey. A penetration "
@@ -143,7 +143,7 @@ CREDENTIAL_GUESSING: Final = Kind(
 
 ENUMERATION: Final = Kind(
     id="enumeration",
-    title="{Caller} tries names and numbers at {where}",
+    title="Names and numbers tried at {where} by {caller}",
     summary="{Calls} {during} to {where} from {caller}{signatures}{denied}.",
     meaning=(
         "Ids, names or paths are tried one after the other; most are refused. A "

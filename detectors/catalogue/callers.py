@@ -12,6 +12,12 @@ FASTEST_TRAVEL_S: Final = 3 * 3600.0
 #: identities that stand for one caller each; a place or a queue is shared by many
 _ONE_CALLER: Final = frozenset({"property", "user", "address", "role"})
 _DAY_S: Final = 86_400.0
+#: calls that make a harvest
+_HARVEST: Final = 50
+#: calls a minute that one caller can read; beyond, the amount itself is the trouble
+_READABLE: Final = 60.0
+#: run time that shows on a bill, s
+_BILL_S: Final = 3600.0
 
 
 def _travels(s: Signs) -> bool:
@@ -26,11 +32,13 @@ def _reaches(s: Signs) -> bool:
 
 
 def _takes_much(s: Signs) -> bool:
-    longer = (
-        s.of("caller_latency", "duration", "latency", "cost") >= 0.08 or s.e.duration_ms[0] > 1.5 * s.e.usual_ms > 0
-    )
+    known = s.by_caller and not s.new_here and s.of("caller_pace") >= 0.2 and s.e.invocations >= _HARVEST
+    slower = s.share("caller_slow_here", "duration_high", "latency_shift", "cost_hour", "cost_days") >= 0.08
+    longer = slower or s.e.duration_ms[0] > 1.5 * s.e.usual_ms > 0
     quiet = s.failed < 0.2 and s.refused < 0.2
-    return s.by_caller and not s.new_here and s.of("caller_pace") >= 0.2 and longer and quiet and s.e.invocations >= 50
+    # faster is a flood, dearer is a bill, and a few calls at night are off hours
+    other = s.a_minute >= _READABLE or s.e.run_seconds >= _BILL_S or (s.of("hours") >= 0.12 and s.e.invocations < 200)
+    return known and longer and quiet and not other
 
 
 def _odd_hours(s: Signs) -> bool:
@@ -70,7 +78,7 @@ IMPOSSIBLE_TRAVEL: Final = Kind(
 
 LATERAL_MOVEMENT: Final = Kind(
     id="lateral-movement",
-    title="{Caller} reaches into {app} for the first time",
+    title="First reach into {app} by {caller}",
     summary="{Calls} {during} to {where} in {app} by {caller}, which never called this app{history}{bad}.",
     meaning="A caller known from one app turns up in another. A new integration looks the same on its first day.",
     attack=("T1021.007", "T1550.001"),
@@ -97,7 +105,7 @@ LATERAL_MOVEMENT: Final = Kind(
 
 EXFILTRATION: Final = Kind(
     id="exfiltration",
-    title="{Caller} takes far more than usual from {where}",
+    title="Far more than usual taken from {where} by {caller}",
     summary="{Calls} {during} to {where} by {caller}: {pace}{slow}{bad}.",
     meaning=(
         "A known caller reads far more than ever, and each call takes longer. A "
@@ -131,9 +139,9 @@ EXFILTRATION: Final = Kind(
 
 NEW_COUNTRY: Final = Kind(
     id="new-country",
-    title="{Caller} calls from {country} for the first time",
-    summary="{Calls} {during} to {where} from {country} by {caller}, which never came from there{history}{bad}.",
-    meaning="A known identity calls from a country it never came from. Travel or a new exit of a proxy looks the same.",
+    title="{Abroad} by {caller}",
+    summary="{Calls} {during} to {where} from {country} by {caller}, {foreign}{bad}.",
+    meaning="New to the caller, or rare at the function. Travel or a new exit of a proxy looks the same.",
     attack=("T1078.004",),
     severity=lambda s: level("medium", s.e.caller_confidence >= 0.7, s.refused > 0.3 or s.functions > 3),
     runbook=(
@@ -153,7 +161,7 @@ NEW_COUNTRY: Final = Kind(
 
 OFF_HOURS: Final = Kind(
     id="off-hours",
-    title="{Caller} calls {where} at an unusual hour",
+    title="Unusual hour at {where}: {caller}",
     summary=(
         "{Calls} {during} to {where} by {caller} from {hour}, a time of day that "
         "holds {hour_share} of its calls{bad}."
@@ -170,13 +178,14 @@ OFF_HOURS: Final = Kind(
     fits=_odd_hours,
     example=sample(
         "caller", 44, 70, {"caller_hours": 0.55, "caller_pace": 0.45}, caller="user:u-1",
-        value={"caller_hours": 0.003, "caller_pace": 28.0, "caller_new": 5e6}, typical={"caller_hours": 0.125, "caller_pace": 0.4},
+        value={"caller_hours": 0.003, "caller_pace": 28.0, "caller_new": 5e6},
+        typical={"caller_hours": 0.125, "caller_pace": 0.4},
     ),
 )  # fmt: skip
 
 UNUSUAL_PACE: Final = Kind(
     id="unusual-pace",
-    title="{Caller} is far busier than usual at {where}",
+    title="Far busier than usual at {where}: {caller}",
     summary="{Calls} {during} to {where} by {caller}: {pace}{bad}.",
     meaning=(
         "A known caller calls far more often than its habit at this hour. A loop in "

@@ -34,7 +34,7 @@ def _storms(s: Signs) -> bool:
 
 
 def _poisons(s: Signs) -> bool:
-    return s.of("retry") >= 0.12 and s.functions < _STORM
+    return s.of("retry") >= max(0.12, 0.5 * s.of("failure")) and s.functions < _STORM
 
 
 def _runs_away(s: Signs) -> bool:
@@ -61,7 +61,7 @@ def _fails(s: Signs) -> bool:
 BAD_DEPLOYMENT: Final = Kind(
     id="bad-deployment",
     title="{Where} is worse since its new version",
-    summary="Since {deployed} after a new version: {calls} {during} to {where}{bad}{exceptions}{slow}.",
+    summary="From {deployed} after a new version on: {calls} {during} to {where}{bad}{exceptions}{slow}.",
     meaning=(
         "Failures or run times changed right after the version did. A coincidence "
         "with a slow dependency looks the same."
@@ -119,7 +119,7 @@ POISON_MESSAGE: Final = Kind(
         "A message can't be processed and comes back until it is put aside. A "
         "dependency that is down looks the same."
     ),
-    attack=("T1499.004",),
+    attack=(),
     severity=lambda s: level("low", s.e.failed >= 10, s.e.failed >= 200),
     runbook=(
         "In AppExceptions of the function, read ExceptionType and OuterMessage.",
@@ -142,7 +142,7 @@ POISON_MESSAGE: Final = Kind(
 FAILURE_BURST: Final = Kind(
     id="failure-burst",
     title="{Where} fails far more often than usual",
-    summary="{Failures}{exceptions}{slow}.",
+    summary="{Failures}{exceptions}{slow}{from_one}.",
     meaning=(
         "More calls throw than this function's own rate allows. The log's level can "
         "mislead: see Host.Results in host.json."
@@ -158,7 +158,8 @@ FAILURE_BURST: Final = Kind(
     made_by=("failure",),
     fits=_fails,
     example=sample(
-        "function", 210, 20, {"failure_burst": 0.9, "duration_high": 0.1}, failed=140, exception_types=("SqlException",),
+        "function", 210, 20, {"failure_burst": 0.9, "duration_high": 0.1}, failed=140,
+        exception_types=("SqlException",),
         value={"failure_burst": 90.0}, typical={"failure_burst": 0.3},
     ),
 )  # fmt: skip

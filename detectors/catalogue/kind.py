@@ -17,7 +17,7 @@ SEVERITIES: Final = ("low", "medium", "high", "critical")
 _FAMILY: Final = {feature.name: feature.family for feature in FEATURES}
 _US: Final = 1_000_000
 _DAY_S: Final = 86_400.0
-#: what features speak of, as the rules name it; how features are gathered into families for scoring is not their concern
+#: what features speak of, as the rules name it; independent of the families by which features are scored
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "duration": ("duration_high", "duration_low"),
     "latency": ("latency_shift", "latency_drop"),
@@ -34,7 +34,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "novelty": ("caller_new", "caller_new_to_function"),
     "reach": ("caller_new_to_app", "caller_new_here"),
     "spread": ("caller_spread",),
-    "place": ("caller_new_country",),
+    "place": ("caller_new_country", "country_rare_here"),
     "travel": ("travel",),
     "hours": ("caller_hours",),
     "schedule": ("off_schedule", "unscheduled"),

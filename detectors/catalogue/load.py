@@ -43,7 +43,7 @@ def _runs_up_a_bill(s: Signs) -> bool:
 
 
 def _floods_together(s: Signs) -> bool:
-    new = s.of("novelty", "crowd") if s.e.new_callers >= _CROWD else 0.0
+    new = s.of("novelty", "crowd") if s.e.new_callers >= _CROWD else s.of("crowd")
     raised = s.ratio("pace_minutes", "pace_hour", "growth_days") >= 1.5
     grows = s.of("growth") > s.of("pace") and s.span_s >= _HALF_DAY_S
     return not s.by_caller and s.e.distinct_callers >= _CROWD and _load(s) + new >= 0.3 and raised and not grows
@@ -56,13 +56,21 @@ def _floods(s: Signs) -> bool:
     return _load(s) >= 0.35 and s.e.invocations >= 20 and s.share("growth_days") <= _load(s)
 
 
+def _slows(s: Signs) -> bool:
+    return s.share("duration_high", "latency_shift") >= 0.1
+
+
+def _growth(s: Signs) -> float:
+    return s.ratio("growth_days", "cost_days")
+
+
 def _grows(s: Signs) -> bool:
     return not s.by_caller and s.of("growth") >= 0.3 and s.of("growth") >= s.of("pace")
 
 
 RETRY_STORM: Final = Kind(
     id="retry-storm",
-    title="{Caller} repeats failing calls to {where}",
+    title="Failing calls to {where} repeated by {caller}",
     summary="{Calls} {during} to {where} by {caller}: {pace}{bad}{exceptions}.",
     meaning=(
         "A call that always fails is tried again without a pause. A dependency that "
@@ -125,7 +133,7 @@ DISTRIBUTED_FLOOD: Final = Kind(
         "or an outage elsewhere looks the same."
     ),
     attack=("T1499.002", "T1499.003"),
-    severity=lambda s: level("medium", s.failed > 0.05 or s.of("latency", "duration") >= 0.1, s.ratio("pace_minutes") >= 20.0),
+    severity=lambda s: level("medium", s.failed > 0.05 or _slows(s), s.ratio("pace_minutes") >= 20.0),
     runbook=(
         "Ask marketing and product owners about a campaign, a release or a newsletter.",
         "In AppRequests, count by ClientCountryOrRegion, Url and ClientType: an attack has one path and odd countries.",
@@ -177,7 +185,7 @@ SLOW_GROWTH: Final = Kind(
     summary="{Calls} {during} to {where}: {growth}{money}.",
     meaning="Load or run time rises slowly, under any single threshold. Real growth of a business looks the same.",
     attack=("T1496",),
-    severity=lambda s: level("low", s.ratio("growth_days", "cost_days") >= 2.0, s.ratio("growth_days", "cost_days") >= 5.0),
+    severity=lambda s: level("low", _growth(s) >= 2.0, _growth(s) >= 5.0),
     runbook=(
         "In AppRequests, chart sum(ItemCount) and sum(DurationMs) by bin(TimeGenerated, 1h) for the last two weeks.",
         "Split the chart by caller and by Url: does everybody grow, or a few?",

@@ -1,0 +1,180 @@
+"""The catalogue of findings: each kind is whole, and evidence finds its kind, whatever the identity and the scoring."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from detectors.catalogue import BY_ID, KINDS, Kind, classify
+from detectors.catalogue.document import catalogue_markdown
+from detectors.catalogue.kind import GROUPS, SEVERITIES, Signs, level
+from detectors.catalogue.samples import START_US, sample
+from detectors.catalogue.techniques import TECHNIQUES
+from detectors.evidence import Evidence
+from detectors.explain import describe
+from detectors.features import FEATURE_NAMES
+from tests.detectors.evidence import any_evidence
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "findings.md"
+WANTED = """
+new-caller new-country impossible-travel lateral-movement off-hours unusual-pace enumeration credential-guessing
+injection-probe flood distributed-flood denial-of-wallet runaway-duration latency-shift faster-than-usual failure-burst
+retry-storm poison-message off-schedule manual-run silence silence-app new-function bad-deployment slow-growth
+exfiltration queue-injection storm unusual
+"""
+#: tables, columns, settings and places of the portal that a step sends its reader to
+AZURE = re.compile(
+    r"App(Requests|Exceptions|Dependencies|Traces)|AzureActivity|Function App|Entra ID|Cost Management|WAF|host\.json"
+    r"|Service Health|Explorer|API Management|function\.json"
+)
+
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.id)
+
+
+def test_all_kinds_are_there_once() -> None:
+    assert sorted(kind.id for kind in KINDS) == sorted(WANTED.split())
+
+
+@each_kind
+def test_an_example_is_of_its_kind(kind: Kind) -> None:
+    assert classify(kind.example).id == kind.id
+
+
+@each_kind
+def test_techniques_are_known_and_steps_lead_somewhere(kind: Kind) -> None:
+    assert set(kind.attack) <= set(TECHNIQUES)
+    assert 3 <= len(kind.runbook) <= 5
+    assert all(step[0].isupper() and step[-1] in ".?!" for step in kind.runbook)
+    assert AZURE.search(" ".join(kind.runbook))
+
+
+@each_kind
+def test_a_kind_names_groups_of_features_that_exist(kind: Kind) -> None:
+    assert set(kind.made_by) <= {*GROUPS, "silence"}
+
+
+def test_every_feature_is_in_a_group_that_rules_can_read() -> None:
+    assert {name for names in GROUPS.values() for name in names} == set(FEATURE_NAMES)
+
+
+@each_kind
+def test_severity_never_falls_when_more_is_refused_fails_and_runs(kind: Kind) -> None:
+    worse = replace(kind.example, slow=kind.example.slow * 100, run_seconds=kind.example.run_seconds * 100)
+    found = [SEVERITIES.index(kind.severity(Signs(evidence))) for evidence in (kind.example, worse)]
+    assert found == sorted(found)
+
+
+def test_severity_rises_by_one_step_a_condition_and_ends_at_critical() -> None:
+    assert [level("low"), level("low", True), level("low", True, False, True)] == ["low", "medium", "high"]
+    assert level("high", True, True, True) == "critical"
+
+
+def test_a_share_booked_on_a_neighbour_in_its_family_hides_nothing() -> None:
+    example = BY_ID["impossible-travel"].example
+    booked = replace(
+        example,
+        share={"caller_new_country": 0.8, "caller_pace": 0.2},
+        surprise={"caller_new_country": 5.0, "travel": 4.5, "caller_pace": 2.0},
+    )
+    assert classify(booked).id == "impossible-travel"
+
+
+def test_travel_that_a_plane_could_make_is_a_new_country() -> None:
+    example = BY_ID["impossible-travel"].example
+    assert classify(replace(example, value={**example.value, "travel": 9 * 3600.0})).id == "new-country"
+
+
+def test_a_country_rare_at_the_function_is_told_as_such() -> None:
+    share = {"country_rare_here": 0.6, "caller_new": 0.4}
+    rare = replace(
+        BY_ID["new-country"].example,
+        share=share,
+        surprise=dict.fromkeys(share, 4.0),
+        value={"country_rare_here": 0.0012},
+    )
+    told = describe(rare)
+    assert told["kind"] == "new-country"
+    assert told["title"] == "Calls from Brazil, rare at PayInvoice, by caller 9f2c"
+    assert "a country that makes 0.1% of the calls there" in told["summary"]
+
+
+def test_sign_ins_refused_over_many_functions_are_enumeration() -> None:
+    example = BY_ID["enumeration"].example
+    assert classify(replace(example, statuses={401: 38})).id == "enumeration"
+    one = replace(example, functions=example.functions[:1], statuses={401: 38})
+    assert classify(one).id == "credential-guessing"
+
+
+def test_probes_of_a_masked_caller_are_known_by_their_signatures() -> None:
+    example = BY_ID["injection-probe"].example
+    masked = replace(
+        example, lead="function", callers=(), distinct_callers=0, new_callers=0, share={"failure_burst": 1.0}
+    )
+    assert classify(masked).id == "injection-probe"
+
+
+def test_a_scanner_that_is_refused_is_enumerating() -> None:
+    example = BY_ID["enumeration"].example
+    assert classify(replace(example, signatures=("secret file probe", "scanner tool"))).id == "enumeration"
+
+
+def test_a_flood_without_identity_is_a_flood() -> None:
+    masked = sample(
+        "function", 4_000, 10, {"pace_minutes": 1.0}, value={"pace_minutes": 2e3}, typical={"pace_minutes": 9}
+    )
+    assert classify(masked).id == "flood"
+    places = replace(masked, distinct_callers=40, callers=(("geography:Finland/Uusimaa/Helsinki", "geography", 300),))
+    assert classify(places).id == "distributed-flood"
+
+
+def test_a_queue_with_failures_alone_is_poison_and_with_delays_is_injection() -> None:
+    example = BY_ID["poison-message"].example
+    delayed = replace(example, share={"redelivery": 0.4, "failure_burst": 0.3, "duration_high": 0.3})
+    assert [classify(example).id, classify(delayed).id] == ["poison-message", "queue-injection"]
+
+
+def test_failures_long_after_a_deployment_are_a_failure_burst() -> None:
+    example = BY_ID["bad-deployment"].example
+    late = replace(example, deployed_ago_s=6 * 3600.0)
+    assert classify(late).id == "failure-burst"
+
+
+def test_a_known_client_that_fails_a_little_is_not_a_retry_storm() -> None:
+    example = BY_ID["retry-storm"].example
+    assert classify(replace(example, failed=60)).id != "retry-storm"
+
+
+def test_many_calls_by_night_are_exfiltration_and_a_few_are_off_hours() -> None:
+    share = {"caller_pace": 0.4, "caller_hours": 0.3, "caller_slow_here": 0.3}
+    night = replace(BY_ID["exfiltration"].example, share=share, surprise=dict.fromkeys(share, 4.0))
+    assert classify(night).id == "exfiltration"
+    assert classify(replace(night, invocations=60)).id == "off-hours"
+
+
+def test_runs_up_to_the_time_limit_have_run_away_even_if_all_do() -> None:
+    hung = sample(
+        "function", 300, 60, {"latency_shift": 0.8, "duration_high": 0.2}, duration_ms=(2e5, 3e5), usual_ms=3e3
+    )
+    slower = replace(hung, duration_ms=(6e3, 5e4))
+    assert [classify(hung).id, classify(slower).id] == ["runaway-duration", "latency-shift"]
+
+
+def test_no_evidence_at_all_is_unusual() -> None:
+    assert classify(Evidence()).id == "unusual"
+    assert classify(Evidence(lead="caller", first_us=START_US)).id == "unusual"
+
+
+@given(any_evidence())
+def test_any_evidence_has_one_kind_and_a_severity(evidence: Evidence) -> None:
+    kind = classify(evidence)
+    assert kind is classify(replace(evidence))
+    assert kind.severity(Signs(evidence)) in SEVERITIES
+
+
+def test_the_page_of_findings_is_up_to_date() -> None:
+    expected = catalogue_markdown()
+    assert PAGE.read_text(encoding="utf-8") == expected, "run: python -m detectors.catalogue.document docs/findings.md"

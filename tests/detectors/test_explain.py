@@ -1,0 +1,201 @@
+"""What a person reads about an incident: plain sentences with numbers, whatever the logs try to put into them."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from detectors.catalogue import BY_ID, KINDS, Kind
+from detectors.cost import Prices
+from detectors.evidence import Evidence
+from detectors.explain import Coverage, blind_spots, describe
+from detectors.features import FEATURE_NAMES
+from detectors.reasons import reason_text
+from tests.detectors.evidence import any_evidence
+
+HOSTILE = (
+    "\x1b[2J\x00<script>alert(1)</script>\r\n[red]**pay**[/red] <!channel> \u202egnp.exe ?code=4fL9qTzk2Pq7aaaa "
+    + "x" * 10_240
+)
+KEYS = {"kind", "title", "summary", "severity", "attack", "runbook", "reasons"}
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.id)
+
+
+def sentences(told: dict[str, Any]) -> list[str]:
+    return [told["title"], told["summary"], *(reason["text"] for reason in told["reasons"])]
+
+
+def seen_badly(text: str) -> set[str]:
+    """Characters that a reader or a program would stumble over."""
+    return {c for c in text if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} or c in "<>[]`|"}
+
+
+@each_kind
+def test_a_summary_is_a_sentence_with_numbers(kind: Kind) -> None:
+    summary = describe(kind.example)["summary"]
+    assert re.search(r"\d", summary)
+    assert summary[0].isupper() or summary[0].isdigit()
+    assert summary.endswith(".")
+    assert not re.search(r"\{|\}|\s\s|\s[,.;:]|nan|inf\b|None", summary)
+
+
+@each_kind
+def test_words_are_plain(kind: Kind) -> None:
+    told = describe(kind.example)
+    for text in sentences(told):
+        assert "_" not in text
+        assert not [name for name in FEATURE_NAMES if "_" in name and name in text]
+
+
+@each_kind
+def test_a_title_fits_a_subject_line(kind: Kind) -> None:
+    long = replace(
+        kind.example,
+        functions=tuple((f"app-{'y' * 90}", f"Function{'x' * 90}{i}", 1) for i in range(12)),
+        callers=(("address:2001:0db8:85a3:0000:0000:8a2e:0370:7334", "address", 9),),
+    )
+    assert len(describe(long)["title"]) <= 90
+
+
+@each_kind
+def test_hostile_names_are_tamed(kind: Kind) -> None:
+    e = kind.example
+    hostile = replace(
+        e,
+        apps=(HOSTILE,),
+        functions=tuple((HOSTILE, HOSTILE + str(i), n) for i, (_, _, n) in enumerate(e.functions)),
+        callers=tuple((f"{source}:{HOSTILE}", source, n) for _, source, n in e.callers),
+        countries=tuple((HOSTILE, n) for _, n in e.countries),
+        sources=(HOSTILE,) * len(e.sources),
+        exception_types=(HOSTILE,) * len(e.exception_types),
+        paths=(HOSTILE,),
+    )
+    told = describe(hostile)
+    for text in sentences(told):
+        assert seen_badly(text) == set()
+        assert "4fL9qTzk2Pq7" not in text
+    assert len(told["title"]) <= 90
+    assert len(told["summary"]) < 900
+
+
+@pytest.mark.parametrize(
+    "caller", ["user:a?code=4fL9qTzk2Pq7aaaa", "user:password=hun\x00ter2", "property:AccountKey=bm90IGEga2V5"]
+)
+def test_secrets_in_a_caller_are_not_told(caller: str) -> None:
+    told = describe(replace(BY_ID["unusual-pace"].example, callers=((caller, caller.split(":")[0], 9),)))
+    assert "***" in told["summary"]
+    assert not re.search("4fL9|hunter2|bm90", json.dumps(told))
+
+
+def test_callers_are_called_by_a_word() -> None:
+    example = BY_ID["unusual-pace"].example
+    words = {
+        "address:203.0.113.7": "address 203.0.113.7",
+        "user:u-1": "user u-1",
+        "geography:FI/Uusimaa/Helsinki": "callers from Helsinki, FI",
+        "role:shop": "app shop",
+        "unknown:unknown": "callers without identity",
+    }
+    for caller, word in words.items():
+        told = describe(replace(example, callers=((caller, caller.split(":")[0], 9),)))
+        assert f"by {word}:" in told["summary"]
+
+
+def test_the_incident_of_the_brief_reads_as_promised() -> None:
+    told = describe(BY_ID["enumeration"].example)
+    assert told["summary"].startswith(
+        "41 calls in 12 minutes to PayInvoice and 2 other functions from address 203.0.113.7"
+    )
+    assert "38 of them refused where 0.2 would be usual" in told["summary"]
+
+
+@each_kind
+def test_the_same_evidence_is_told_the_same_way_in_any_order_of_its_features(kind: Kind) -> None:
+    e = kind.example
+    turned = replace(
+        e,
+        **{
+            name: dict(reversed(getattr(e, name).items()))
+            for name in ("share", "surprise", "value", "typical", "statuses")
+        },
+    )
+    assert describe(e) == describe(turned)
+
+
+@given(any_evidence())
+def test_any_evidence_can_be_told(evidence: Evidence) -> None:
+    told = describe(evidence)
+    json.dumps(told, allow_nan=False)
+    assert set(told) - {"cost"} == KEYS
+    assert 0 < len(told["title"]) <= 90
+    assert re.search(r"\d", told["summary"])
+    assert not [text for text in sentences(told) if seen_badly(text)]
+    assert told == describe(replace(evidence))
+
+
+def test_reasons_come_by_share_at_most_six_and_without_the_negligible() -> None:
+    share = {name: (i + 1) / 100 for i, name in enumerate(FEATURE_NAMES[:9])}
+    told = describe(Evidence(share={**share, FEATURE_NAMES[10]: 0.001}, value={name: float("nan") for name in share}))
+    shares = [reason["share"] for reason in told["reasons"]]
+    assert len(shares) == 6
+    assert shares == sorted(shares, reverse=True)
+    assert all(reason["value"] is None and reason["text"] == reason["words"] for reason in told["reasons"])
+    assert describe(Evidence(share={"pace_hour": 0.001}))["reasons"] == []
+
+
+@pytest.mark.parametrize("name", FEATURE_NAMES)
+def test_every_feature_has_words_with_numbers(name: str) -> None:
+    for value, typical in ((0.0, 0.0), (4.0, 1.0), (1e6, 310.0)):
+        text = reason_text(name, value, typical)
+        assert re.search(r"\d", text)
+        assert "_" not in text
+
+
+def test_a_bill_is_a_range_that_follows_the_prices() -> None:
+    example = replace(BY_ID["flood"].example, run_seconds=3_600.0, invocations=3_600)
+    told = describe(example)["cost"]
+    assert told["gb_seconds"] == pytest.approx([450.0, 14_400.0])
+    assert told["usd"] == pytest.approx([450 * 0.000016 + 0.00072, 14_400 * 0.000026 + 0.00072])
+    dearer = describe(example, prices=Prices(flex_gb_s=0.00026))["cost"]
+    assert dearer["usd"][1] > 9 * told["usd"][1]
+
+
+def test_only_kinds_that_cost_speak_of_money() -> None:
+    spoken = {kind.id for kind in KINDS if "cost" in describe(replace(kind.example, run_seconds=1e4))}
+    assert {"flood", "denial-of-wallet", "runaway-duration", "slow-growth"} <= spoken
+    assert not {"new-caller", "silence", "failure-burst"} & spoken
+
+
+def test_what_is_wholly_logged_has_no_blind_spots() -> None:
+    assert blind_spots(Coverage()) == []
+    assert blind_spots(Coverage(1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("coverage", "remedy"),
+    [
+        (Coverage(share_masked=0.98), "DisableIpMasking"),
+        (Coverage(share_without_country=0.5), "ClientCountryOrRegion"),
+        (Coverage(share_sampled=0.3), "excludedTypes"),
+        (Coverage(share_without_host_instance=1.0), "HostInstanceId"),
+        (Coverage(share_without_version=1.0), "AppVersion"),
+        (Coverage(share_traces_joined=0.0), "AppTraces"),
+        (Coverage(share_without_query=1.0), "enableQueryStringTracing"),
+        (Coverage(share_without_duration=0.4), "DurationMs"),
+        (Coverage(share_failed_only=0.1), "Host.Results"),
+    ],
+)
+def test_what_is_missing_is_said_with_its_share_and_its_remedy(coverage: Coverage, remedy: str) -> None:
+    (line,) = blind_spots(coverage)
+    assert remedy in line
+    assert re.match(r"\d+%", line)
+
+
+def test_without_http_nothing_is_said_about_addresses() -> None:
+    assert blind_spots(Coverage(share_http=0.0, share_masked=1.0, share_without_country=1.0)) == []
