@@ -13,6 +13,7 @@ from pipelines.cli.bars import ShownProgress
 from pipelines.cli.console import printable
 from pipelines.cli.evaluate import measure
 from pipelines.cli.options import budget_option
+from pipelines.cli.quiet import quiet
 from pipelines.cli.replay import account
 from pipelines.cli.show import plural, print_incidents
 
@@ -47,8 +48,9 @@ def command(out: Path, seed: int, days: int, scale: float, budget: float) -> Non
       lonetree demo /tmp/demo --seed 7
     """
     make_room(out)
-    from pipelines.jobs import replay, train
+    quiet()
     from pipelines.simulate import simulate
+    from pipelines.workflows import replay, train
 
     sample, models, found = out / "sample", out / "models", out / "out"
     with ShownProgress() as progress:

@@ -57,8 +57,9 @@ def report(error: BaseException) -> int:
         return ExitCode.USAGE
     ours = as_lonetree(error)
     if ours is None:
-        kind = type(error).__name__
-        click.echo(f"internal error: {kind}: {_printable(str(error))[:2000]}", err=True)
+        # a Beam worker sends its whole traceback as the message; the last line says what happened
+        last = (str(error).strip().splitlines() or [""])[-1]
+        click.echo(f"internal error: {type(error).__name__}: {_printable(last)}", err=True)
         click.echo(f"  hint: this is a fault in Lonetree; {DEBUG_VARIABLE}=1 shows where", err=True)
         return ExitCode.INTERNAL
     click.echo("error: " + "\n  ".join(_printable(line.strip()) for line in str(ours).splitlines()), err=True)

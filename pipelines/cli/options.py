@@ -23,6 +23,13 @@ class LogsCommand(click.Command):
         ctx.meta[_BEAM] = beam
         return super().parse_args(ctx, repeat_option(own, "--input"))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, Beam's own messages off the screen."""
+        from pipelines.cli.quiet import quiet
+
+        quiet()
+        return super().invoke(ctx)
+
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """The usage line, with the words for Beam."""
         return [*super().collect_usage_pieces(ctx), "[-- BEAM OPTIONS]"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 
@@ -47,7 +47,13 @@ ROWS: Final = 20
 )
 @json_option
 def command(
-    inputs: list[str], models: Path, output: Path, version: str | None, budget: float, verdicts: str, as_json: bool
+    inputs: list[str],
+    models: Path,
+    output: Path,
+    version: str | None,
+    budget: float,
+    verdicts: Literal["anomalous", "all"],
+    as_json: bool,
 ) -> None:
     """Judge every invocation in the logs, and write the incidents that deserve a person.
 
@@ -58,7 +64,7 @@ def command(
       lonetree replay --input logs --models models --output out --verdicts all --json
       lonetree replay --input logs --models models --output out -- --runner=FlinkRunner --flink_master=localhost:8081
     """
-    from pipelines.jobs import replay
+    from pipelines.workflows import replay
 
     with ShownProgress() as progress:
         result = replay(
@@ -75,6 +81,9 @@ def command(
         print_json({"run": result.run, "incidents": result.incidents})
         return
     click.echo(printable(account(result.run)))
+    expected = result.run.get("expected_false_per_day")
+    if isinstance(expected, (int, float)):
+        click.echo(f"About {expected:.2g} false incidents a day are to be expected at --budget {budget:g}.")
     print_incidents(result.incidents, limit=ROWS, hint=f"lonetree incidents {output}")
     if result.incidents:
         click.echo(printable(f"One from all sides: lonetree incidents {output} --id ID"))

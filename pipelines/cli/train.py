@@ -14,8 +14,9 @@ from pipelines.cli.options import LogsCommand, beam_options, input_option, json_
 @click.command("train", cls=LogsCommand, short_help="Learn what is normal from logs; adds a version to a registry.")
 @input_option
 @models_option
+@click.option("--note", metavar="TEXT", default="", help="What should be known about the version; kept with it.")
 @json_option
-def command(inputs: list[str], models: Path, as_json: bool) -> None:
+def command(inputs: list[str], models: Path, note: str, as_json: bool) -> None:
     """Learn what is normal from logs, and add a version to the registry in DIR.
 
     One to four weeks are a good start. A few percent of anomalies in them do no harm.
@@ -27,10 +28,10 @@ def command(inputs: list[str], models: Path, as_json: bool) -> None:
       lonetree train --input azfs://account/am-apprequests --models models
       lonetree train --input logs --models models -- --direct_num_workers=2
     """
-    from pipelines.jobs import train
+    from pipelines.workflows import train
 
     with ShownProgress() as progress:
-        result = train(inputs, models, beam_args=beam_options(), progress=progress)
+        result = train(inputs, models, note=note, beam_args=beam_options(), progress=progress)
     if as_json:
         print_json(result)
         return
@@ -41,5 +42,6 @@ def command(inputs: list[str], models: Path, as_json: bool) -> None:
             f" invocations, {start:%Y-%m-%d} to {end:%Y-%m-%d}."
         )
     )
-    for note in result.notes:
-        click.echo(printable(f"note: {note}"))
+    click.echo(f"About {result.expected:.2g} false incidents a day are to be expected at --budget 1.")
+    for remark in result.notes:
+        click.echo(printable(f"note: {remark}"))

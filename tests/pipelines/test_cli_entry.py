@@ -126,6 +126,14 @@ def test_a_failure_says_expected_received_and_hint(
     ]
 
 
+def test_of_a_worker_s_traceback_only_the_last_line_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(RuntimeError("Traceback (most recent call last):\n  File x\nZeroDivisionError: in score\n"), monkeypatch)
+    assert run(["demo"]) == 1
+    assert capsys.readouterr().err.splitlines()[0] == "internal error: RuntimeError: ZeroDivisionError: in score"
+
+
 def test_a_failure_that_may_pass_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     raising(SourceError("Throttled.", retry=True), monkeypatch)
     run(["demo"])

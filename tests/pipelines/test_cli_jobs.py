@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,23 +14,26 @@ from typing import Any
 import pytest
 
 from pipelines.cli.entry import run
+from pipelines.cli.failures import DEBUG_VARIABLE
 
 INCIDENT = {"incident_id": "3f9a1c0d", "severity": "high", "title": "Guessing", "score": 5.0, "p_value": 1e-5}
 RUN = {"read": 1200, "scored": 1000, "duplicates": 150, "dead_letter": 50, "incidents": 1, "seconds": 2.0}
 
 
 class Jobs(ModuleType):
-    """Stands for pipelines.jobs: remembers how it was called."""
+    """Stands for pipelines.workflows: remembers how it was called."""
 
     def __init__(self) -> None:
-        super().__init__("pipelines.jobs")
+        super().__init__("pipelines.workflows")
         self.asked: dict[str, Any] = {}
 
     def train(self, inputs: list[str], models: Path, **options: Any) -> Any:
         self.asked = {"inputs": inputs, "models": models, **options}
         options["progress"]("reading logs", 1, 2, "files")
         window = (datetime(2026, 10, 1, tzinfo=timezone.utc), datetime(2026, 10, 31, tzinfo=timezone.utc))
-        return SimpleNamespace(version="v1", functions=40, invocations=3_000_000, window=window, notes=["masked"])
+        return SimpleNamespace(
+            version="v1", functions=40, invocations=3_000_000, window=window, expected=0.9, notes=["masked"]
+        )
 
     def replay(self, inputs: list[str], models: Path, output: Path, **options: Any) -> Any:
         self.asked = {"inputs": inputs, "models": models, "output": output, **options}
@@ -38,17 +43,19 @@ class Jobs(ModuleType):
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
     fake = Jobs()
-    monkeypatch.setitem(sys.modules, "pipelines.jobs", fake)
+    monkeypatch.setitem(sys.modules, "pipelines.workflows", fake)
     return fake
 
 
 def test_train_hands_on_paths_registry_and_beam_options(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["train", "--input", "a", "azfs://b/c", "--models", "m", "--", "--runner=X"]) == 0
+    assert run(["train", "--input", "a", "azfs://b/c", "--models", "m", "--note", "autumn", "--", "--runner=X"]) == 0
     assert jobs.asked["inputs"] == ["a", "azfs://b/c"]
     assert jobs.asked["models"] == Path("m")
+    assert jobs.asked["note"] == "autumn"
     assert jobs.asked["beam_args"] == ["--runner=X"]
     shown = capsys.readouterr()
     assert "Version v1 in m: 40 functions from 3,000,000 invocations, 2026-10-01 to 2026-10-31." in shown.out
+    assert "About 0.9 false incidents a day" in shown.out
     assert "note: masked" in shown.out
     assert "reading logs" in shown.err
 
@@ -66,6 +73,17 @@ def test_replay_hands_on_version_budget_and_verdicts(jobs: Jobs, capsys: pytest.
 def test_replay_tells_a_program_all_in_one_document(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
     run(["replay", "--input", "a", "--models", "m", "--output", "o", "--json"])
     assert json.loads(capsys.readouterr().out) == {"run": RUN, "incidents": [INCIDENT]}
+
+
+def test_what_libraries_log_stays_off_the_screen_and_what_we_warn_of_is_shown() -> None:
+    code = (
+        "import logging; from pipelines.cli.quiet import quiet; quiet(); quiet();"
+        "logging.warning('root'); logging.getLogger('apache_beam.runners').error('beam', exc_info=True);"
+        "logging.getLogger('pipelines.jobs').warning('ours \\x1b[31m')"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != DEBUG_VARIABLE}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stderr == "warning: ours \\x1b[31m\n"
 
 
 @pytest.mark.parametrize(
