@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Lead = Literal["caller", "function"]
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
+class Silence(NamedTuple):
     """A function, or all of an app, that says nothing.
 
     Attributes:
@@ -49,7 +48,7 @@ class Evidence:
     #: (caller, source, count), most frequent first, at most 50; the caller with its prefix, as in INVOCATION
     callers: tuple[tuple[str, str, int], ...] = ()
     distinct_callers: int = 0
-    #: of the distinct callers: first seen at these functions less than a day before
+    #: callers at functions that they were never seen at before; one that is new at two counts twice
     new_callers: int = 0
     #: (country, count), most frequent first
     countries: tuple[tuple[str, int], ...] = ()
@@ -64,7 +63,7 @@ class Evidence:
     surprise: Mapping[str, float] = field(default_factory=dict)
     #: feature -> share of the story's total score, 0 to 1
     share: Mapping[str, float] = field(default_factory=dict)
-    #: feature -> value at the event where it was most surprising, in the feature's unit
+    #: feature -> value at the event where it was most surprising, in the feature's unit; absent where it never was
     value: Mapping[str, float] = field(default_factory=dict)
     #: feature -> typical value at that event, in the feature's unit
     typical: Mapping[str, float] = field(default_factory=dict)
@@ -76,7 +75,7 @@ class Evidence:
     run_seconds: float = 0.0
     #: from a change of version to the first event, s; None where no version changed
     deployed_ago_s: float | None = None
-    #: only where the incident is one of absence
+    #: only where the incident is one of absence; a plain pair will do
     silence: Silence | None = None
     #: HTTP status -> count
     statuses: Mapping[int, int] = field(default_factory=dict)
@@ -93,3 +92,7 @@ class Evidence:
     late: int = 0
     #: 1 when it is first told, one more with each amendment
     revision: int = 1
+
+    def __post_init__(self) -> None:
+        if self.silence is not None and not isinstance(self.silence, Silence):
+            object.__setattr__(self, "silence", Silence(*self.silence))

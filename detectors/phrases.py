@@ -93,7 +93,8 @@ class Phrases(Mapping[str, str]):
     def say_new_ones(self) -> str:
         """How many of the callers are new."""
         e = self._e
-        return f" ({e.new_callers:,} of them new)" if e.new_callers and e.lead != "caller" else ""
+        new = min(e.new_callers, e.distinct_callers)
+        return f" ({new:,} of them new)" if new and e.lead != "caller" else ""
 
     def say_queue(self) -> str:
         """What fired the functions."""
@@ -199,7 +200,7 @@ class Phrases(Mapping[str, str]):
     def say_slow(self) -> str:
         """Run times with what is usual; "" where they are usual."""
         median, longest = (finite(v) for v in self._e.duration_ms)
-        usual = finite(self._e.usual_ms)
+        usual = self._signs.usual_ms
         if usual <= 0.0 or longest < 1.25 * usual:
             return ""
         half = f"median {say.milliseconds(median)}, usual {say.milliseconds(usual)}"
@@ -211,9 +212,9 @@ class Phrases(Mapping[str, str]):
         found = sorted((-finite(self._e.share.get(n)), n) for n in names if n in self._e.value)
         if found:
             name = found[0][1]
-            now, usual = finite(self._e.value[name]), finite(self._e.typical.get(name), finite(self._e.usual_ms))
+            now, usual = finite(self._e.value[name]), finite(self._e.typical.get(name), self._signs.usual_ms)
         else:
-            now, usual = finite(self._e.duration_ms[0]), finite(self._e.usual_ms)
+            now, usual = finite(self._e.duration_ms[0]), self._signs.usual_ms
         often = say.times(now, usual)
         shown = f"{say.milliseconds(now)} where {say.milliseconds(usual)} is usual"
         return f"{shown}, {often} as long" if often else shown

@@ -34,7 +34,7 @@ def _reaches(s: Signs) -> bool:
 def _takes_much(s: Signs) -> bool:
     known = s.by_caller and not s.new_here and s.of("caller_pace") >= 0.2 and s.e.invocations >= _HARVEST
     slower = s.share("caller_slow_here", "duration_high", "latency_shift", "cost_hour", "cost_days") >= 0.08
-    longer = slower or s.e.duration_ms[0] > 1.5 * s.e.usual_ms > 0
+    longer = slower or s.typical_run > 1.5
     quiet = s.failed < 0.2 and s.refused < 0.2
     # faster is a flood, dearer is a bill, and a few calls at night are off hours
     other = s.a_minute >= _READABLE or s.e.run_seconds >= _BILL_S or (s.of("hours") >= 0.12 and s.e.invocations < 200)
@@ -46,7 +46,7 @@ def _odd_hours(s: Signs) -> bool:
 
 
 def _arrives(s: Signs) -> bool:
-    return s.of("novelty", "reach", "spread") >= (0.2 if s.by_caller else 0.4)
+    return s.of("novelty", "reach", "spread", "crowd") >= (0.2 if s.by_caller else 0.4)
 
 
 IMPOSSIBLE_TRAVEL: Final = Kind(

@@ -193,7 +193,7 @@ LATENCY_SHIFT: Final = Kind(
     summary="{Calls} {during} to {where}: runs take {latency}{bad}.",
     meaning="All runs take longer than they used to, nothing fails. A slow dependency, growing data or a smaller plan.",
     attack=(),
-    severity=lambda s: level("low", s.e.duration_ms[0] >= 3.0 * s.e.usual_ms > 0, s.failed > 0.05),
+    severity=lambda s: level("low", s.typical_run >= 3.0, s.failed > 0.05),
     runbook=(
         "In AppRequests, chart percentiles of DurationMs by bin(TimeGenerated, 15m): a step or a slope?",
         "In AppDependencies of the function, find the Target whose DurationMs rose at the same time.",
@@ -217,7 +217,7 @@ FASTER_THAN_USUAL: Final = Kind(
     summary="{Calls} {during} to {where}: runs take {latency}; work may be skipped{bad}.",
     meaning="Runs end before the work can be done: a cache, an early return, a feature turned off, an empty input.",
     attack=(),
-    severity=lambda s: level("low", s.e.duration_ms[0] * 5.0 <= s.e.usual_ms),
+    severity=lambda s: level("low", 0.0 < s.typical_run <= 0.2),
     runbook=(
         "Check that the results are there: rows written, messages sent, files made since the beginning.",
         "In AppDependencies of the function, look for calls that are no longer made.",

@@ -41,6 +41,10 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "structure": ("new_function",),
     "signature": ("attack_signature",),
 }
+#: features that only callers with a past have
+_HABITS: Final = ("caller_new_country", "caller_new_to_app", "caller_new_here", "caller_hours")
+#: features whose typical value is the usual run time
+_RUN_TIMES: Final = ("duration_high", "latency_shift", "caller_slow_here", "duration_low", "latency_drop")
 #: triggers whose calls are messages that come back when they fail
 MESSAGING: Final = frozenset({"queue", "servicebus", "eventhub", "blob"})
 #: statuses by which a function refuses a credential
@@ -141,13 +145,23 @@ class Signs:
     def newcomer(self) -> bool:
         """The caller was first seen anywhere less than a day before."""
         age = self.e.value.get("caller_new")
-        return self.e.new_callers > 0 if age is None else finite(age) < _DAY_S
+        if age is not None:
+            return finite(age) < _DAY_S
+        # where newcomers are common nothing is said about age: one that breaks no habit has none
+        return self.e.new_callers > 0 and not any(name in self.e.value for name in _HABITS)
 
     @property
     def new_here(self) -> bool:
-        """The caller was first seen at these functions less than a day before."""
+        """That the caller is new, or new at these functions, is a good part of the story."""
         age = self.e.value.get("caller_new_to_function")
-        return self.newcomer or self.e.new_callers > 0 or (age is not None and finite(age) < _DAY_S)
+        return self.newcomer or (age is not None and finite(age) < _DAY_S and self.of("novelty", "reach") >= 0.1)
+
+    @property
+    def usual_ms(self) -> float:
+        """The usual run time in ms; 0 where nothing says it."""
+        if finite(self.e.usual_ms) > 0.0:
+            return self.e.usual_ms
+        return next((v for name in _RUN_TIMES if (v := finite(self.e.typical.get(name))) > 0.0), 0.0)
 
     @property
     def messaging(self) -> bool:
@@ -161,8 +175,13 @@ class Signs:
 
     @property
     def longest(self) -> float:
-        """The longest run, in usual ones."""
-        return finite(self.e.duration_ms[1]) / max(finite(self.e.usual_ms), 1.0)
+        """The longest run, in usual ones; 0 where nothing says what is usual."""
+        return finite(self.e.duration_ms[1]) / max(self.usual_ms, 1.0) if self.usual_ms > 0.0 else 0.0
+
+    @property
+    def typical_run(self) -> float:
+        """The median run, in usual ones; 0 where nothing says what is usual."""
+        return finite(self.e.duration_ms[0]) / max(self.usual_ms, 1.0) if self.usual_ms > 0.0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def _runs_up_a_bill(s: Signs) -> bool:
 
 def _floods_together(s: Signs) -> bool:
     new = s.of("novelty", "crowd") if s.e.new_callers >= _CROWD else s.of("crowd")
-    raised = s.ratio("pace_minutes", "pace_hour", "growth_days") >= 1.5
+    raised = s.ratio("pace_minutes", "pace_hour", "growth_days", "newcomers") >= 1.5
     grows = s.of("growth") > s.of("pace") and s.span_s >= _HALF_DAY_S
     return not s.by_caller and s.e.distinct_callers >= _CROWD and _load(s) + new >= 0.3 and raised and not grows
 

@@ -50,7 +50,7 @@ _SILENCE_RUNBOOK: Final = (
 
 SILENCE_APP: Final = Kind(
     id="silence-app",
-    title="App {app} has gone silent",
+    title="Silence in {app}: {functions} without a call",
     summary="No call to {app} {gone}.",
     meaning="Nothing of an app is logged any more. It is stopped, unreachable, or its logs no longer arrive.",
     attack=("T1489", "T1562.008"),
