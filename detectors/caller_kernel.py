@@ -13,9 +13,9 @@ from models.jit import njit
 #: columns of the caller state, float64
 (
     C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_XFAILED, C_SPREAD, C_SETTLED, C_TODAY, C_SETTLED_REFUSED, C_TODAY_REFUSED,
-    C_SETTLED_FAILED, C_TODAY_FAILED, C_SWITCHES, C_TODAY_SWITCHES, C_FUNCTIONS, C_TODAY_FUNCTIONS, C_APPS, C_LANDS,
-) = range(18)  # fmt: skip
-CALLER_STATE: Final = 18
+    C_SETTLED_FAILED, C_TODAY_FAILED, C_FUNCTIONS, C_TODAY_FUNCTIONS, C_APPS, C_LANDS,
+) = range(16)  # fmt: skip
+CALLER_STATE: Final = 16
 #: columns of its times, int64
 D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS = range(4)
 CALLER_TIMES: Final = 4
@@ -23,6 +23,8 @@ CALLER_TIMES: Final = 4
 PLACES: Final = 4
 #: a caller younger than this has no habits to break: what it does first is part of its arrival
 ARRIVAL_US: Final = 3600 * US
+#: no one flies to another country in less
+FLIGHT_US: Final = 4 * 3600 * US
 #: calls and days that make an hour-of-day habit
 HABIT_CALLS: Final = 30.0
 HABIT_DAYS: Final = 2
@@ -86,10 +88,9 @@ def advance_callers(
             s[C_SETTLED] += s[C_TODAY]
             s[C_SETTLED_REFUSED] += s[C_TODAY_REFUSED]
             s[C_SETTLED_FAILED] += s[C_TODAY_FAILED]
-            s[C_SWITCHES] += s[C_TODAY_SWITCHES]
             s[C_FUNCTIONS] += s[C_TODAY_FUNCTIONS]
             s[C_TODAY_FUNCTIONS] = 0.0
-            s[C_TODAY] = s[C_TODAY_REFUSED] = s[C_TODAY_FAILED] = s[C_TODAY_SWITCHES] = 0.0
+            s[C_TODAY] = s[C_TODAY_REFUSED] = s[C_TODAY_FAILED] = 0.0
             for hour in range(24):
                 settled_hours[c, hour] += today_hours[c, hour]
                 today_hours[c, hour] = 0.0
@@ -143,13 +144,12 @@ def advance_callers(
             for other in range(PLACES):
                 if other != slot and lands[c, other] != 0 and land_last[c, other] > elsewhere:
                     elsewhere = land_last[c, other]
-            if elsewhere > 0 and now >= elsewhere and now - elsewhere < DAY_US:
-                s[C_TODAY_SWITCHES] += 1.0
-                travelled = np.log(DAY_US / (now - elsewhere + NOVEL_FLOOR_US))
-                # between two places a caller is used to, hopping may be a habit; to a new one it is not
-                raw[i, 3] = max(travelled, 0.0) / (1.0 if foreign else 1.0 + s[C_SWITCHES])
-                value[i, 3] = (now - elsewhere) / US
-            typical[i, 3] = DAY_US / US
+            gap = now - elsewhere
+            if foreign and elsewhere > 0 and 0 <= gap < FLIGHT_US:
+                # between places a caller is used to, hopping is a habit (two networks, a proxy); to a new one it is not
+                raw[i, 3] = raw[i, 2] + np.log(FLIGHT_US / (gap + NOVEL_FLOOR_US))
+                value[i, 3] = gap / US
+            typical[i, 3] = FLIGHT_US / US
 
         # errors against what these functions refuse or fail anyway, and against what this caller is used to
         confidence = s[C_SETTLED] / (s[C_SETTLED] + 20.0)

@@ -15,6 +15,7 @@ from detectors.caller_features import CallerFeatures
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import IDENTIFIED, from_matrix, matrix, own_rows
 from detectors.judge import Judge, Judgement
+from detectors.raised import SCORED, raised_batch
 from detectors.schema import REASON
 from detectors.stories import blame
 from detectors.timeline import Tables
@@ -25,26 +26,11 @@ Vector = npt.NDArray[Any]
 #: reasons written with a verdict
 REASONS: Final = 4
 
-#: what a scored invocation is, before incidents are made of the strange ones
-SCORED: Final[pa.Schema] = pa.schema(
-    [
-        pa.field("at", pa.int64(), nullable=False),
-        pa.field("invocation_id", pa.string(), nullable=False),
-        pa.field("event_time", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("app", pa.string(), nullable=False),
-        pa.field("function", pa.string(), nullable=False),
-        pa.field("trigger", pa.string(), nullable=False),
-        pa.field("caller", pa.string(), nullable=False),
-        pa.field("late", pa.bool_(), nullable=False),
-        pa.field("score", pa.float64(), nullable=False),
-        pa.field("p_value", pa.float64(), nullable=False),
-        pa.field("reasons", pa.list_(REASON), nullable=False),
-    ]
-)
-
 #: columns that only a strange invocation carries, for the story that it may be part of
-EVIDENCE: Final = ("caller_source", "country", "city", "trigger_source", "duration_ms", "succeeded", "status", "item_count")
-EVIDENCE_MORE: Final = ("path", "exception_type", "pair_age_us", "deployed_us")
+EVIDENCE: Final = (
+    *("caller_source", "country", "city", "trigger_source", "duration_ms", "succeeded", "status", "item_count"),
+    *("path", "exception_type", "pair_age_us", "deployed_us"),
+)
 
 
 @dataclass(frozen=True)
@@ -54,16 +40,18 @@ class CallerStage:
     Attributes:
         judge: scores.
         join_score: score from which an invocation is raised as strange.
+        version: named in each verdict.
         state: tables of ``CallerFeatures.snapshot`` at the end of training, or None.
     """
 
     judge: Judge
     join_score: float
+    version: str = ""
     state: Mapping[str, pa.Table] | None = None
 
     def make(self, shard: int, shards: int) -> CallerScoring:
         """The fold of one shard."""
-        fold = CallerScoring(self.judge, self.join_score)
+        fold = CallerScoring(self.judge, self.join_score, self.version)
         if self.state is not None:
             fold.restore(own_rows(self.state, "key", shard, shards))
         return fold
@@ -72,14 +60,15 @@ class CallerStage:
 class CallerScoring:
     """Caller features, then the judge."""
 
-    def __init__(self, judge: Judge, join_score: float) -> None:
+    def __init__(self, judge: Judge, join_score: float, version: str = "") -> None:
         self._judge = judge
         self._join = join_score
+        self._version = version
         self._features = CallerFeatures()
         self._raised: pa.RecordBatch | None = None
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:  # noqa: ARG002 - a Fold
-        """SCORED rows of all; ``raised()`` then gives the strange ones with their evidence."""
+        """SCORED rows of all that is not strange; ``raised()`` then gives the strange ones with their evidence."""
         raw_c, value_c, typical_c = self._features.measure(rows)
         raw = np.concatenate([from_matrix(rows.column("raw_function")), raw_c], axis=1)
         group, cohort = self._judge.locate(rows)
@@ -87,41 +76,52 @@ class CallerScoring:
         value = np.concatenate([from_matrix(rows.column("value_function")), value_c], axis=1)
         typical = np.concatenate([from_matrix(rows.column("typical_function")), typical_c], axis=1)
         shares = self._judge.shares(found)
+        strange = found.score >= self._join
+        n = rows.num_rows
         columns: dict[str, Any] = {name: rows.column(name) for name in SCORED.names[:8]}
         columns["score"], columns["p_value"] = pa.array(found.score), pa.array(found.p_value)
         columns["reasons"] = reasons_of(shares, value, typical)
-        scored = pa.RecordBatch.from_arrays([columns[n] for n in SCORED.names], schema=SCORED)
-        self._raised = self._strange(rows, scored, found, shares, value, typical)
-        return scored
+        columns["anomalous"] = pa.repeat(pa.scalar(False), n)
+        columns["incident_id"] = pa.nulls(n, pa.string())
+        columns["model_version"] = pa.repeat(pa.scalar(self._version), n)
+        columns["candidate"] = pa.array(strange)
+        scored = pa.RecordBatch.from_arrays([columns[name] for name in SCORED.names], schema=SCORED)
+        self._raised = self._evidence(np.flatnonzero(strange), rows, scored, found, shares, value, typical)
+        return scored.filter(pa.array(~strange)) if strange.any() else scored
 
-    def _strange(
-        self, rows: pa.RecordBatch, scored: pa.RecordBatch, found: Judgement, shares: Vector, value: Vector, typical: Vector
+    def _evidence(
+        self,
+        chosen: Vector,
+        rows: pa.RecordBatch,
+        scored: pa.RecordBatch,
+        found: Judgement,
+        shares: Vector,
+        value: Vector,
+        typical: Vector,
     ) -> pa.RecordBatch:
-        chosen = np.flatnonzero(found.score >= self._join)
         take = pa.array(chosen)
+        width = rows.column("value_function").type.list_size
         rows, scored = rows.take(take), scored.take(take)
         identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
-        width = from_matrix(rows.column("value_function")).shape[1]
         trouble, by_caller, crowd = blame(
             found.families[chosen], value[chosen][:, :width], value[chosen][:, width:], identified
         )
         app = hash_strings(rows.column("app"))
-        caller = np.where(identified, hash_strings(rows.column("caller")), np.uint64(0))
-        extra: dict[str, pa.Array] = {
-            **{n: rows.column(n) for n in (*EVIDENCE, *EVIDENCE_MORE)},
+        columns: dict[str, Any] = {name: scored.column(name) for name in SCORED.names}
+        columns |= {name: rows.column(name) for name in EVIDENCE}
+        columns |= {
             "surprise": matrix(found.surprise[chosen]),
             "share": matrix(shares[chosen]),
             "value": matrix(value[chosen].astype(np.float64)),
             "typical": matrix(typical[chosen].astype(np.float64)),
-            "function_key": pa.array(combine(app, hash_strings(rows.column("function")))),
-            "caller_key": pa.array(caller),
-            "app_key": pa.array(app),
-            "trouble": pa.array(trouble.astype(np.int64)),
-            "by_caller": pa.array(by_caller),
-            "crowd": pa.array(crowd),
+            "function_key": combine(app, hash_strings(rows.column("function"))),
+            "caller_key": np.where(identified, hash_strings(rows.column("caller")), np.uint64(0)),
+            "app_key": app,
+            "trouble": trouble.astype(np.int64),
+            "by_caller": by_caller,
+            "crowd": crowd,
         }
-        fields = [*scored.schema, *(pa.field(n, c.type) for n, c in extra.items())]
-        return pa.RecordBatch.from_arrays([*scored.columns, *extra.values()], schema=pa.schema(fields))
+        return raised_batch(columns, len(chosen))
 
     def raised(self) -> pa.RecordBatch | None:
         """The strange invocations of the last ``advance``."""

@@ -7,7 +7,6 @@ person would be told, and raises a signal for every function that has gone silen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 from detectors import function_kernel as kernel
 from detectors.features import FUNCTION_FEATURES
 from detectors.keyed import KeyedState
+from detectors.raised import raised_batch
 from detectors.signatures import signature_kinds
 from detectors.timeline import END, Tables
 from models.baselines import COHORTS, LEVELS, Baselines, pair_codes
@@ -47,21 +47,6 @@ KEPT: Final = (
     *("exception_type", "app_version"),
 )
 
-SIGNAL: Final[pa.Schema] = pa.schema(
-    [
-        pa.field("at", pa.int64(), nullable=False),
-        pa.field("app", pa.string(), nullable=False),
-        pa.field("function", pa.string(), nullable=False),
-        pa.field("trigger", pa.string(), nullable=False),
-        pa.field("since", pa.int64(), nullable=False),
-        pa.field("per_hour", pa.float64(), nullable=False),
-        pa.field("horizon", pa.bool_(), nullable=False),
-    ],
-    metadata={
-        "doc": "a function silent since ``since`` (us), judged so at ``at``; horizon: only true if logs reach that far"
-    },
-)
-
 Vector = npt.NDArray[Any]
 
 
@@ -79,29 +64,6 @@ def from_matrix(column: pa.Array) -> Vector:
 
 def _flag(column: pa.Array) -> Vector:
     return np.asarray(column.cast(pa.int8()).fill_null(-1))
-
-
-@dataclass(frozen=True)
-class FunctionStage:
-    """Makes the fold of each shard; plain data.
-
-    Attributes:
-        baselines: what is usual.
-        silence_nats: float64[len(baselines.cohort)], expected calls over dispersion after which silence is strange.
-        state: tables of ``FunctionFeatures.snapshot`` at the end of training, or None for a cold start.
-    """
-
-    baselines: Baselines
-    silence_nats: Vector
-    state: Mapping[str, pa.Table] | None = None
-
-    def make(self, shard: int, shards: int) -> FunctionFeatures:
-        """The fold of one shard."""
-        fold = FunctionFeatures(self.baselines, self.silence_nats)
-        if self.state is not None:
-            fold.restore(own_rows(self.state, "owner", shard, shards))
-            fold.disarm()
-        return fold
 
 
 def own_rows(tables: Mapping[str, pa.Table], column: str, shard: int, shards: int) -> Tables:
@@ -130,15 +92,21 @@ class FunctionFeatures:
         self._hosts = np.zeros((0, kernel.HOSTS), np.uint64)
         self._pairs = KeyedState(
             {
-                "owner": (np.uint64, 0, 0),
+                "app_key": (np.uint64, 0, 0),
                 "state": (np.float64, kernel.PAIR_STATE, 0.0),
                 "times": (np.int64, kernel.PAIR_TIMES, 0),
             }
         )
+        self._lands = KeyedState({"app_key": (np.uint64, 0, 0), "seen": (np.float64, 2, 0.0), "day": (np.int64, 0, 0)})
+        self._apps: dict[str, int] = {}
+        self._app_of = np.zeros(0, np.int64)
+        self._app_state = np.zeros((0, kernel.APP_STATE))
+        self._app_last = np.zeros(0, np.int64)
+        self._app_rate = np.zeros((0, baselines.rate.shape[1]))
         self._raised: pa.RecordBatch | None = None
         rate = baselines.rate
         self._mean_rate = rate.mean(axis=1)
-        self._max_rate = rate.max(axis=1) / np.maximum(silence_nats, 1e-9) * 3.0
+        self._max_rate = rate.max(axis=1)
         self._phase_sum = baselines.phases.sum(axis=1)
 
     # ------------------------------------------------------------------ functions
@@ -162,6 +130,14 @@ class FunctionFeatures:
         rows = [self._index.get(n, size + c) for n, c in zip(names, cohorts, strict=True)]
         self._rows = np.concatenate([self._rows, np.array(rows, np.int64)])
         more = len(names)
+        for app, _ in names:
+            if app not in self._apps:
+                self._apps[app] = len(self._apps)
+                usual = self._base.rate[[i for i, a in enumerate(self._base.apps) if a == app]].sum(axis=0)
+                self._app_rate = np.concatenate([self._app_rate, usual[None, :]])
+                self._app_state = np.concatenate([self._app_state, np.zeros((1, kernel.APP_STATE))])
+                self._app_last = np.concatenate([self._app_last, np.zeros(1, np.int64)])
+        self._app_of = np.concatenate([self._app_of, np.array([self._apps[a] for a, _ in names], np.int64)])
         self._state = np.concatenate([self._state, np.zeros((more, kernel.FUNCTION_STATE))])
         self._times = np.concatenate([self._times, np.zeros((more, kernel.FUNCTION_TIMES), np.int64)])
         self._hosts = np.concatenate([self._hosts, np.zeros((more, kernel.HOSTS), np.uint64)])
@@ -179,10 +155,16 @@ class FunctionFeatures:
         if n:
             f, owner = self._function_rows(rows.column("app"), rows.column("function"), rows.column("trigger"))
             b = self._rows
+            app_key = hash_strings(rows.column("app"))
             caller = hash_strings(rows.column("caller"))
             keys = combine(owner, caller)
             pair = self._pairs.rows(keys)
-            self._pairs.columns["owner"][pair] = owner
+            self._pairs.columns["app_key"][pair] = app_key
+            country = hash_strings(rows.column("country"))
+            land = np.full(n, -1, np.int64)
+            placed = country != 0
+            land[placed] = self._lands.rows(combine(owner, country)[placed])
+            self._lands.columns["app_key"][land[placed]] = app_key[placed]
             source = rows.column("caller_source")
             weight = np.asarray(rows.column("item_count")).astype(np.float64)
             duration = rows.column("duration_ms").to_numpy(zero_copy_only=False)
@@ -204,7 +186,8 @@ class FunctionFeatures:
                 rows.column("dequeue_count").cast(pa.float64()).to_numpy(zero_copy_only=False), unscheduled.astype(np.int8),
                 signature_of(rows), weight > 1.0,
                 *table, LEVELS,
-                self._state, self._times, self._hosts, self._pairs.columns["state"], self._pairs.columns["times"],
+                self._state, self._times, self._hosts, self._app_of, self._app_state, self._app_last, self._app_rate,
+                land, self._lands.columns["seen"], self._lands.columns["day"], self._pairs.columns["state"], self._pairs.columns["times"],
                 raw, value, typical, cold, pair_age, deployed, quiet_f, quiet_at, quiet_since,
             )  # fmt: skip
         self._raised = self._silences(quiet_f[:quiet], quiet_at[:quiet], quiet_since[:quiet], watermark_us)
@@ -253,22 +236,33 @@ class FunctionFeatures:
                 times[kernel.T_ARMED] = 0
         found.sort()
         names = list(self._names)
-        base = self._base
-        return pa.RecordBatch.from_pydict(
-            {
-                "at": [a for a, _, _, _ in found],
-                "app": [names[k][0] for _, k, _, _ in found],
-                "function": [names[k][1] for _, k, _, _ in found],
-                "trigger": [COHORTS[base.cohort[self._rows[k]]] for _, k, _, _ in found],
-                "since": [s for _, _, s, _ in found],
-                "per_hour": [float(self._mean_rate[self._rows[k]] * 3600.0) for _, k, _, _ in found],
-                "horizon": [h for _, _, _, h in found],
-            },
-            schema=SIGNAL,
-        )
+        rows = len(found)
+        columns: dict[str, Any] = {
+            "at": [a for a, _, _, _ in found],
+            "invocation_id": [f"silence:{names[k][0]}/{names[k][1]}@{s}" for _, k, s, _ in found],
+            "event_time": [a for a, _, _, _ in found],
+            "app": [names[k][0] for _, k, _, _ in found],
+            "function": [names[k][1] for _, k, _, _ in found],
+            "trigger": [COHORTS[self._base.cohort[self._rows[k]]] for _, k, _, _ in found],
+            "candidate": [True] * rows,
+            "signal": ["silence"] * rows,
+            "since": [s for _, _, s, _ in found],
+            "per_hour": [float(self._mean_rate[self._rows[k]] * 3600.0) for _, k, _, _ in found],
+            "horizon": [h for _, _, _, h in found],
+        }
+        if watermark_us >= END and len(self._rows):
+            reached = int(self._times[:, kernel.T_LAST].max())
+            for name, value in (("at", reached), ("event_time", reached), ("invocation_id", f"tick@{reached}")):
+                columns[name].append(value)
+            for name, value in (("app", ""), ("function", ""), ("trigger", "other"), ("candidate", True), ("signal", "tick")):
+                columns[name].append(value)
+            for name in ("since", "per_hour", "horizon"):
+                columns[name].append(None)
+            rows += 1
+        return raised_batch(columns, rows)
 
     def raised(self) -> pa.RecordBatch | None:
-        """Silences found by the last ``advance``, as SIGNAL rows."""
+        """Silences found by the last ``advance``, as RAISED rows; at the end also how far the logs reach."""
         return self._raised
 
     def due(self) -> int | None:
@@ -304,18 +298,30 @@ class FunctionFeatures:
                 "function": pa.array([names[k][1] for k in order], pa.string()),
                 "cohort": pa.array([int(self._base.cohort[self._rows[k]]) for k in order], pa.int64()),
                 "known": pa.array([bool(self._rows[k] < size) for k in order], pa.bool_()),
-                "owner": pa.array([self._owners[k] for k in order], pa.uint64()),
+                "app_key": hash_strings(pa.array([names[k][0] for k in order], pa.string())),
                 "state": matrix(self._state[order]),
                 "times": matrix(self._times[order]),
                 "hosts": matrix(self._hosts[order]),
             }
         )
-        return {"functions": functions, "pairs": self._pairs.to_table()}
+        apps = sorted(self._apps)
+        rows = [self._apps[a] for a in apps]
+        app_table = pa.table(
+            {"app": pa.array(apps, pa.string()), "app_key": hash_strings(pa.array(apps, pa.string())), "state": matrix(self._app_state[rows]), "last": self._app_last[rows]}
+        )
+        return {
+            "functions": functions,
+            "pairs": self._pairs.to_table(),
+            "lands": self._lands.to_table(),
+            "apps": app_table,
+        }
 
     def restore(self, tables: Mapping[str, pa.Table]) -> None:
         """Take over a snapshot, of this or of other baselines: functions are found by name."""
         functions = tables["functions"].combine_chunks()
-        self._names, self._owners = {}, []
+        self._names, self._owners, self._apps = {}, [], {}
+        self._app_of, self._app_last = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._app_state, self._app_rate = np.zeros((0, kernel.APP_STATE)), np.zeros((0, self._base.rate.shape[1]))
         self._rows = np.zeros(0, np.int64)
         names = list(zip(functions.column("app").to_pylist(), functions.column("function").to_pylist(), strict=True))
         if names:
@@ -324,6 +330,12 @@ class FunctionFeatures:
         self._times = from_matrix(functions.column("times")).copy()
         self._hosts = from_matrix(functions.column("hosts")).copy()
         self._pairs.load_table(tables["pairs"])
+        self._lands.load_table(tables["lands"])
+        saved = tables["apps"].combine_chunks()
+        for place, app in enumerate(saved.column("app").to_pylist()):
+            if app in self._apps:
+                self._app_state[self._apps[app]] = from_matrix(saved.column("state"))[place]
+                self._app_last[self._apps[app]] = saved.column("last")[place].as_py()
 
 
 def _cohort(trigger: str) -> str:

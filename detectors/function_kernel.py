@@ -16,12 +16,13 @@ from models.jit import njit
 #: columns of the function state, float64
 (
     S_N5, S_E5, S_N60, S_E60, S_NDAY, S_EDAY, S_N15, S_F15, S_C15, S_COST60, S_COSTDAY, S_VFAST, S_WFAST, S_VSLOW, S_WSLOW,
-    S_LOGFAST, S_FEW, S_CEW, S_MAX_GAP, S_COUNT,
-) = range(20)  # fmt: skip
-FUNCTION_STATE: Final = 20
+    S_LOGFAST, S_FEW, S_CEW, S_NEW60, S_MAX_GAP, S_COUNT, S_NEW_HABIT, S_NEW_TODAY,
+    S_SETTLED, S_TODAY,
+) = range(25)  # fmt: skip
+FUNCTION_STATE: Final = 25
 #: columns of the function's times, int64 us
-T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE = range(6)
-FUNCTION_TIMES: Final = 6
+T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS = range(8)
+FUNCTION_TIMES: Final = 8
 #: hosts remembered per function, to tell a cold start
 HOSTS: Final = 32
 
@@ -50,8 +51,14 @@ NOVEL_FLOOR_US: Final = 60.0 * US
 NEW_FOR_US: Final = DAY_US
 #: a new function is watched as new for a week
 NEW_FUNCTION_US: Final = 7.0 * DAY_US
+#: columns of an app's state: calls and expected calls, of five minutes and of an hour, with the time they stand at
+(A_N5, A_E5, A_N60, A_E60) = range(4)
+APP_STATE: Final = 4
 #: shape of the gamma distribution that a rate is drawn from around its habit: 1 / 0.35^2
 RATE_SHAPE: Final = 8.0
+#: calls of the other functions that must be missing or many before they tell anything, and the most they can explain
+SIBLINGS: Final = 20.0
+MAX_LIFT: Final = 5.0
 #: how far the mean normal score of a function's run times wanders in normal life
 MEAN_WANDERS: Final = 0.25
 #: chance that a delay looks like a round number of seconds by accident
@@ -166,10 +173,11 @@ def advance_functions(
     quantiles: Any, tail_high: Any, tail_low: Any, spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any,
     rate: Any, mean_rate: Any, max_rate: Any, dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any,
     phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, levels: Any,
-    state: Any, times: Any, hosts: Any, pair_state: Any, pair_times: Any,
+    state: Any, times: Any, hosts: Any, app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any,
+    land_day: Any, pair_state: Any, pair_times: Any,
     raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any, deployed: Any, quiet_function: Any, quiet_at: Any, quiet_since: Any,
 ) -> Any:  # fmt: skip
-    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical`` of shape [n, 20].
+    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical`` of shape [n, 22].
 
     Returns the number of silences written to ``quiet_*``. Columns are those of ``features.FUNCTION_FEATURES``.
     """
@@ -211,7 +219,7 @@ def advance_functions(
                     e60 += per_us * TAU_1H * (np.exp(-b / TAU_1H) - np.exp(-a / TAU_1H))
                     eday += per_us * TAU_1D * (np.exp(-b / TAU_1D) - np.exp(-a / TAU_1D))
                     begin = border
-                if max_rate[k] * (dt / US) >= 3.0:
+                if max_rate[k] * (dt / US) >= 1.0:
                     crossing, gap = silent_since(rate[k], last, now, silence_nats[k])
                     s[S_MAX_GAP] = max(s[S_MAX_GAP], gap)
                     if crossing >= 0 and t[T_ARMED] == 1:
@@ -227,6 +235,7 @@ def advance_functions(
             s[S_F15] *= d15
             s[S_C15] *= d15
             s[S_COST60] *= d60
+            s[S_NEW60] *= d60
             s[S_COSTDAY] *= dday
         t[T_LAST] = now
         t[T_ARMED] = 1
@@ -235,6 +244,7 @@ def advance_functions(
         s[S_NDAY] += w
         s[S_N15] += w
         s[S_COUNT] += w
+        s[S_TODAY] += w
 
         # cold start: a host not among the last seen
         is_cold = False
@@ -273,6 +283,15 @@ def advance_functions(
             qt[Q_DAY] = today
             qt[Q_SETTLED_DAYS] = 0
         age = now - qt[Q_FIRST]
+        if today > t[T_DAY]:
+            # on its first day every caller of a function is new: that is no habit
+            if t[T_DAYS] >= 1:
+                s[S_NEW_HABIT] = s[S_NEW_TODAY] if t[T_DAYS] == 1 else 0.6 * s[S_NEW_HABIT] + 0.4 * s[S_NEW_TODAY]
+            t[T_DAYS] += 1 if t[T_DAY] > 0 else 0
+            s[S_NEW_TODAY] = 0.0
+            s[S_SETTLED] += s[S_TODAY]
+            s[S_TODAY] = 0.0
+            t[T_DAY] = today
         if age < 0:
             age = np.int64(NOVEL_US)
         if today > qt[Q_DAY]:
@@ -309,7 +328,7 @@ def advance_functions(
         if identified:
             part = min(max((q[P_N5] / (habit + PACE_FLOOR) - 1.0) / 2.0, 0.0), 1.0)
             if is_new:
-                part = max(part, 0.7)
+                part = max(part, 0.5)
             part = max(part, 0.05)
 
         # run time against the function's own distribution
@@ -343,7 +362,8 @@ def advance_functions(
             for column in (2, 3):
                 value[i, column] = np.exp(s[S_LOGFAST])
                 typical[i, column] = usual_ms
-            cost = w * ms / 1000.0
+            # one run away from all others is no rise of the bill: it counts as much as the longest usual one
+            cost = w * min(ms, np.exp(quantiles[k, quantiles.shape[1] - 1])) / 1000.0
             s[S_COST60] += cost
             s[S_COSTDAY] += cost
             if known[k]:
@@ -395,11 +415,34 @@ def advance_functions(
         value[i, 5] = s[S_C15]
         typical[i, 5] = s[S_N15] * refusal_rate[k]
 
+        # the app: a campaign lifts all its functions, a flood one of them
+        a = app[k]
+        lift5, lift60 = 1.0, 1.0
+        gap_app = now - app_last[a] if 0 < app_last[a] <= now else 0
+        if app_last[a] == 0 or app_last[a] > now:
+            for column in range(APP_STATE):
+                app_state[a, column] = 0.0
+        else:
+            f5, f60 = np.exp(-gap_app / TAU_5M), np.exp(-gap_app / TAU_1H)
+            per_us = app_rate[a, _hour(now)] / US
+            app_state[a, A_N5] *= f5
+            app_state[a, A_N60] *= f60
+            app_state[a, A_E5] = app_state[a, A_E5] * f5 + per_us * TAU_5M * (1.0 - f5)
+            app_state[a, A_E60] = app_state[a, A_E60] * f60 + per_us * TAU_1H * (1.0 - f60)
+        app_last[a] = now
+        if known[k]:
+            app_state[a, A_N5] += w
+            app_state[a, A_N60] += w
+            others, usual_others = app_state[a, A_N5] - s[S_N5], app_state[a, A_E5] - s[S_E5]
+            lift5 = min(max((others + SIBLINGS) / (max(usual_others, 0.0) + SIBLINGS), 1.0), MAX_LIFT)
+            others, usual_others = app_state[a, A_N60] - s[S_N60], app_state[a, A_E60] - s[S_E60]
+            lift60 = min(max((others + SIBLINGS) / (max(usual_others, 0.0) + SIBLINGS), 1.0), MAX_LIFT)
+
         # pace
         if known[k] and not fresh:
             phi = dispersion[k]
-            raw[i, 6] = pace_excess(s[S_N5], s[S_E5] + PACE_FLOOR) / phi * part
-            raw[i, 7] = pace_excess(s[S_N60], s[S_E60] + PACE_FLOOR) / phi * part
+            raw[i, 6] = pace_excess(s[S_N5], s[S_E5] * lift5 + PACE_FLOOR) / phi * part
+            raw[i, 7] = pace_excess(s[S_N60], s[S_E60] * lift60 + PACE_FLOOR) / phi * part
             raw[i, 8] = pace_excess(s[S_NDAY], s[S_EDAY] + PACE_FLOOR) / phi * part
         value[i, 6], typical[i, 6] = s[S_N5], s[S_E5]
         value[i, 7], typical[i, 7] = s[S_N60], s[S_E60]
@@ -415,6 +458,28 @@ def advance_functions(
         typical[i, 11] = NOVEL_US / US
         value[i, 12] = q[P_N5]
         typical[i, 12] = habit
+
+        if identified:
+            land = country_row[i]
+            if land >= 0:
+                seen_here = lands[land, 0]
+                if today > land_day[land]:
+                    lands[land, 0] += lands[land, 1]
+                    seen_here = lands[land, 0]
+                    lands[land, 1] = 0.0
+                    land_day[land] = today
+                lands[land, 1] += w
+                if s[S_SETTLED] > 0.0:
+                    raw[i, 19] = max(np.log((s[S_SETTLED] + 1.0) / (seen_here + 0.5)), 0.0)
+                    value[i, 19] = seen_here / s[S_SETTLED]
+                typical[i, 19] = s[S_SETTLED]
+            if age == 0:
+                s[S_NEW60] += 1.0
+                s[S_NEW_TODAY] += 1.0
+            if t[T_DAYS] >= 2 and age < TAU_1H:
+                usual_new = s[S_NEW_HABIT] / 24.0 * bend * lift60
+                raw[i, 20] = pace_excess(s[S_NEW60], usual_new + PACE_FLOOR)
+                value[i, 20], typical[i, 20] = s[S_NEW60], usual_new
 
         # schedule
         if phase_us[k] > 0:
@@ -433,8 +498,8 @@ def advance_functions(
             value[i, 14] = dequeue[i]
         typical[i, 14] = 1.0
         if unscheduled[i] == 1:
-            raw[i, 19] = 1.0
-            value[i, 19] = 1.0
+            raw[i, 21] = 1.0
+            value[i, 21] = 1.0
         if signature[i] > 0:
             q[P_SIGN] += 1.0
             raw[i, 15] = 1.0 + np.log(q[P_SIGN])

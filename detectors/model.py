@@ -51,9 +51,9 @@ class Model:
 
     def to_parts(self) -> tuple[dict[str, pa.Table], dict[str, Any]]:
         """Tables and documents for a bundle."""
-        tables = {f"judge.{name}": table for name, table in tables_of(self.judge).items()}
+        tables = {f"judge-{name}": table for name, table in tables_of(self.judge).items()}
         tables["silence"] = pa.table({"nats": self.silence_nats})
-        tables.update({f"state.{name.replace('/', '.')}": table for name, table in self.state.items()})
+        tables.update({f"state-{name.replace('/', '-')}": table for name, table in self.state.items()})
         document = {
             "schema": SCHEMA,
             "features": list(FEATURE_NAMES),
@@ -80,8 +80,8 @@ class Model:
                 received=str(found[0]),
                 hint="Train a new version from the logs: lonetree train --input LOGS --models DIR",
             )
-        judge = judge_from({n.removeprefix("judge."): t for n, t in tables.items() if n.startswith("judge.")})
-        state = {n.removeprefix("state.").replace(".", "/"): t for n, t in tables.items() if n.startswith("state.")}
+        judge = judge_from({n.removeprefix("judge-"): t for n, t in tables.items() if n.startswith("judge-")})
+        state = {n.removeprefix("state-").replace("-", "/"): t for n, t in tables.items() if n.startswith("state-")}
         return cls(
             judge=judge,
             silence_nats=np.asarray(tables["silence"].column("nats").to_numpy()).copy(),

@@ -6,10 +6,12 @@ kind in several functions of an app within minutes is one story, so that a storm
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from detectors.features import FAMILIES, INDEX
 from models.baselines import US
@@ -24,22 +26,19 @@ STORM_US: Final = 1800 * US
 #: kinds of trouble that function stories are told apart by
 TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other")
 _TROUBLE_OF: Final = {
-    "duration": "slow",
+    "run": "slow",
     "latency": "slow",
     "failure": "failing",
     "retry": "failing",
-    "pace": "load",
-    "growth": "load",
-    "cost": "load",
+    "load": "load",
     "schedule": "schedule",
     "structure": "structure",
 }
 TROUBLE_OF_FAMILY: Final = np.array([TROUBLES.index(_TROUBLE_OF.get(f, "other")) for f in FAMILIES])
 #: families that point at the caller by themselves
 CALLER_FAMILIES: Final = np.array(
-    [f in ("novelty", "reach", "place", "travel", "refusal", "spread", "caller_pace", "hours", "signature", "probe")
-     or f == "caller_latency" for f in FAMILIES]
-)  # fmt: skip
+    [f in ("novelty", "reach", "place", "refusal", "caller_pace", "hours", "signature") for f in FAMILIES]
+)
 #: share of a function's recent calls, failures or refusals that makes them one caller's doing
 OWN_DOING: Final = 0.5
 
@@ -86,7 +85,7 @@ def assign(
                 storm = (
                     keys[k, K_APP] == app[i]
                     and numbers[k, O_TROUBLE] == trouble[i]
-                    and trouble[i] <= 1
+                    and (trouble[i] <= 1 or trouble[i] == 5)
                     and now - numbers[k, O_LAST] <= storm_us
                 )
                 if (keys[k, K_FUNCTION] == function[i] or storm) and (not by_caller[i] or crowd[i]):
@@ -150,7 +149,7 @@ def blame(
         of_calls = v[:, INDEX["caller_pace_here"]] / np.maximum(v[:, INDEX["pace_minutes"]], 1.0)
         offset = v.shape[1]
         of_failures = value_caller[:, INDEX["caller_failures"] - offset] / np.maximum(v[:, INDEX["failure_burst"]], 1.0)
-    load = families[:, [FAMILIES.index("pace"), FAMILIES.index("cost"), FAMILIES.index("growth")]].max(axis=1)
+    load = families[:, FAMILIES.index("load")]
     caller_led = CALLER_FAMILIES[lead]
     caller_led = caller_led | ((trouble == TROUBLES.index("load")) & (of_calls >= OWN_DOING))
     caller_led = caller_led | (
@@ -174,6 +173,31 @@ class Stories:
         self._peak = np.zeros(OPEN_STORIES)
         self._live = 0
         self._next = 0
+
+    def snapshot(self) -> dict[str, pa.Table]:
+        """The open stories as plain tables."""
+        live = self._live
+        return {
+            "stories": pa.table(
+                {
+                    "numbers": pa.FixedSizeListArray.from_arrays(pa.array(self._numbers[:live].reshape(-1)), 7),
+                    "keys": pa.FixedSizeListArray.from_arrays(pa.array(self._keys[:live].reshape(-1)), 3),
+                    "peak": self._peak[:live],
+                }
+            ),
+            "next": pa.table({"story": [self._next]}),
+        }
+
+    def restore(self, tables: Mapping[str, pa.Table]) -> None:
+        """Take over a snapshot."""
+        table = tables["stories"].combine_chunks()
+        self._live = live = table.num_rows
+        for name, target in (("numbers", self._numbers), ("keys", self._keys)):
+            column = table.column(name)
+            if live:
+                target[:live] = column.chunk(0).flatten().to_numpy().reshape(live, -1)
+        self._peak[:live] = table.column("peak").to_numpy()
+        self._next = tables["next"].column("story")[0].as_py()
 
     def tell(
         self, at: Vector, function: Vector, caller: Vector, app: Vector, score: Vector, trouble: Vector, by_caller: Vector,

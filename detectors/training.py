@@ -48,7 +48,8 @@ DAY_US: Final = 86400 * US
 #: score below which an event is nobody's story
 JOIN_SCORE: Final = 2.0
 #: stretches of the held-out part, each judged by tails of the others
-FOLDS: Final = 4
+FOLDS: Final = 5
+FOLD_US: Final = 6 * HOUR_US
 #: prior slope of the tails of surprise, in -log10 p a nat; 1 / ln 10 if extrapolation were always right
 HONEST_SLOPE: Final = 0.6
 #: held-out events kept in memory, about 0.5 kB each
@@ -130,7 +131,8 @@ def train(
         if not extreme.any():
             break
         keep[strange[extreme[story]]] = False
-    DEBUG.update(held=held, score=score, judge=judge, strange=strange, story=story, peaks=peaks)
+    if DEBUG is not None:
+        DEBUG.update(held=held, score=score, judge=judge, strange=strange, story=story, peaks=peaks)
     curve = BudgetCurve(np.sort(peaks)[::-1][:CURVE_STORIES], days, JOIN_SCORE)
     silence = np.full(len(whole.cohort), DEFAULT_SILENCE)
     for name, gap in gaps.items():
@@ -234,10 +236,12 @@ def _tails(held: _HeldOut, baselines: Baselines, mask: Vector) -> Tails:
 
 def _cross_fit(held: _HeldOut, baselines: Baselines, keep: Vector) -> Vector:
     """Surprise of every held-out event by tails fitted on the other folds, float64[n, len(FEATURES)]."""
-    edges = np.quantile(held.at, np.linspace(0, 1, FOLDS + 1))
+    block = held.at // FOLD_US % FOLDS
     out = np.zeros(held.raw.shape)
     for k in range(FOLDS):
-        fold = (held.at >= edges[k]) & ((held.at < edges[k + 1]) | (k == FOLDS - 1))
+        fold = block == k
+        if not fold.any():
+            continue
         tails = _tails(held, baselines, keep & ~fold)
         out[fold] = tails.surprise(held.raw[fold], held.group[fold], held.cohort[fold])
     return out
@@ -267,13 +271,15 @@ def _fit_judge(
 
 def _honest(held: _HeldOut, surprise: Vector, keep: Vector) -> Tails:
     """Tails of the largest surprise in each hour of each function."""
-    keys = np.stack([held.function[keep].view(np.int64), held.cohort[keep], held.at[keep] // HOUR_US], axis=1)
-    distinct, code = np.unique(keys, axis=0, return_inverse=True)
+    hour = held.at[keep] // HOUR_US
+    _, which = np.unique(held.function[keep], return_inverse=True)
+    key = (which.reshape(-1) * len(COHORTS) + held.cohort[keep]) * int(hour.max() + 1) + hour
+    distinct, code = np.unique(key, return_inverse=True)
     order = np.argsort(code.reshape(-1), kind="stable")
     starts = np.searchsorted(code.reshape(-1)[order], np.arange(len(distinct)))
     highest = np.maximum.reduceat(surprise[keep][order], starts, axis=0)
     none = np.full(len(distinct), -1)
-    return fit_tails(highest, none, distinct[:, 1], groups=0, cohorts=len(COHORTS), slope=HONEST_SLOPE)
+    return fit_tails(highest, none, distinct // int(hour.max() + 1) % len(COHORTS), groups=0, cohorts=len(COHORTS), slope=HONEST_SLOPE)
 
 
 def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> tuple[Vector, Vector, Vector]:

@@ -191,9 +191,12 @@ def fit_tails(
 
 def _blocks(group: Ints, cohort: Ints, number: Ints) -> tuple[Ints, Ints, Ints]:
     """Block of each event, and group and cohort of each block."""
-    keys = np.stack([group, cohort, number], axis=1)
-    distinct, code = np.unique(keys, axis=0, return_inverse=True)
-    return code.reshape(-1), distinct[:, 0], distinct[:, 1]
+    wide, low = int(cohort.max(initial=0)) + 1, int(number.min(initial=0))
+    span = int(number.max(initial=0)) - low + 1
+    key = ((group + 1) * wide + cohort) * span + (number - low)
+    distinct, code = np.unique(key, return_inverse=True)
+    pair = distinct // span
+    return code.reshape(-1), pair // wide - 1, pair % wide
 
 
 def _fit_scale(out: Tails, j: int, value: Floats, g: Ints, c: Ints, groups: int, cohorts: int) -> None:

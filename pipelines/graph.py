@@ -23,8 +23,8 @@ from detectors.timeline import FoldFactory
 from pipelines.steps import part_candidates, shard
 from pipelines.timeline_dofn import OrderedTimelines, trail_of
 
-#: what a function's timeline needs together: all rows of one function
-FUNCTION_KEY: Final = ("app", "function")
+#: what a function's timeline needs together: all rows of its app, since a campaign lifts all functions of an app
+FUNCTION_KEY: Final = ("app",)
 #: what a caller's timeline needs together: all rows of one caller
 CALLER_KEY: Final = ("caller",)
 #: more shards than cores, so that a busy function does not hold up the rest; never changes a result
@@ -83,6 +83,12 @@ def judge(rows: Any, plan: Plan) -> Judged:
     together = parcels | "Gather" >> beam.Flatten()
     incidents = together | "Incident timeline" >> _timelines("incident", (), plan.incident, plan, behind)
     return Judged((incidents.rows, others), incidents.raised)
+
+
+def collate(rows: Any, plan: Plan) -> Any:
+    """Wire rows to what the function timelines give: all that training learns from."""
+    by_function = rows | "To functions" >> shard(FUNCTION_KEY, plan.shards, plan.spool, plan.columns)
+    return (by_function | "Function timelines" >> _timelines("function", FUNCTION_KEY, plan.function, plan)).rows
 
 
 def _timelines(name: str, key: tuple[str, ...], folds: FoldFactory, plan: Plan, behind_us: int = 0) -> OrderedTimelines:

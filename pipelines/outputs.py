@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from detectors.schema import VERDICT
 from models.errors import InputError
 from pipelines.durable import write_atomic
+from pipelines.parcels import Spooled
 
 #: rows of a Parquet row group, and the most that wait in memory to be written
 GROUP_ROWS: Final = 131_072
@@ -66,7 +68,9 @@ class Staging:
         for path in sorted((self.folder / "incidents").glob("*.ndjson")):
             for line in path.read_bytes().splitlines():
                 incident = orjson.loads(line)
-                last[incident["incident_id"]] = incident
+                known = last.get(incident["incident_id"])
+                if known is None or _told(incident) >= _told(known):
+                    last[incident["incident_id"]] = incident
         return sorted(last.values(), key=lambda incident: (incident.get("opened") or "", incident["incident_id"]))
 
     def _move(self, name: str) -> None:
@@ -78,6 +82,11 @@ class Staging:
         parts = sorted((self.folder / name).iterdir(), key=lambda path: path.name)
         for number, part in enumerate(parts):
             part.rename(target / f"part-{number:05d}{part.suffix}")
+
+
+def _told(incident: Mapping[str, Any]) -> tuple[bool, int]:
+    """Later tellings of an incident are closed, or have a higher revision."""
+    return bool(incident.get("closed")), int(incident.get("revision") or 0)
 
 
 class VerdictParts(beam.DoFn):  # type: ignore[misc]
@@ -157,6 +166,31 @@ class JsonParts(beam.DoFn):  # type: ignore[misc]
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+class CheckParts(beam.DoFn):  # type: ignore[misc]
+    """Writes down the claim checks of spooled rows, one part a bundle."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._checks: list[Spooled] = []
+
+    def process(self, element: tuple[int, Spooled]) -> Iterator[Any]:
+        """Take one."""
+        self._checks.append(element[1])
+        return iter(())
+
+    def finish_bundle(self) -> None:
+        """Write them, so that the bundle stands on its own."""
+        lines = b"".join(orjson.dumps(asdict(check)) + b"\n" for check in self._checks)
+        (Path(self._folder) / f"{uuid.uuid4().hex}.ndjson").write_bytes(lines)
+        self._checks = []
+
+
+def read_checks(folder: Path) -> list[Spooled]:
+    """All claim checks that ``CheckParts`` wrote, by time."""
+    lines = [line for part in sorted(folder.glob("*.ndjson")) for line in part.read_bytes().splitlines()]
+    return sorted((Spooled(**orjson.loads(line)) for line in lines), key=lambda check: (check.min_at, check.path, check.offset))
 
 
 def check_output(output: Path) -> None:

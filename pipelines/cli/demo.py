@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: marks a folder as one that the demo made and may make again
 MARKER: Final = ".lonetree-demo"
+#: rows of the table at the end; more would push what it means off the screen
+ROWS: Final = 40
 
 
 @click.command("demo", short_help="Simulate, train, replay, and show the incidents.")
@@ -65,7 +67,7 @@ def command(out: Path, seed: int, days: int, scale: float, budget: float) -> Non
         result = replay([str(sample / "replay")], models, found, budget=budget, verdicts="anomalous", progress=progress)
     measured = measure(found, sample / "truth.parquet", days=len(made.replay_days), budget=budget)
     click.echo()
-    print_incidents(result.incidents)
+    print_incidents(result.incidents, limit=ROWS, hint=f"lonetree incidents {found} --limit {len(result.incidents)}")
     click.echo()
     click.echo(
         printable(

@@ -1,0 +1,48 @@
+"""The first stage as a fold: collate, then what the function's own timeline says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+import pyarrow as pa
+
+from detectors.collate import Collate
+from detectors.function_features import FunctionFeatures, own_rows
+from detectors.local import Chain
+from detectors.timeline import Fold
+from models.baselines import Baselines
+
+
+@dataclass(frozen=True)
+class CollateStage:
+    """Collate alone: the first stage of training, which learns from what it gives."""
+
+    def make(self, shard: int, shards: int) -> Fold:  # noqa: ARG002 - the same in each shard
+        """The fold of one shard."""
+        return Collate()
+
+
+@dataclass(frozen=True)
+class FunctionStage:
+    """Makes the fold of each shard; plain data.
+
+    Attributes:
+        baselines: what is usual.
+        silence_nats: float64[len(baselines.cohort)], expected calls over dispersion after which silence is strange.
+        state: tables of ``FunctionFeatures.snapshot`` at the end of training, or None for a cold start.
+    """
+
+    baselines: Baselines
+    silence_nats: npt.NDArray[Any]
+    state: Mapping[str, pa.Table] | None = None
+
+    def make(self, shard: int, shards: int) -> Fold:
+        """The fold of one shard; shards are by app."""
+        features = FunctionFeatures(self.baselines, self.silence_nats)
+        if self.state is not None:
+            features.restore(own_rows(self.state, "app_key", shard, shards))
+            features.disarm()
+        return Chain(Collate(), features)

@@ -1,0 +1,441 @@
+"""The incident timeline: strange invocations become stories, and stories that are strange enough become incidents.
+
+Rows of a story wait until the story opens (then all of them are its verdicts) or its gap closes it (then none is).
+An incident is told when it opens, each time it has doubled, and when it closes; always under the same id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from detectors.evidence import Evidence, Silence
+from detectors.explain import describe
+from detectors.features import FEATURE_NAMES
+from detectors.function_features import from_matrix
+from detectors.raised import RAISED, SCORED
+from detectors.schema import TIMESTAMP
+from detectors.signatures import SIGNATURES, signature_kinds
+from detectors.stories import GAP_US, TROUBLES, Stories
+from detectors.timeline import END, Tables
+from models.hashing import hash_strings
+
+Vector = npt.NDArray[Any]
+
+#: invocation ids listed with an incident
+MAX_IDS: Final = 1000
+#: names of functions, callers and the like kept for a story, and shown
+MAX_NAMES: Final = 200
+SHOWN_NAMES: Final = 50
+#: durations kept for the median
+MAX_DURATIONS: Final = 1001
+#: shares of scores are added up in millionths, as integers, so that the sum does not depend on how rows are cut
+MICRO: Final = 1_000_000
+#: a function that is silent is judged as strange as what just opens an incident, and more with every call missed
+SILENCE_MARGIN: Final = 1.0
+
+_REASON: Final = pa.struct(
+    [
+        pa.field("feature", pa.string()),
+        pa.field("words", pa.string()),
+        pa.field("value", pa.float64()),
+        pa.field("typical", pa.float64()),
+        pa.field("unit", pa.string()),
+        pa.field("share", pa.float64()),
+        pa.field("text", pa.string()),
+    ]
+)
+_NAMES: Final = pa.list_(pa.string())
+
+#: an incident, as written by ``replay`` and ``watch``
+INCIDENT: Final[pa.Schema] = pa.schema(
+    [
+        pa.field("incident_id", pa.string()),
+        pa.field("revision", pa.int64()),
+        pa.field("closed", pa.bool_()),
+        pa.field("kind", pa.string()),
+        pa.field("title", pa.string()),
+        pa.field("summary", pa.string()),
+        pa.field("severity", pa.string()),
+        pa.field("opened", TIMESTAMP),
+        pa.field("first_event", TIMESTAMP),
+        pa.field("last_event", TIMESTAMP),
+        pa.field("apps", _NAMES),
+        pa.field("functions", _NAMES),
+        pa.field("callers", _NAMES),
+        pa.field("invocations", pa.int64()),
+        pa.field("invocation_ids", _NAMES),
+        pa.field("score", pa.float64()),
+        pa.field("p_value", pa.float64()),
+        pa.field("reasons", pa.list_(_REASON)),
+        pa.field("attack", _NAMES),
+        pa.field("runbook", _NAMES),
+        pa.field("model_version", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class IncidentStage:
+    """Makes the one fold; plain data.
+
+    Attributes:
+        opens_at: score that opens an incident.
+        version: of the model, named in each incident.
+    """
+
+    opens_at: float
+    version: str = ""
+
+    def make(self, shard: int, shards: int) -> Incidents:  # noqa: ARG002 - there is one
+        """The fold."""
+        return Incidents(self.opens_at, self.version)
+
+
+@dataclass
+class Story:
+    """What is known of a story; plain data, so that it is saved as JSON."""
+
+    incident_id: str
+    lead: str
+    first_us: int
+    last_us: int
+    opened_us: int = -1
+    rows: int = 0
+    invocations: int = 0
+    failed: int = 0
+    refused: int = 0
+    slow: int = 0
+    new_callers: int = 0
+    late: int = 0
+    sampled: int = 0
+    run_ms: int = 0
+    told: int = 0
+    score: float = 0.0
+    p_value: float = 1.0
+    max_ms: float = 0.0
+    deployed_us: int = -1
+    per_hour: float = 0.0
+    since_us: int = -1
+    ids: list[str] = field(default_factory=list)
+    durations: list[float] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    shares: list[int] = field(default_factory=lambda: [0] * len(FEATURE_NAMES))
+    surprise: list[float] = field(default_factory=lambda: [0.0] * len(FEATURE_NAMES))
+    value: list[float] = field(default_factory=lambda: [0.0] * len(FEATURE_NAMES))
+    typical: list[float] = field(default_factory=lambda: [0.0] * len(FEATURE_NAMES))
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def revision(self) -> int:
+        """Grows each time the story has doubled."""
+        return self.rows.bit_length()
+
+
+class Incidents:
+    """The fold of the incident timeline."""
+
+    def __init__(self, opens_at: float, version: str = "") -> None:
+        self._opens_at = opens_at
+        self._version = version
+        self._stories = Stories(opens_at)
+        self._open: dict[int, Story] = {}
+        self._waiting: list[tuple[int, pa.RecordBatch]] = []
+        self._horizon: list[pa.RecordBatch] = []
+        self._reached = -(2**62)
+        self._told: list[dict[str, Any]] = []
+        self._incidents = 0
+
+    def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
+        """Verdicts (SCORED) of rows whose story has opened or closed; ``raised()`` then gives incidents told."""
+        self._told = []
+        signal = rows.column("signal").to_pylist() if rows.num_rows else []
+        ticks = [i for i, s in enumerate(signal) if s == "tick"]
+        if ticks:
+            self._reached = max(self._reached, *(rows.column("at")[i].as_py() for i in ticks))
+        horizon = rows.column("horizon").to_pylist() if rows.num_rows else []
+        beyond = [i for i, h in enumerate(horizon) if h]
+        if beyond:
+            self._horizon.append(rows.take(pa.array(beyond)))
+        apart = set(ticks) | set(beyond)
+        if apart:
+            rows = rows.take(pa.array([i for i in range(rows.num_rows) if i not in apart], pa.int64()))
+        self._take(rows)
+        if watermark_us >= END and self._horizon:
+            late = pa.Table.from_batches(self._horizon).sort_by([("at", "ascending"), ("invocation_id", "ascending")])
+            self._horizon = []
+            for batch in late.combine_chunks().to_batches():
+                reached = np.asarray(batch.column("at")) <= self._reached
+                self._take(batch.filter(pa.array(reached)))
+        return self._settle(watermark_us)
+
+    # ------------------------------------------------------------------ rows to stories
+    def _take(self, rows: pa.RecordBatch) -> None:
+        if rows.num_rows == 0:
+            return
+        silent = np.asarray(rows.column("signal").is_valid())
+        score = np.asarray(rows.column("score")).copy()
+        score[silent] = self._opens_at + SILENCE_MARGIN
+        key = {n: np.asarray(rows.column(n).fill_null(0)) for n in ("function_key", "caller_key", "app_key", "trouble")}
+        flag = {n: np.asarray(rows.column(n).fill_null(False)) for n in ("by_caller", "crowd")}
+        if silent.any():
+            own = hash_strings(rows.column("function"))
+            key["function_key"] = np.where(silent, own, key["function_key"])
+            # logs that stop arriving silence every app at once: one story
+            key["app_key"] = np.where(silent, np.uint64(0), key["app_key"])
+            key["trouble"] = np.where(silent, TROUBLES.index("silent"), key["trouble"])
+        story, opened = self._stories.tell(
+            np.asarray(rows.column("at")), key["function_key"], key["caller_key"], key["app_key"], score,
+            key["trouble"].astype(np.int64), flag["by_caller"], flag["crowd"],
+        )  # fmt: skip
+        order = np.argsort(story, kind="stable")
+        edges = np.flatnonzero(np.r_[True, story[order][1:] != story[order][:-1]])
+        for begin, end in zip(edges, [*edges[1:], len(order)], strict=True):
+            members = order[begin:end]
+            number = int(story[members[0]])
+            part = rows.take(pa.array(members))
+            self._grow(number, part, score[members], opened[members], bool(flag["by_caller"][members[0]]))
+            self._waiting.append((number, part))
+
+    def _grow(self, number: int, rows: pa.RecordBatch, score: Vector, opened: Vector, by_caller: bool) -> None:
+        at = np.asarray(rows.column("at"))
+        known = self._open.get(number)
+        if known is None:
+            first = rows.column("invocation_id")[0].as_py()
+            mark = int(hash_strings(pa.array([f"{first}@{int(at[0])}"]))[0])
+            lead = "caller" if by_caller and rows.column("caller_key")[0].as_py() else "function"
+            known = self._open[number] = Story(f"LT-{mark:016x}"[:15], lead, int(at[0]), int(at[0]))
+        if known.opened_us < 0 and opened.any():
+            known.opened_us = int(at[np.argmax(opened)])
+        _add(known, rows, score)
+        if known.opened_us >= 0 and known.revision > known.told:
+            known.told = known.revision
+            self._told.append(self._document(known, closed=False))
+
+    # ------------------------------------------------------------------ stories to verdicts
+    def _settle(self, watermark_us: int) -> pa.RecordBatch:
+        ended = {n for n, s in self._open.items() if watermark_us >= END or s.last_us + GAP_US < watermark_us}
+        given, kept = [], []
+        for number, rows in self._waiting:
+            story = self._open[number]
+            if story.opened_us >= 0:
+                given.append(self._verdicts(rows, story.incident_id))
+            elif number in ended:
+                given.append(self._verdicts(rows, None))
+            else:
+                kept.append((number, rows))
+        self._waiting = kept
+        for number in sorted(ended):
+            story = self._open.pop(number)
+            if story.opened_us >= 0:
+                self._incidents += 1
+                self._told.append(self._document(story, closed=True))
+        if not given:
+            return pa.RecordBatch.from_pylist([], schema=SCORED)
+        merged = pa.Table.from_batches(given).combine_chunks().to_batches()
+        return merged[0] if merged else pa.RecordBatch.from_pylist([], schema=SCORED)
+
+    def _verdicts(self, rows: pa.RecordBatch, incident_id: str | None) -> pa.RecordBatch:
+        rows = rows.filter(rows.column("signal").is_null())
+        columns = {name: rows.column(name) for name in SCORED.names}
+        columns["anomalous"] = pa.repeat(pa.scalar(incident_id is not None), rows.num_rows)
+        columns["incident_id"] = pa.repeat(pa.scalar(incident_id, pa.string()), rows.num_rows)
+        return pa.RecordBatch.from_arrays([columns[name] for name in SCORED.names], schema=SCORED)
+
+    # ------------------------------------------------------------------ incidents
+    def _document(self, story: Story, *, closed: bool) -> dict[str, Any]:
+        told = describe(evidence_of(story))
+        return {
+            "incident_id": story.incident_id,
+            "revision": story.revision,
+            "closed": closed,
+            **{name: told[name] for name in ("kind", "title", "summary", "severity", "attack", "runbook")},
+            "reasons": [{f.name: reason.get(f.name) for f in _REASON} for reason in told["reasons"]],
+            "opened": _time(story.opened_us),
+            "first_event": _time(story.first_us),
+            "last_event": _time(story.last_us),
+            "apps": _top(story.counts.get("app", {})),
+            "functions": _top(story.counts.get("function", {})),
+            "callers": _top(story.counts.get("caller", {})),
+            "invocations": story.invocations,
+            "invocation_ids": list(story.ids),
+            "score": story.score,
+            "p_value": story.p_value,
+            "model_version": self._version,
+        }
+
+    def raised(self) -> pa.RecordBatch | None:
+        """Incidents told by the last ``advance``, INCIDENT rows."""
+        return pa.RecordBatch.from_pylist(self._told, schema=INCIDENT) if self._told else None
+
+    def due(self) -> int | None:
+        """The lowest watermark at which a story closes."""
+        return min((s.last_us + GAP_US + 1 for s in self._open.values()), default=None)
+
+    # ------------------------------------------------------------------ state
+    def snapshot(self) -> Tables:
+        """Stories, and the rows that wait for them."""
+        numbers = sorted(self._open)
+        stories = pa.table(
+            {
+                "number": pa.array(numbers, pa.int64()),
+                "story": pa.array([json.dumps(self._open[n].__dict__, sort_keys=True) for n in numbers], pa.string()),
+            }
+        )
+        waiting = [r.append_column("story", pa.repeat(pa.scalar(n, pa.int64()), r.num_rows)) for n, r in self._waiting]
+        schema = RAISED.append(pa.field("story", pa.int64()))
+        return {
+            "stories": stories,
+            "waiting": pa.Table.from_batches(waiting, schema),
+            "horizon": pa.Table.from_batches(self._horizon, RAISED),
+            "reached": pa.table({"at": [self._reached]}),
+            **{f"live.{name}": table for name, table in self._stories.snapshot().items()},
+        }
+
+    def restore(self, tables: Mapping[str, pa.Table]) -> None:
+        """Take over a snapshot."""
+        stories = tables["stories"].to_pylist()
+        self._open = {row["number"]: Story(**json.loads(row["story"])) for row in stories}
+        self._waiting = []
+        for batch in tables["waiting"].to_batches():
+            if batch.num_rows:
+                self._waiting.append((batch.column("story")[0].as_py(), batch.select(RAISED.names)))
+        self._horizon = tables["horizon"].to_batches()
+        self._reached = tables["reached"].column("at")[0].as_py()
+        self._stories.restore({n.removeprefix("live."): t for n, t in tables.items() if n.startswith("live.")})
+
+
+def _add(story: Story, rows: pa.RecordBatch, score: Vector) -> None:
+    """Take rows (sorted by time) into a story."""
+    at = np.asarray(rows.column("at"))
+    weight = np.asarray(rows.column("item_count").fill_null(0))
+    silent = np.asarray(rows.column("signal").is_valid())
+    story.last_us = max(story.last_us, int(at[-1]))
+    story.rows += rows.num_rows
+    story.invocations += int(weight.sum())
+    succeeded = np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1))
+    status = rows.column("status").fill_null(0).to_numpy(zero_copy_only=False)
+    story.failed += int(weight[succeeded == 0].sum())
+    story.refused += int(weight[(status >= 400) & (status < 500)].sum())
+    story.new_callers += int((np.asarray(rows.column("pair_age_us").fill_null(-1)) == 0).sum())
+    story.late += int(np.asarray(rows.column("late")).sum())
+    story.sampled += int((weight > 1).sum())
+    durations = rows.column("duration_ms").drop_null().to_numpy(zero_copy_only=False)
+    story.run_ms += int(np.rint(durations).sum())
+    story.max_ms = max(story.max_ms, float(durations.max(initial=0.0)))
+    story.durations += durations[: MAX_DURATIONS - len(story.durations)].tolist()
+    ids = rows.column("invocation_id").filter(pa.array(~silent)).slice(0, MAX_IDS - len(story.ids))
+    story.ids += ids.to_pylist()
+    story.paths += rows.column("path").drop_null().slice(0, 5 - min(len(story.paths), 5)).to_pylist()
+    deployed = np.asarray(rows.column("deployed_us").fill_null(-1))
+    if story.deployed_us < 0 and (deployed >= 0).any():
+        story.deployed_us = int(deployed[np.argmax(deployed >= 0)])
+    peak = int(np.argmax(score))
+    if score[peak] > story.score:
+        story.score, story.p_value = float(score[peak]), float(rows.column("p_value")[peak].as_py())
+    heard = np.flatnonzero(~silent)
+    if len(heard):
+        shares, surprise = from_matrix(rows.column("share").take(pa.array(heard))), from_matrix(rows.column("surprise").take(pa.array(heard)))
+        value, typical = from_matrix(rows.column("value").take(pa.array(heard))), from_matrix(rows.column("typical").take(pa.array(heard)))
+        # whole numbers add up to the same sum in any cut
+        added = np.rint(shares * np.minimum(score[heard], 1e6)[:, None] * MICRO).astype(np.int64).sum(axis=0)
+        story.shares = (np.array(story.shares) + added).tolist()
+        best = surprise.argmax(axis=0)
+        for j in np.flatnonzero(surprise[best, np.arange(len(best))] > np.array(story.surprise)).tolist():
+            story.surprise[j] = float(surprise[best[j], j])
+            story.value[j], story.typical[j] = float(value[best[j], j]), float(typical[best[j], j])
+        duration_at = FEATURE_NAMES.index("duration_high")
+        story.slow += int((surprise[:, duration_at] > 1.0).sum())
+    for i in np.flatnonzero(silent).tolist():
+        story.since_us = int(rows.column("since")[i].as_py()) if story.since_us < 0 else story.since_us
+        story.per_hour += float(rows.column("per_hour")[i].as_py())
+        story.p_value = min(story.p_value, 10.0**-6)
+    for name in ("app", "function", "caller", "caller_source", "country", "trigger", "trigger_source", "exception_type"):
+        _count(story.counts.setdefault(name, {}), rows.column(name))
+    _count(story.counts.setdefault("where", {}), _joined(rows))
+    _count(story.counts.setdefault("status", {}), rows.column("status").cast(pa.string()))
+    found = np.asarray(signature_kinds(rows.column("path")))
+    for kind in np.unique(found[found > 0]).tolist():
+        signatures = story.counts.setdefault("signature", {})
+        signatures[SIGNATURES[kind]] = signatures.get(SIGNATURES[kind], 0) + int((found == kind).sum())
+
+
+def _joined(rows: pa.RecordBatch) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(rows.column("app"), rows.column("function"), "\x1f")
+
+
+def _count(counts: dict[str, int], column: pa.Array) -> None:
+    """Add up how often each value occurs; a story of very many names forgets no name that it already has."""
+    for entry in column.drop_null().value_counts().to_pylist():
+        name = entry["values"]
+        if name in counts or len(counts) < MAX_NAMES:
+            counts[name] = counts.get(name, 0) + entry["counts"]
+
+
+def _top(counts: Mapping[str, int]) -> list[str]:
+    """Names, most frequent first; ties by name."""
+    return [n for n, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_NAMES] if n]
+
+
+def _time(us: int) -> datetime:
+    return datetime.fromtimestamp(us // 1_000_000, timezone.utc).replace(microsecond=us % 1_000_000)
+
+
+def evidence_of(story: Story) -> Evidence:
+    """What the catalogue and the sentences are made from."""
+    counts = {name: Counter(found) for name, found in story.counts.items()}
+    total = max(sum(story.shares), 1)
+    where = [(*name.split("\x1f"), n) for name, n in sorted(counts.get("where", Counter()).items(), key=lambda i: (-i[1], i[0]))]
+    callers = sorted(counts.get("caller", Counter()).items(), key=lambda i: (-i[1], i[0]))
+    callers = [(c, n) for c, n in callers if c]
+    durations = sorted(story.durations)
+    usual = story.typical[FEATURE_NAMES.index("duration_high")]
+
+    def named(values: list[float]) -> dict[str, float]:
+        return {name: v for name, v, s in zip(FEATURE_NAMES, values, story.surprise, strict=True) if s > 0.0}
+
+    return Evidence(
+        lead=story.lead,
+        first_us=story.first_us,
+        last_us=story.last_us,
+        opened_us=story.opened_us,
+        invocations=story.invocations,
+        failed=story.failed,
+        refused=story.refused,
+        slow=story.slow,
+        functions=tuple((a, f, n) for a, f, n in where[:SHOWN_NAMES]),
+        callers=tuple((c, c.split(":", 1)[0], n) for c, n in callers[:SHOWN_NAMES]),
+        distinct_callers=len(callers),
+        new_callers=story.new_callers,
+        countries=tuple(sorted(counts.get("country", Counter()).items(), key=lambda i: (-i[1], i[0]))[:SHOWN_NAMES]),
+        triggers=tuple(_top(counts.get("trigger", {}))),
+        sources=tuple(_top(counts.get("trigger_source", {}))),
+        score=story.score,
+        p_value=story.p_value,
+        surprise=named(story.surprise),
+        share={name: s / total for name, s in zip(FEATURE_NAMES, story.shares, strict=True) if s > 0},
+        value=named(story.value),
+        typical=named(story.typical),
+        duration_ms=(durations[len(durations) // 2] if durations else 0.0, story.max_ms),
+        usual_ms=usual,
+        run_seconds=story.run_ms / 1000.0,
+        deployed_ago_s=story.deployed_us / 1e6 if story.deployed_us >= 0 else None,
+        silence=Silence(story.per_hour, story.since_us) if story.since_us >= 0 else None,
+        statuses={int(s): n for s, n in sorted(counts.get("status", Counter()).items())},
+        exception_types=tuple(_top(counts.get("exception_type", {}))),
+        signatures=tuple(_top(counts.get("signature", {}))),
+        paths=tuple(story.paths[:5]),
+        sampled=story.sampled > 0,
+        late=story.late,
+        revision=story.revision,
+    )

@@ -1,0 +1,213 @@
+"""Training and replay, from paths to a version and from a version to incidents: what the commands and notebooks call."""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pyarrow as pa
+
+from detectors.caller_stage import CallerStage
+from detectors.conform import ConformOptions
+from detectors.function_stage import CollateStage, FunctionStage
+from detectors.incidents import IncidentStage
+from detectors.model import Model
+from detectors.timeline import Tables, Timeline
+from detectors.training import TrainingOptions, join_score
+from detectors.training import train as fit
+from models.bundle import encode_bundle
+from models.errors import InputError
+from models.registry import CHAMPION, Registry
+from pipelines.graph import Plan
+from pipelines.jobs import Result, collect, run_bounded
+from pipelines.progress import Progress, silent
+from pipelines.sources.files import expand
+from pipelines.spool import drain
+from pipelines.steps import FileReader
+
+#: invocations below which a version would be noise
+MIN_INVOCATIONS: Final = 200
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training came to.
+
+    Attributes:
+        version: its name in the registry.
+        functions: how many were seen.
+        invocations: how many were learned from.
+        window: first and last completion, UTC.
+        expected: false incidents a day that the default budget is expected to let through.
+        notes: what a person should know, one sentence each.
+        run: the account: records read, duplicates, dead letters.
+    """
+
+    version: str
+    functions: int
+    invocations: int
+    window: tuple[datetime, datetime]
+    expected: float
+    notes: tuple[str, ...]
+    run: dict[str, Any]
+
+
+def train(
+    inputs: Sequence[str],
+    models: Path,
+    *,
+    options: TrainingOptions | None = None,
+    conform: ConformOptions | None = None,
+    note: str = "",
+    beam_args: Sequence[str] = (),
+    progress: Progress = silent,
+) -> TrainResult:
+    """Learn what is normal from logs, and add a version to a registry.
+
+    Args:
+        inputs: files, folders and globs.
+        models: the registry's folder; made if missing.
+        options: how to fit.
+        conform: how to read.
+        note: kept with the version.
+        beam_args: options for Beam.
+        progress: told how far it is.
+
+    Raises:
+        InputError: nothing to read, or too little to learn from.
+        RegistryError: the registry can't be written.
+    """
+    refs = expand(inputs)
+    work = Path(tempfile.mkdtemp(prefix="lonetree-train-"))
+    try:
+        run, parcels = collect(
+            refs, CollateStage(), work, reader=FileReader(conform or ConformOptions()), beam_args=beam_args, progress=progress
+        )
+        if run["scored"] < MIN_INVOCATIONS:
+            raise InputError(
+                "There is too little to learn from.",
+                expected=f"at least {MIN_INVOCATIONS} invocations, better a week of them",
+                received=f"{run['scored']:,} invocations, {run['dead_letter']:,} records that can't be read",
+                hint="Check that the paths hold AppRequests or FunctionAppLogs of function apps.",
+            )
+
+        def slices() -> Iterator[pa.RecordBatch]:
+            return drain(Timeline(_Same()), parcels)
+
+        model = fit(slices, options, progress=lambda step: progress(step, 0, None, ""))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    tables, documents = model.to_parts()
+    first, last = (datetime.fromtimestamp(us / 1e6, timezone.utc) for us in model.window)
+    manifest = {
+        "training_window": {"start": first.isoformat(), "end": last.isoformat()},
+        "invocations": model.invocations,
+        "functions": len(model.judge.baselines),
+        "notes": list(model.notes),
+    }
+    files = encode_bundle(tables=tables, documents=documents, manifest=manifest)
+    version = Registry(models).add(files, who=whoami(), note=note)
+    threshold = model.curve.threshold(1.0)
+    return TrainResult(
+        version=version,
+        functions=len(model.judge.baselines),
+        invocations=model.invocations,
+        window=(first, last),
+        expected=model.curve.rate(threshold),
+        notes=model.notes,
+        run=run,
+    )
+
+
+def load_model(models: Path, version: str | None = None) -> Model:
+    """A version of a registry, or its champion.
+
+    Raises:
+        RegistryError: there is none.
+        BundleCorruptError, BundleForeignError, BundleNewerError: it can't be used.
+    """
+    registry = Registry(models)
+    name = registry.resolve(version or CHAMPION)
+    bundle = registry.get(name)
+    return replace(Model.from_parts(bundle.tables, bundle.documents), version=name)
+
+
+def plan_for(model: Model, budget: float) -> Plan:
+    """The folds that judge with a model at a budget of false incidents a day."""
+    opens_at = model.curve.threshold(budget)
+    return Plan(
+        function=FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")),
+        caller=CallerStage(model.judge, join_score(opens_at), model.version, model.part("caller")),
+        incident=IncidentStage(opens_at, model.version),
+    )
+
+
+def replay(
+    inputs: Sequence[str],
+    models: Path,
+    output: Path,
+    *,
+    version: str | None = None,
+    budget: float = 1.0,
+    verdicts: Literal["anomalous", "all"] = "anomalous",
+    conform: ConformOptions | None = None,
+    beam_args: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Result:
+    """Judge logs with a version, and write verdicts, incidents, dead letters and the account of the run.
+
+    Args:
+        inputs: files, folders and globs.
+        models: the registry's folder.
+        output: where to write.
+        version: the champion by default.
+        budget: false incidents a day that the reader is willing to read, above 0.
+        verdicts: which are written.
+        conform: how to read.
+        beam_args: options for Beam.
+        progress: told how far it is.
+
+    Raises:
+        InputError: nothing to read, or an output that can't be written.
+        ModelError: no such version, or one that can't be used.
+    """
+    if not budget > 0:
+        raise InputError("The budget can't be kept.", expected="a number above 0", received=f"{budget:g}")
+    model = load_model(models, version)
+    return run_bounded(
+        expand(inputs),
+        plan_for(model, budget),
+        output,
+        reader=FileReader(conform or ConformOptions()),
+        verdicts=verdicts,
+        beam_args=beam_args,
+        progress=progress,
+        about={"model_version": model.version, "budget": budget, "expected_false_per_day": round(model.curve.rate(model.curve.threshold(budget)), 3)},
+    )
+
+
+def whoami() -> str:
+    """The user's name, or "unknown" where the system has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+class _Same:
+    """A fold that gives what it gets, in order."""
+
+    def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:  # noqa: ARG002 - a Fold
+        return rows
+
+    def snapshot(self) -> Tables:
+        return {}
+
+    def restore(self, tables: Any) -> None:
+        """Nothing to take over."""
