@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -242,3 +243,14 @@ def test_evaluate_takes_the_output_or_the_verdicts_in_it(
         "leak": False,
         "silence": False,
     }
+
+
+def test_the_demo_says_what_its_incidents_hold_and_what_they_miss(tmp_path: Path) -> None:
+    from pipelines.cli.demo import verdict_on
+    from pipelines.cli.evaluate import measure
+
+    output, truth = written_by_replay(tmp_path)
+    assert verdict_on(measure(Path(output), Path(truth), days=2, budget=math.inf)) == [
+        "The incidents hold 1 of 3 planted attacks and faults; missed: leak, silence.",
+        "1 incident about something planted, 0 about nothing planted (0 a day).",
+    ]
