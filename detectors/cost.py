@@ -47,7 +47,9 @@ class Cost:
     def words(self) -> str:
         """As in a sentence: 12 to 190 GB-seconds, $0.01 to $0.40."""
         low, high = self.gb_seconds
-        return f"{number(low)} to {number(high)} GB-seconds, {_dollars(self.usd[0])} to {_dollars(self.usd[1])}"
+        least, most = _dollars(self.usd[0]), _dollars(self.usd[1])
+        money = most if least == most else f"{least} to {most}"
+        return f"{number(low)} to {number(high)} GB-seconds, {money}"
 
 
 def cost(run_seconds: float, invocations: int, prices: Prices = PRICES) -> Cost:

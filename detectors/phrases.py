@@ -13,6 +13,8 @@ from detectors.evidence import Evidence
 from detectors.reasons import reason_text
 
 _US: Final = 1_000_000
+#: a share of refused or failed calls below this is not told
+_WORTH_TELLING: Final = 0.02
 _ACRONYMS: Final = re.compile(r"\b(?:sql|jndi|ssrf)\b")
 
 
@@ -195,7 +197,7 @@ class Phrases(Mapping[str, str]):
         if self._signs.share("round_seconds") < 0.05:
             return ""
         count = self._signs.value("round_seconds")
-        return f", {say.number(count)} of them delayed by a round number of seconds" if count >= 1.0 else ""
+        return f", about {round(count):,} of them delayed by a round number of seconds" if count >= 1.0 else ""
 
     def say_slow(self) -> str:
         """Run times with what is usual; "" where they are usual."""
@@ -238,7 +240,7 @@ class Phrases(Mapping[str, str]):
         rate = finite(silent.expected_per_hour)
         missing = rate * seconds / 3600.0
         return (
-            f"since {say.clock(silent.since_us)}, {say.span(seconds)} by now, where "
+            f"since {say.clock(silent.since_us)}, {say.span(seconds)} so far, where "
             f"{say.number(rate)} an hour are usual: "
             f"about {say.number(missing)} missing"
         )
@@ -263,10 +265,12 @@ class Phrases(Mapping[str, str]):
         return reason_text(name, self._e.value[name], self._e.typical.get(name))
 
     def _refused(self) -> str:
-        return f", {self._e.refused:,} of them refused{self._instead('refused')}" if self._e.refused else ""
+        told = self._signs.refused >= _WORTH_TELLING
+        return f", {self._e.refused:,} of them refused{self._instead('refused')}" if told else ""
 
     def _failed(self) -> str:
-        return f", {self._e.failed:,} of them failed{self._instead('failed')}" if self._e.failed else ""
+        told = self._signs.failed >= _WORTH_TELLING
+        return f", {self._e.failed:,} of them failed{self._instead('failed')}" if told else ""
 
     def _instead(self, what: str) -> str:
         """How many would be usual among so many calls, from the windows that were measured."""

@@ -169,7 +169,9 @@ def caller_words(caller: str) -> str:
         place = ", ".join(tame(part, NAME // 2 + 3) for part in dict.fromkeys((*parts[-1:], *parts[:1])))
         return f"callers from {place or 'an unknown place'}"
     if source in _CALLER_WORDS:
-        return f"{_CALLER_WORDS[source]} {tame(value, CALLER - 8)}"
+        name = tame(value, CALLER - 8)
+        # a pseudonym says by itself what it stands for
+        return name if name.startswith(_CALLER_WORDS[source] + "-") else f"{_CALLER_WORDS[source]} {name}"
     return f"caller {tame(caller, CALLER - 8)}"
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.catalogue.kind import Kind, Signs, level
+from detectors.catalogue.kind import ONE_CALLER, Kind, Signs, level
 from detectors.catalogue.samples import sample
 
 #: no plane is faster between two countries that are worth telling apart, s
 FASTEST_TRAVEL_S: Final = 3 * 3600.0
-#: identities that stand for one caller each; a place or a queue is shared by many
-_ONE_CALLER: Final = frozenset({"property", "user", "address", "role"})
 _DAY_S: Final = 86_400.0
 #: calls that make a harvest
 _HARVEST: Final = 50
@@ -26,13 +24,11 @@ def _travels(s: Signs) -> bool:
 
 def _reaches(s: Signs) -> bool:
     known_elsewhere = s.by_caller and not s.value("caller_new", _DAY_S) < _DAY_S
-    return (
-        known_elsewhere and s.share("caller_new_to_app") >= 0.1 and s.caller_source in _ONE_CALLER and s.refused < 0.6
-    )
+    return known_elsewhere and s.share("caller_new_to_app") >= 0.1 and s.caller_source in ONE_CALLER and s.refused < 0.6
 
 
 def _takes_much(s: Signs) -> bool:
-    known = s.by_caller and not s.new_here and s.of("caller_pace") >= 0.2 and s.e.invocations >= _HARVEST
+    known = s.one_caller and not s.new_here and s.caller_load >= 0.2 and s.e.invocations >= _HARVEST
     slower = s.share("caller_slow_here", "duration_high", "latency_shift", "cost_hour", "cost_days") >= 0.08
     longer = slower or s.typical_run > 1.5
     quiet = s.failed < 0.2 and s.refused < 0.2
@@ -42,7 +38,8 @@ def _takes_much(s: Signs) -> bool:
 
 
 def _odd_hours(s: Signs) -> bool:
-    return s.by_caller and not s.newcomer and s.of("hours") >= 0.12
+    hours = s.of("hours")
+    return s.one_caller and not s.newcomer and (hours >= 0.12 or (hours >= 0.05 and s.surprise("caller_hours") >= 1.5))
 
 
 def _arrives(s: Signs) -> bool:
@@ -199,7 +196,7 @@ UNUSUAL_PACE: Final = Kind(
         "If it harms others, limit its rate (API Management, rate-limit-by-key) or disable its key for the time being.",
     ),
     made_by=("caller_pace",),
-    fits=lambda s: s.by_caller and s.of("caller_pace") >= 0.3 and not s.new_here,
+    fits=lambda s: s.one_caller and s.caller_load >= 0.3 and not s.new_here,
     example=sample(
         "caller", 210, 40, {"caller_pace": 0.8, "caller_pace_here": 0.2}, caller="user:u-1",
         value={"caller_pace": 180.0, "caller_new": 5e6}, typical={"caller_pace": 12.0},

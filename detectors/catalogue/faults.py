@@ -13,6 +13,8 @@ _SUSPECT_S: Final = 2 * 3600.0
 _STORM: Final = 3
 #: runs that come near a time limit: an HTTP answer is cut at 230 s, Consumption stops a run at 300 s
 _NEAR_LIMIT_MS: Final = 200_000.0
+#: a run that takes this long hangs; below, it is slow
+_HANGS_MS: Final = 10_000.0
 
 
 def _trouble(s: Signs) -> float:
@@ -38,11 +40,10 @@ def _poisons(s: Signs) -> bool:
 
 
 def _runs_away(s: Signs) -> bool:
-    slow = _slow(s) >= 0.3
     at_limit = s.e.duration_ms[1] >= _NEAR_LIMIT_MS and s.longest >= 5.0
-    return slow and (
-        at_limit or (s.longest >= 8.0 and s.share("duration_high", "cost_hour") > s.share("latency_shift"))
-    )
+    hangs = s.e.duration_ms[1] >= _HANGS_MS and s.longest >= 8.0
+    single_runs = s.share("duration_high", "cost_hour") > s.share("latency_shift")
+    return _slow(s) >= 0.3 and (at_limit or (hangs and single_runs))
 
 
 def _slow(s: Signs) -> float:
@@ -60,7 +61,7 @@ def _fails(s: Signs) -> bool:
 
 BAD_DEPLOYMENT: Final = Kind(
     id="bad-deployment",
-    title="{Where} is worse since its new version",
+    title="Worse since a new version: {where}",
     summary="From {deployed} after a new version on: {calls} {during} to {where}{bad}{exceptions}{slow}.",
     meaning=(
         "Failures or run times changed right after the version did. A coincidence "
@@ -141,7 +142,7 @@ POISON_MESSAGE: Final = Kind(
 
 FAILURE_BURST: Final = Kind(
     id="failure-burst",
-    title="{Where} fails far more often than usual",
+    title="Far more failures than usual at {where}",
     summary="{Failures}{exceptions}{slow}{from_one}.",
     meaning=(
         "More calls throw than this function's own rate allows. The log's level can "
@@ -166,7 +167,7 @@ FAILURE_BURST: Final = Kind(
 
 RUNAWAY_DURATION: Final = Kind(
     id="runaway-duration",
-    title="{Where} runs far longer than it ever did",
+    title="Runs far longer than ever at {where}",
     summary="{Calls} {during} to {where}{slow}{bad}{money}.",
     meaning="Runs hang, some up to the plan's time limit. An endless loop, a lock or a dependency that doesn't answer.",
     attack=(),
@@ -189,7 +190,7 @@ RUNAWAY_DURATION: Final = Kind(
 
 LATENCY_SHIFT: Final = Kind(
     id="latency-shift",
-    title="{Where} has become slower",
+    title="Slower than usual: {where}",
     summary="{Calls} {during} to {where}: runs take {latency}{bad}.",
     meaning="All runs take longer than they used to, nothing fails. A slow dependency, growing data or a smaller plan.",
     attack=(),
@@ -213,7 +214,7 @@ LATENCY_SHIFT: Final = Kind(
 
 FASTER_THAN_USUAL: Final = Kind(
     id="faster-than-usual",
-    title="{Where} ends far sooner than usual",
+    title="Runs end far sooner than usual at {where}",
     summary="{Calls} {during} to {where}: runs take {latency}; work may be skipped{bad}.",
     meaning="Runs end before the work can be done: a cache, an early return, a feature turned off, an empty input.",
     attack=(),

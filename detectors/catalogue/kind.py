@@ -45,6 +45,10 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
 _HABITS: Final = ("caller_new_country", "caller_new_to_app", "caller_new_here", "caller_hours")
 #: features whose typical value is the usual run time
 _RUN_TIMES: Final = ("duration_high", "latency_shift", "caller_slow_here", "duration_low", "latency_drop")
+#: identities that stand for one caller each; a place or a queue is shared by many
+ONE_CALLER: Final = frozenset({"property", "user", "address", "role"})
+#: calls from which on it tells something that only one caller made them
+_TELLING: Final = 5
 #: triggers whose calls are messages that come back when they fail
 MESSAGING: Final = frozenset({"queue", "servicebus", "eventhub", "blob"})
 #: statuses by which a function refuses a credential
@@ -135,6 +139,17 @@ class Signs:
     def by_caller(self) -> bool:
         """The story is one caller's."""
         return self.e.lead == "caller"
+
+    @property
+    def one_caller(self) -> bool:
+        """All of it is one caller's doing, whatever the story began with."""
+        alone = self.e.distinct_callers == 1 and self.e.invocations >= _TELLING and self.caller_source in ONE_CALLER
+        return self.by_caller or alone
+
+    @property
+    def caller_load(self) -> float:
+        """How much of the score one caller's pace makes; where it is alone, the function's pace is its pace."""
+        return self.of("caller_pace", "pace") if self.one_caller else self.of("caller_pace")
 
     @property
     def caller_source(self) -> str:

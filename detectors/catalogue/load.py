@@ -53,6 +53,8 @@ def _floods(s: Signs) -> bool:
     if s.by_caller:
         many = s.value("caller_pace") >= _FLOOD_CALLS or (s.a_minute >= _FLOOD_A_MINUTE and s.e.invocations >= 300)
         return many and _load(s) >= 0.25 and s.ratio("caller_pace", "caller_pace_here") >= 5.0
+    if s.one_caller and s.e.invocations < _FLOOD_CALLS:
+        return False
     return _load(s) >= 0.35 and s.e.invocations >= 20 and s.share("growth_days") <= _load(s)
 
 
@@ -181,7 +183,7 @@ FLOOD: Final = Kind(
 
 SLOW_GROWTH: Final = Kind(
     id="slow-growth",
-    title="{Where} grows, a little each hour",
+    title="Growing a little each hour: {where}",
     summary="{Calls} {during} to {where}: {growth}{money}.",
     meaning="Load or run time rises slowly, under any single threshold. Real growth of a business looks the same.",
     attack=("T1496",),

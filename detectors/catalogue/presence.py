@@ -66,7 +66,7 @@ SILENCE_APP: Final = Kind(
 
 SILENCE: Final = Kind(
     id="silence",
-    title="{Where} has gone silent",
+    title="Silence at {where}: no call any more",
     summary="No call to {where} in {app} {gone}.",
     meaning="A function that runs steadily doesn't. It is disabled, nothing fires it, or its logs no longer arrive.",
     attack=("T1489", "T1562.008"),
@@ -79,7 +79,7 @@ SILENCE: Final = Kind(
 
 MANUAL_RUN: Final = Kind(
     id="manual-run",
-    title="{Where} was started by hand",
+    title="Started by hand: {where}",
     summary="{Calls} {during} of {where} through the admin API, where no schedule or message asked for them{bad}.",
     meaning=(
         "Someone with the master key or access to the portal started a function. "
@@ -109,7 +109,7 @@ MANUAL_RUN: Final = Kind(
 
 NEW_FUNCTION: Final = Kind(
     id="new-function",
-    title="A function never seen before: {where} in {app}",
+    title="Never seen before: {where} in {app}",
     summary="{Calls} {during} to {where} in {app}, first seen {age} before, from {caller}{bad}.",
     meaning="A function runs that the training logs don't have. A release looks the same: it comes with a deployment.",
     attack=("T1648", "T1578"),
@@ -136,7 +136,7 @@ NEW_FUNCTION: Final = Kind(
 
 OFF_SCHEDULE: Final = Kind(
     id="off-schedule",
-    title="{Where} runs off its schedule",
+    title="Off its schedule: {where}",
     summary="{Calls} {during} of {where}, {off}{bad}.",
     meaning="A timer fires when its schedule doesn't say so. A changed schedule, a restart that catches up, or a hand.",
     attack=("T1053",),
@@ -170,7 +170,7 @@ UNUSUAL: Final = Kind(
     made_by=(),
     fits=lambda _: True,
     example=sample(
-        "function", 12, 30, {"duration_high": 0.26, "pace_hour": 0.25, "caller_hours": 0.1, "caller_new_here": 0.2},
+        "function", 12, 30, {"duration_high": 0.26, "pace_hour": 0.25, "caller_hours": 0.04, "caller_new_here": 0.2},
         caller="user:u-1", value={"duration_high": 900.0}, typical={"duration_high": 310.0},
     ),
 )  # fmt: skip

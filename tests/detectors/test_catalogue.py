@@ -155,6 +155,15 @@ def test_many_calls_by_night_are_exfiltration_and_a_few_are_off_hours() -> None:
     assert classify(replace(night, invocations=60)).id == "off-hours"
 
 
+def test_a_function_made_busy_by_its_only_caller_is_told_as_that_callers_pace() -> None:
+    share = {"pace_hour": 0.7, "caller_pace": 0.15}
+    alone = sample("function", 62, 50, share, caller="user:u-1", value={"pace_hour": 15.0}, typical={"pace_hour": 0.1})
+    assert classify(alone).id == "unusual-pace"
+    night = replace(alone, share={**share, "caller_hours": 0.1}, surprise={"pace_hour": 6.0, "caller_hours": 3.0})
+    assert classify(night).id == "off-hours"
+    assert classify(replace(alone, distinct_callers=9)).id == "flood"
+
+
 def test_runs_up_to_the_time_limit_have_run_away_even_if_all_do() -> None:
     hung = sample(
         "function", 300, 60, {"latency_shift": 0.8, "duration_high": 0.2}, duration_ms=(2e5, 3e5), usual_ms=3e3

@@ -107,6 +107,11 @@ def test_callers_are_called_by_a_word() -> None:
         assert f"by {word}:" in told["summary"]
 
 
+def test_a_pseudonym_is_not_called_a_user_twice() -> None:
+    told = describe(replace(BY_ID["unusual-pace"].example, callers=(("user:user-0231928f7e", "user", 9),)))
+    assert told["title"].endswith(": user-0231928f7e")
+
+
 def test_the_incident_of_the_brief_reads_as_promised() -> None:
     told = describe(BY_ID["enumeration"].example)
     assert told["summary"].startswith(
