@@ -123,6 +123,7 @@ class KafkaSource:
                 if message.error() is not None:
                     self._event(message.error(), partition)
                 elif partition in self._ours:  # else it went to another while this batch was on its way
+                    self._at_end.discard(partition)  # its end may follow in this very batch, so in order
                     by_partition.setdefault(partition, []).append(message)
             for partition, found in by_partition.items():
                 yield from self._read(partition, found)
@@ -166,7 +167,6 @@ class KafkaSource:
     def _read(self, partition: Partition, messages: Sequence[Any]) -> Iterator[Polled]:
         self._received = True
         self._down = False
-        self._at_end.discard(partition)
         topic, number = partition
         for first, values in runs([(message.offset(), message.value()) for message in messages]):
             self._ours[partition] = first + len(values)

@@ -247,6 +247,14 @@ def test_the_watermark_moves_on_at_the_end_of_all_partitions_and_never_during_an
     assert list(kafka.poll(NOON))[-1].watermark_us is None
 
 
+def test_an_end_in_the_same_batch_as_the_last_messages_counts():
+    kafka, consumer = source(0)
+    consumer.batches = [[message(0, 0, 1), end(0)]]
+    assert list(kafka.poll(NOON))[-1].watermark_us is not None
+    consumer.batches = [[end(0), message(0, 1, 2)]]
+    assert list(kafka.poll(NOON))[-1].watermark_us is None
+
+
 def test_a_consumer_without_partitions_claims_nothing():
     kafka, _ = source()
     (piece,) = kafka.poll(NOON)
