@@ -135,6 +135,8 @@ class KafkaSource:
     def commit(self, cursor: Cursor) -> None:
         """Commit the cursor's offsets of the partitions that are still ours, and wait for the broker.
 
+        While the group rebalances this may take until the others have joined, a minute at most.
+
         Raises:
             SourceError: the broker did not take it (``retry=True``).
         """
