@@ -85,6 +85,8 @@ class Phrases(Mapping[str, str]):
         if self._new_to_caller():
             return f"never seen from there{self.say_history()}"
         share = self._e.value.get("country_rare_here")
+        if share is not None and finite(share) <= 0.0:
+            return "a country from which nobody called it before"
         return f"a country that makes {'few' if share is None else say.percent(finite(share))} of the calls there"
 
     def say_countries(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.catalogue.kind import Kind, Signs, level
+from detectors.catalogue.kind import Kind, Signs, finite, level
 from detectors.catalogue.samples import sample
 
 #: signatures that speak of looking around rather than of breaking in
@@ -13,6 +13,10 @@ _LOOKING: Final = frozenset({"none", "scanner tool", "secret file probe"})
 _PARSING: Final = ("json", "parse", "format", "syntax", "serializ", "decod", "sql", "xml", "template", "injection")
 #: refused calls below this are typing mistakes
 _GUESSES: Final = 8
+#: delays by round seconds below this are chance
+_DELAYS: Final = 3.0
+#: calls a minute from which on the amount, if it makes more of the score, is the trouble
+_FLOODING: Final = 60.0
 
 
 def _signed(s: Signs) -> bool:
@@ -23,7 +27,10 @@ def _injects(s: Signs) -> bool:
     if s.messaging:
         return False
     breaks = s.by_caller and s.new_here and s.http and s.e.failed >= 3 and s.failed >= 0.1 and s.refused < 0.4
-    return _signed(s) or (s.of("probe") >= 0.1 and s.refused < 0.5) or (breaks and s.of("failure") >= 0.1)
+    # where the function fails for everybody, the caller is not the cause
+    own = finite(s.e.share.get("caller_failures")) >= max(finite(s.e.share.get("failure_burst")), 0.05)
+    delays = s.of("probe") >= 0.1 and s.refused < 0.5 and s.value("round_seconds") >= _DELAYS
+    return _signed(s) or delays or (breaks and own)
 
 
 def _injects_by_message(s: Signs) -> bool:
@@ -36,12 +43,20 @@ def _injects_by_message(s: Signs) -> bool:
 
 def _guesses(s: Signs) -> bool:
     wide = not s.by_caller and s.e.distinct_callers >= 10
-    return s.e.refused >= _GUESSES and s.refused >= 0.3 and s.denied >= 0.7 and (s.functions <= 2 or wide)
+    # one of many callers tries a few times only: the function has seen the rest
+    enough = s.guesses >= _GUESSES or (s.e.refused > 0 and s.value("client_error_burst") >= 2 * _GUESSES)
+    return enough and s.refused >= 0.3 and s.denied >= 0.7 and (s.functions <= 2 or wide) and not _floods(s)
+
+
+def _floods(s: Signs) -> bool:
+    return s.a_minute >= _FLOODING and s.of("caller_pace", "pace") >= 2.0 * s.of("refusal")
 
 
 def _enumerates(s: Signs) -> bool:
-    refused = s.e.refused >= _GUESSES and s.refused >= 0.25 and s.of("refusal", "spread", "novelty", "reach") >= 0.1
-    return refused or (s.of("refusal") >= 0.3 and s.e.refused >= 3) or (s.of("spread") >= 0.3 and s.functions >= 4)
+    if _floods(s):
+        return False
+    refused = s.guesses >= _GUESSES and s.refused >= 0.25 and s.of("refusal", "spread", "novelty", "reach") >= 0.1
+    return refused or (s.of("refusal") >= 0.3 and s.guesses >= 3) or (s.of("spread") >= 0.3 and s.functions >= 4)
 
 
 INJECTION_PROBE: Final = Kind(

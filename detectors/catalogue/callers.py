@@ -11,7 +11,7 @@ from detectors.catalogue.samples import sample
 FASTEST_TRAVEL_S: Final = 3 * 3600.0
 _DAY_S: Final = 86_400.0
 #: calls that make a harvest
-_HARVEST: Final = 50
+_HARVEST: Final = 100
 #: calls a minute that one caller can read; beyond, the amount itself is the trouble
 _READABLE: Final = 60.0
 #: run time that shows on a bill, s

@@ -36,7 +36,7 @@ def _storms(s: Signs) -> bool:
 
 
 def _poisons(s: Signs) -> bool:
-    return s.of("retry") >= max(0.12, 0.5 * s.of("failure")) and s.functions < _STORM
+    return s.of("retry") >= max(0.12, 0.2 * s.of("failure")) and s.functions < _STORM
 
 
 def _runs_away(s: Signs) -> bool:

@@ -49,6 +49,10 @@ _RUN_TIMES: Final = ("duration_high", "latency_shift", "caller_slow_here", "dura
 ONE_CALLER: Final = frozenset({"property", "user", "address", "role"})
 #: calls from which on it tells something that only one caller made them
 _TELLING: Final = 5
+#: share of the score below which novelty is not the story
+_NOVEL: Final = 0.03
+#: share of a function's recent calls that makes them one caller's
+_MOST_OF: Final = 0.3
 #: triggers whose calls are messages that come back when they fail
 MESSAGING: Final = frozenset({"queue", "servicebus", "eventhub", "blob"})
 #: statuses by which a function refuses a credential
@@ -149,7 +153,14 @@ class Signs:
     @property
     def caller_load(self) -> float:
         """How much of the score one caller's pace makes; where it is alone, the function's pace is its pace."""
-        return self.of("caller_pace", "pace") if self.one_caller else self.of("caller_pace")
+        window = max(self.value("pace_hour"), self.value("pace_minutes"))
+        own = self.one_caller and self.e.invocations >= _MOST_OF * window
+        return self.of("caller_pace", "pace") if own else self.of("caller_pace")
+
+    @property
+    def guesses(self) -> int:
+        """Refused calls that tried something; 429 only says that there were too many."""
+        return max(self.e.refused - self.e.statuses.get(429, 0), 0)
 
     @property
     def caller_source(self) -> str:
@@ -161,7 +172,13 @@ class Signs:
         """The caller was first seen anywhere less than a day before."""
         age = self.e.value.get("caller_new")
         if age is not None:
-            return finite(age) < _DAY_S
+            # others' calls may be part of a caller's story: a past that tells more than novelty is this caller's
+            novelty = self.of("novelty")
+            return (
+                finite(age) < _DAY_S
+                and novelty >= _NOVEL
+                and novelty >= self.share("caller_hours", "caller_new_country")
+            )
         # where newcomers are common nothing is said about age: one that breaks no habit has none
         return self.e.new_callers > 0 and not any(name in self.e.value for name in _HABITS)
 

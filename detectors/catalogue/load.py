@@ -13,6 +13,8 @@ _FLOOD_CALLS: Final = 500.0
 _FLOOD_A_MINUTE: Final = 30.0
 #: callers that make a flood a distributed one
 _CROWD: Final = 20
+#: calls that growth needs to show
+_MANY: Final = 10
 _HALF_DAY_S: Final = 43_200.0
 
 
@@ -67,7 +69,7 @@ def _growth(s: Signs) -> float:
 
 
 def _grows(s: Signs) -> bool:
-    return not s.by_caller and s.of("growth") >= 0.3 and s.of("growth") >= s.of("pace")
+    return not s.by_caller and s.e.invocations >= _MANY and s.of("growth") >= 0.3 and s.of("growth") >= s.of("pace")
 
 
 RETRY_STORM: Final = Kind(

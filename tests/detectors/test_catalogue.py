@@ -164,6 +164,27 @@ def test_a_function_made_busy_by_its_only_caller_is_told_as_that_callers_pace() 
     assert classify(replace(alone, distinct_callers=9)).id == "flood"
 
 
+def test_a_flood_that_is_throttled_is_no_guessing() -> None:
+    flood = replace(BY_ID["flood"].example, refused=1_500, statuses={429: 1_400, 401: 100})
+    assert classify(flood).id == "flood"
+
+
+def test_a_newcomer_in_a_general_failure_is_not_its_cause() -> None:
+    share = {"failure_burst": 0.6, "caller_failures": 0.3, "caller_new": 0.1}
+    hit = sample(
+        "caller", 44, 6, share, caller="address:203.0.113.7", failed=44, new_callers=1, value={"caller_new": 0.0}
+    )
+    assert classify(hit).id == "failure-burst"
+    cause = replace(hit, share={"caller_failures": 0.7, "failure_burst": 0.2, "caller_new": 0.1})
+    assert classify(cause).id == "injection-probe"
+
+
+def test_runs_that_fail_at_the_time_limit_have_run_away() -> None:
+    share = {"latency_shift": 0.45, "failure_burst": 0.36, "duration_high": 0.16}
+    hung = sample("function", 49, 228, share, trigger="queue", failed=42, duration_ms=(3e5, 3e5), usual_ms=3.2e3)
+    assert classify(hung).id == "runaway-duration"
+
+
 def test_runs_up_to_the_time_limit_have_run_away_even_if_all_do() -> None:
     hung = sample(
         "function", 300, 60, {"latency_shift": 0.8, "duration_high": 0.2}, duration_ms=(2e5, 3e5), usual_ms=3e3
