@@ -24,7 +24,7 @@ def reason_text(feature: str, value: float, typical: float | None) -> str:
     usual = 0.0 if typical is None else typical
     if shown is not None:
         return shown(value, usual)
-    return f"{_WORDS.get(feature, feature.replace('_', ' '))}: {say.number(value)}"
+    return f"{_WORDS.get(feature, feature.replace('_', ' '))}: {say.number(value).replace('none', '0')}"
 
 
 def _amount(noun: str, window: str) -> Callable[[float, float], str]:
@@ -78,6 +78,7 @@ def _schedule(value: float, _: float) -> str:
 _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
     "duration_high": _run,
     "duration_low": _run,
+    "duration_record": _run,
     "latency_shift": _lately,
     "latency_drop": _lately,
     "failure_burst": _amount("failure", "in a quarter of an hour"),

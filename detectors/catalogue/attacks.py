@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.catalogue.kind import Kind, Signs, finite, level
+from detectors.catalogue.kind import Kind, Signs, level
 from detectors.catalogue.samples import sample
 
 #: signatures that speak of looking around rather than of breaking in
@@ -15,6 +15,10 @@ _PARSING: Final = ("json", "parse", "format", "syntax", "serializ", "decod", "sq
 _GUESSES: Final = 8
 #: delays by round seconds below this are chance
 _DELAYS: Final = 3.0
+#: times the usual run that speak of a delay put in on purpose
+_SLEEPS: Final = 8.0
+#: runs near this end by a time limit, ms
+_LIMIT_MS: Final = 200_000.0
 #: calls a minute from which on the amount, if it makes more of the score, is the trouble
 _FLOODING: Final = 60.0
 
@@ -27,17 +31,25 @@ def _injects(s: Signs) -> bool:
     if s.messaging:
         return False
     breaks = s.by_caller and s.new_here and s.http and s.e.failed >= 3 and s.failed >= 0.1 and s.refused < 0.4
-    # where the function fails for everybody, the caller is not the cause
-    own = finite(s.e.share.get("caller_failures")) >= max(finite(s.e.share.get("failure_burst")), 0.05)
     delays = s.of("probe") >= 0.1 and s.refused < 0.5 and s.value("round_seconds") >= _DELAYS
-    return _signed(s) or delays or (breaks and own)
+    return _signed(s) or delays or (breaks and s.own_failures)
 
 
 def _injects_by_message(s: Signs) -> bool:
     if not s.messaging or s.functions > 3:
         return False
     parsing = any(part in name.lower() for name in s.e.exception_types for part in _PARSING)
-    slow_too = s.share("duration_high", "round_seconds") >= 0.2 and s.e.failed >= 2 and s.of("failure", "retry") >= 0.1
+    slow = s.share("duration_high", "round_seconds") >= 0.2 or (
+        s.of("duration", "cost") >= 0.1 and s.longest >= _SLEEPS
+    )
+    # delays that are put in end before the time limit does
+    slow_too = (
+        slow
+        and s.e.duration_ms[1] < _LIMIT_MS
+        and s.e.failed >= 2
+        and s.failed < 1.0
+        and s.of("failure", "retry") >= 0.1
+    )
     return _signed(s) or s.of("probe") >= 0.1 or slow_too or (parsing and s.e.failed >= 3)
 
 

@@ -47,7 +47,15 @@ def _runs_away(s: Signs) -> bool:
 
 
 def _slow(s: Signs) -> float:
-    return s.share("duration_high", "latency_shift", "caller_slow_here", "cost_hour", "cost_days", "round_seconds")
+    return s.share(
+        "duration_high",
+        "duration_record",
+        "latency_shift",
+        "caller_slow_here",
+        "cost_hour",
+        "cost_days",
+        "round_seconds",
+    )
 
 
 def _fast(s: Signs) -> bool:

@@ -19,7 +19,7 @@ _US: Final = 1_000_000
 _DAY_S: Final = 86_400.0
 #: what features speak of, as the rules name it; independent of the families by which features are scored
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
-    "duration": ("duration_high", "duration_low"),
+    "duration": ("duration_high", "duration_low", "duration_record"),
     "latency": ("latency_shift", "latency_drop"),
     "caller_latency": ("caller_slow_here",),
     "cost": ("cost_hour", "cost_days"),
@@ -44,7 +44,14 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
 #: features that only callers with a past have
 _HABITS: Final = ("caller_new_country", "caller_new_to_app", "caller_new_here", "caller_hours")
 #: features whose typical value is the usual run time
-_RUN_TIMES: Final = ("duration_high", "latency_shift", "caller_slow_here", "duration_low", "latency_drop")
+_RUN_TIMES: Final = (
+    "duration_high",
+    "duration_record",
+    "latency_shift",
+    "caller_slow_here",
+    "duration_low",
+    "latency_drop",
+)
 #: identities that stand for one caller each; a place or a queue is shared by many
 ONE_CALLER: Final = frozenset({"property", "user", "address", "role"})
 #: calls from which on it tells something that only one caller made them
@@ -156,6 +163,12 @@ class Signs:
         window = max(self.value("pace_hour"), self.value("pace_minutes"))
         own = self.one_caller and self.e.invocations >= _MOST_OF * window
         return self.of("caller_pace", "pace") if own else self.of("caller_pace")
+
+    @property
+    def own_failures(self) -> bool:
+        """The caller fails more than the function does: where it fails for everybody, the caller is not the cause."""
+        own, everybody = (finite(self.e.share.get(name)) for name in ("caller_failures", "failure_burst"))
+        return own >= max(everybody, 0.05)
 
     @property
     def guesses(self) -> int:

@@ -29,7 +29,13 @@ def _expense(s: Signs) -> float:
 def _retries(s: Signs) -> bool:
     if s.e.failed < 10 or s.failed < 0.5 or s.messaging:
         return False
-    known_client = s.by_caller and not s.newcomer and s.functions <= 2 and s.of("caller_pace", "pace", "failure") >= 0.3
+    known_client = (
+        s.by_caller
+        and s.own_failures
+        and not s.newcomer
+        and s.functions <= 2
+        and s.of("caller_pace", "pace", "failure") >= 0.3
+    )
     return known_client or (
         s.of("pace", "caller_pace") >= 0.2 and s.ratio("pace_minutes", "pace_hour", "caller_pace") >= 2.0
     )

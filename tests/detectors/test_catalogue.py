@@ -133,7 +133,7 @@ def test_a_flood_without_identity_is_a_flood() -> None:
 
 def test_a_queue_with_failures_alone_is_poison_and_with_delays_is_injection() -> None:
     example = BY_ID["poison-message"].example
-    delayed = replace(example, share={"redelivery": 0.4, "failure_burst": 0.3, "duration_high": 0.3})
+    delayed = replace(example, failed=15, share={"redelivery": 0.4, "failure_burst": 0.3, "duration_high": 0.3})
     assert [classify(example).id, classify(delayed).id] == ["poison-message", "queue-injection"]
 
 
