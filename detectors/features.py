@@ -55,6 +55,7 @@ FUNCTION_FEATURES: Final = (
     Feature("country_rare_here", "place", "caller", "share of calls here from this country", "share"),
     Feature("newcomers", "load", "function", "callers never seen here before, in an hour", "count", 3600),
     Feature("unscheduled", "schedule", "function", "runs that no schedule asked for", "count"),
+    Feature("duration_record", "run", "pair", "ran longer than ever before", "ms"),
 )
 
 #: measured on the caller's timeline, in the order of its kernel's columns

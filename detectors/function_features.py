@@ -180,10 +180,10 @@ class FunctionFeatures:
                 refused = ((status >= 400) & (status < 500)).astype(np.int8)
             table = self._parameters(b)
             quiet = kernel.advance_functions(
-                f, np.asarray(rows.column("at")), np.asarray(rows.column("event_time").cast(pa.int64())), pair,
+                f, np.asarray(rows.column("at")), np.asarray(rows.column("event_time").cast(pa.int64())), pair, caller.view(np.int64),
                 np.asarray(pc.is_in(source, value_set=pa.array(IDENTIFIED))), lnd, (succeeded == 0).astype(np.int8), refused,
                 weight, hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
-                rows.column("dequeue_count").cast(pa.float64()).to_numpy(zero_copy_only=False), unscheduled.astype(np.int8),
+                rows.column("dequeue_count").cast(pa.float64()).to_numpy(zero_copy_only=False), unscheduled.astype(np.int8), ~manual,
                 signature_of(rows), weight > 1.0,
                 *table, LEVELS,
                 self._state, self._times, self._hosts, self._app_of, self._app_state, self._app_last, self._app_rate,
@@ -210,7 +210,7 @@ class FunctionFeatures:
         base = self._base
         known = b < len(base)
         return (
-            *(getattr(base, n)[b] for n in ("quantiles", "tail_high", "tail_low", "spread", "cold_extra")),
+            *(getattr(base, n)[b] for n in ("quantiles", "tail_high", "tail_low", "longest", "spread", "cold_extra")),
             *(getattr(base, n)[b] for n in ("failure_rate", "refusal_rate", "rate")),
             self._mean_rate[b],
             self._max_rate[b],

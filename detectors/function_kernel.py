@@ -17,18 +17,18 @@ from models.jit import njit
 (
     S_N5, S_E5, S_N60, S_E60, S_NDAY, S_EDAY, S_N15, S_F15, S_C15, S_COST60, S_COSTDAY, S_VFAST, S_WFAST, S_VSLOW, S_WSLOW,
     S_LOGFAST, S_FEW, S_CEW, S_NEW60, S_MAX_GAP, S_COUNT, S_NEW_HABIT, S_NEW_TODAY,
-    S_SETTLED, S_TODAY,
-) = range(25)  # fmt: skip
-FUNCTION_STATE: Final = 25
+    S_SETTLED, S_TODAY, S_TOP, S_TOP_REFUSED,
+) = range(27)  # fmt: skip
+FUNCTION_STATE: Final = 27
 #: columns of the function's times, int64 us
-T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS = range(8)
-FUNCTION_TIMES: Final = 8
+T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS, T_TOP, T_TOP_REFUSED = range(10)
+FUNCTION_TIMES: Final = 10
 #: hosts remembered per function, to tell a cold start
 HOSTS: Final = 32
 
 #: columns of the state of a caller at a function, float64
-P_N5, P_V, P_VVAR, P_ROUND, P_SIGN, P_SETTLED, P_TODAY, P_SETTLED_V, P_TODAY_V = range(9)
-PAIR_STATE: Final = 9
+P_N5, P_V, P_VVAR, P_ROUND, P_SIGN, P_SETTLED, P_TODAY, P_SETTLED_V, P_TODAY_V, P_REFUSED = range(10)
+PAIR_STATE: Final = 10
 #: columns of its times, int64
 Q_LAST, Q_FIRST, Q_DAY, Q_SETTLED_DAYS = range(4)
 PAIR_TIMES: Final = 4
@@ -56,6 +56,13 @@ NEW_FUNCTION_US: Final = 7.0 * DAY_US
 APP_STATE: Final = 4
 #: shape of the gamma distribution that a rate is drawn from around its habit: 1 / 0.35^2
 RATE_SHAPE: Final = 8.0
+#: s of run time in an hour and in a day that are too little to speak of
+HOUR_SECONDS: Final = 3.0
+DAY_SECONDS: Final = 20.0
+#: calls in a day added to the expectation of growth
+DAY_FLOOR: Final = 5.0
+#: times its habit that an hour may count for in the sum of a day
+DAY_CAP: Final = 3.0
 #: calls of the other functions that must be missing or many before they tell anything, and the most they can explain
 SIBLINGS: Final = 20.0
 MAX_LIFT: Final = 5.0
@@ -168,16 +175,16 @@ def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
 
 @njit
 def advance_functions(
-    f: Any, at: Any, start: Any, pair: Any, ident: Any, lnd: Any, failed: Any, refused: Any, weight: Any, version: Any,
-    host: Any, dequeue: Any, unscheduled: Any, signature: Any, sampled: Any,
-    quantiles: Any, tail_high: Any, tail_low: Any, spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any,
+    f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, lnd: Any, failed: Any, refused: Any, weight: Any, version: Any,
+    host: Any, dequeue: Any, unscheduled: Any, by_clock: Any, signature: Any, sampled: Any,
+    quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any,
     rate: Any, mean_rate: Any, max_rate: Any, dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any,
     phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, levels: Any,
     state: Any, times: Any, hosts: Any, app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any,
     land_day: Any, pair_state: Any, pair_times: Any,
     raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any, deployed: Any, quiet_function: Any, quiet_at: Any, quiet_since: Any,
 ) -> Any:  # fmt: skip
-    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical`` of shape [n, 22].
+    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical`` of shape [n, 23].
 
     Returns the number of silences written to ``quiet_*``. Columns are those of ``features.FUNCTION_FEATURES``.
     """
@@ -234,14 +241,17 @@ def advance_functions(
             s[S_N15] *= d15
             s[S_F15] *= d15
             s[S_C15] *= d15
+            s[S_TOP_REFUSED] *= d15
             s[S_COST60] *= d60
             s[S_NEW60] *= d60
+            s[S_TOP] *= d5
             s[S_COSTDAY] *= dday
         t[T_LAST] = now
         t[T_ARMED] = 1
         s[S_N5] += w
         s[S_N60] += w
-        s[S_NDAY] += w
+        # an hour counts in the day's sum for at most three times its habit: growth is slow, a flood is not
+        s[S_NDAY] += w * (min(1.0, DAY_CAP * (s[S_E60] + PACE_FLOOR) / s[S_N60]) if known[k] else 1.0)
         s[S_N15] += w
         s[S_COUNT] += w
         s[S_TODAY] += w
@@ -304,11 +314,12 @@ def advance_functions(
             qt[Q_DAY] = today
         gone = now - qt[Q_LAST]
         if gone < 0:
-            for column in (P_N5, P_V, P_VVAR, P_ROUND, P_SIGN):
+            for column in (P_N5, P_V, P_VVAR, P_ROUND, P_SIGN, P_REFUSED):
                 q[column] = 0.0
             gone = 0
         q[P_N5] = q[P_N5] * np.exp(-gone / TAU_5M) + w
         slow_decay = np.exp(-gone / TAU_30M)
+        q[P_REFUSED] *= np.exp(-gone / TAU_15M)
         q[P_ROUND] *= slow_decay
         q[P_SIGN] *= slow_decay
         q[P_TODAY] += w
@@ -331,6 +342,14 @@ def advance_functions(
                 part = max(part, 0.5)
             part = max(part, 0.05)
 
+        # one caller that makes most of the calls: what it does is not the others' doing
+        if identified:
+            if caller[i] == t[T_TOP] or q[P_N5] > s[S_TOP]:
+                s[S_TOP] = q[P_N5]
+                t[T_TOP] = caller[i]
+            elif s[S_N5] > 0.0:
+                part *= max(1.0 - 1.2 * s[S_TOP] / s[S_N5], 0.0)
+
         # run time against the function's own distribution
         v = 0.0
         if not np.isnan(lnd[i]):
@@ -343,6 +362,8 @@ def advance_functions(
             usual_ms = np.exp(quantiles[k, median])
             raw[i, 0] = max(-above - 0.7, 0.0)
             raw[i, 1] = max(-below - 0.7, 0.0) if v < 0 else 0.0
+            raw[i, 22] = max(x - longest[k], 0.0) if known[k] else 0.0
+            value[i, 22], typical[i, 22] = ms, np.exp(longest[k])
             for column in (0, 1):
                 value[i, column] = ms
                 typical[i, column] = usual_ms
@@ -353,28 +374,36 @@ def advance_functions(
             zf = drift(s[S_VFAST], s[S_WFAST], min(s[S_COUNT], 1.0 / FAST))
             zs = drift(s[S_VSLOW], s[S_WSLOW], min(s[S_COUNT], 1.0 / SLOW))
             s[S_LOGFAST] = lnd[i] if fresh or s[S_LOGFAST] == 0.0 else s[S_LOGFAST] + FAST * (lnd[i] - s[S_LOGFAST])
-            z = max(zf, zs)
+            # the slow average remembers: it counts as far as the fast one still agrees
+            z = max(zf, min(zs, 3.0 * zf))
             if v > 0.0 and z > 0.0:
                 raw[i, 2] = 0.5 * z * z * min(v, 1.0)
-            z = -min(zf, zs)
+            z = max(-zf, min(-zs, -3.0 * zf))
             if v < 0.0 and z > 0.0:
-                raw[i, 3] = 0.5 * z * z * min(-v, 1.0)
+                # a little faster is good news; work that is skipped is not
+                faster = quantiles[k, median] - s[S_LOGFAST]
+                raw[i, 3] = 0.5 * z * z * min(-v, 1.0) * min(max(faster - 0.7, 0.0), 1.0)
             for column in (2, 3):
                 value[i, column] = np.exp(s[S_LOGFAST])
                 typical[i, column] = usual_ms
             # one run away from all others is no rise of the bill: it counts as much as the longest usual one
             cost = w * min(ms, np.exp(quantiles[k, quantiles.shape[1] - 1])) / 1000.0
             s[S_COST60] += cost
-            s[S_COSTDAY] += cost
+            usual_cost = (s[S_E60] + PACE_FLOOR) * mean_ms[k] / 1000.0
+            s[S_COSTDAY] += cost * (min(1.0, DAY_CAP * usual_cost / s[S_COST60]) if known[k] and s[S_COST60] > 0.0 else 1.0)
             if known[k]:
                 mean_s, square_s = mean_ms[k] / 1000.0, square_ms[k] / 1e6
                 for column, paid, calls in ((9, s[S_COST60], s[S_E60]), (10, s[S_COSTDAY], s[S_EDAY])):
                     spread_s = np.sqrt(dispersion[k] * (calls + PACE_FLOOR) * square_s) + 0.2 * calls * mean_s
+                    # seconds that nobody would notice on a bill
+                    spread_s += HOUR_SECONDS if column == 9 else DAY_SECONDS
                     excess = paid - calls * mean_s - mean_s
                     if excess > 0.0 and v > 1.0:
                         # one run away from all others must not speak for its neighbours
                         window = s[S_N60] if column == 9 else s[S_NDAY]
-                        raw[i, column] = excess / spread_s * min(1.0, cost * window / excess)
+                        # nor must yesterday's bill, once the last hour is back to what is usual
+                        going_on = min(max(s[S_COST60] / (s[S_E60] * mean_s + mean_s) - 1.0, 0.0) * 2.0, 1.0)
+                        raw[i, column] = excess / spread_s * min(1.0, cost * window / excess) * going_on
                     value[i, column] = paid
                     typical[i, column] = calls * mean_s
 
@@ -410,6 +439,14 @@ def advance_functions(
             s[S_C15] += w
             c = refusal_rate[k]
             raw[i, 5] = max(binomial_excess(s[S_C15], s[S_N15], c), binomial_excess(s[S_CEW], recent, c))
+            if identified:
+                # one caller that is refused again and again says nothing about the next one's typing error
+                q[P_REFUSED] += w
+                if caller[i] == t[T_TOP_REFUSED] or q[P_REFUSED] > s[S_TOP_REFUSED]:
+                    s[S_TOP_REFUSED] = q[P_REFUSED]
+                    t[T_TOP_REFUSED] = caller[i]
+                else:
+                    raw[i, 5] *= max(1.0 - 1.2 * s[S_TOP_REFUSED] / s[S_C15], 0.0)
         value[i, 4] = s[S_F15]
         typical[i, 4] = s[S_N15] * p
         value[i, 5] = s[S_C15]
@@ -443,7 +480,9 @@ def advance_functions(
             phi = dispersion[k]
             raw[i, 6] = pace_excess(s[S_N5], s[S_E5] * lift5 + PACE_FLOOR) / phi * part
             raw[i, 7] = pace_excess(s[S_N60], s[S_E60] * lift60 + PACE_FLOOR) / phi * part
-            raw[i, 8] = pace_excess(s[S_NDAY], s[S_EDAY] + PACE_FLOOR) / phi * part
+            # growth is what still goes on: a day's sum remembers a flood long after it has ended
+            going_on = min(max(s[S_N60] / (s[S_E60] * lift60 + PACE_FLOOR) - 1.0, 0.0) * 2.0, 1.0)
+            raw[i, 8] = pace_excess(s[S_NDAY], s[S_EDAY] + DAY_FLOOR) / phi * part * going_on
         value[i, 6], typical[i, 6] = s[S_N5], s[S_E5]
         value[i, 7], typical[i, 7] = s[S_N60], s[S_E60]
         value[i, 8], typical[i, 8] = s[S_NDAY], s[S_EDAY]
@@ -482,7 +521,7 @@ def advance_functions(
                 value[i, 20], typical[i, 20] = s[S_NEW60], usual_new
 
         # schedule
-        if phase_us[k] > 0:
+        if phase_us[k] > 0 and by_clock[i]:
             bins = phase_count[k]
             phase = (start[i] // phase_us[k]) % bins
             near = phases[k, phase] + phases[k, (phase + 1) % bins] + phases[k, (phase + bins - 1) % bins]

@@ -24,7 +24,7 @@ from detectors.function_features import from_matrix
 from detectors.raised import RAISED, SCORED
 from detectors.schema import TIMESTAMP
 from detectors.signatures import SIGNATURES, signature_kinds
-from detectors.stories import GAP_US, TROUBLES, Stories
+from detectors.stories import CALLER_GAP_US, GAP_US, TROUBLES, Stories
 from detectors.timeline import END, Tables
 from models.hashing import hash_strings
 
@@ -222,7 +222,7 @@ class Incidents:
 
     # ------------------------------------------------------------------ stories to verdicts
     def _settle(self, watermark_us: int) -> pa.RecordBatch:
-        ended = {n for n, s in self._open.items() if watermark_us >= END or s.last_us + GAP_US < watermark_us}
+        ended = {n for n, s in self._open.items() if watermark_us >= END or s.last_us + _gap(s) < watermark_us}
         given, kept = [], []
         for number, rows in self._waiting:
             story = self._open[number]
@@ -278,7 +278,7 @@ class Incidents:
 
     def due(self) -> int | None:
         """The lowest watermark at which a story closes."""
-        return min((s.last_us + GAP_US + 1 for s in self._open.values()), default=None)
+        return min((s.last_us + _gap(s) + 1 for s in self._open.values()), default=None)
 
     # ------------------------------------------------------------------ state
     def snapshot(self) -> Tables:
@@ -311,6 +311,10 @@ class Incidents:
         self._horizon = tables["horizon"].to_batches()
         self._reached = tables["reached"].column("at")[0].as_py()
         self._stories.restore({n.removeprefix("live."): t for n, t in tables.items() if n.startswith("live.")})
+
+
+def _gap(story: Story) -> int:
+    return CALLER_GAP_US if story.lead == "caller" else GAP_US
 
 
 def _add(story: Story, rows: pa.RecordBatch, score: Vector) -> None:

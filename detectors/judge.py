@@ -28,9 +28,9 @@ from models.tails import Tails
 Vector = npt.NDArray[Any]
 
 #: surprise that each family is granted before it counts: one hour in two reaches it
-GRANT: Final = 0.3
+GRANT: Final = 1.0
 #: surprise that the forest is granted: it is judged by events, not hours, and one event in thirty reaches it
-FOREST_GRANT: Final = 1.5
+FOREST_GRANT: Final = 2.0
 #: surprises are clipped here before the forest sees them
 FOREST_CLIP: Final = 6.0
 _FAMILY: Final = np.array(FAMILY_OF)

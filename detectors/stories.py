@@ -19,8 +19,9 @@ from models.jit import njit
 
 Vector = npt.NDArray[Any]
 
-#: us without a strange event that ends a story
+#: us without a strange event that ends a function's story, and a caller's: who was strange yesterday is no news today
 GAP_US: Final = 4 * 3600 * US
+CALLER_GAP_US: Final = 24 * 3600 * US
 #: us within which the same trouble in another function of the app is the same story
 STORM_US: Final = 1800 * US
 #: kinds of trouble that function stories are told apart by
@@ -68,7 +69,7 @@ def assign(
         found = -1
         keep = 0
         for k in range(live):
-            if now - numbers[k, O_LAST] > gap_us:
+            if now - numbers[k, O_LAST] > (CALLER_GAP_US if numbers[k, O_LEAD] == 1 else gap_us):
                 continue
             if keep != k:
                 numbers[keep] = numbers[k]

@@ -57,8 +57,10 @@ MAX_HELD_OUT: Final = 2_000_000
 #: rows the forest is fitted on
 FOREST_ROWS: Final = 200_000
 #: a function is silent after this many times the longest silence seen in training
-SILENCE_MARGIN: Final = 1.6
-MIN_SILENCE: Final = 6.0
+SILENCE_MARGIN: Final = 2.0
+MIN_SILENCE: Final = 8.0
+#: s; a shorter silence is a restart or a hole in the logs, however busy the function
+SILENCE_SECONDS: Final = 1800.0
 #: strongest stories kept to tell how often normal life looks strange
 CURVE_STORIES: Final = 2000
 
@@ -137,7 +139,8 @@ def train(
     silence = np.full(len(whole.cohort), DEFAULT_SILENCE)
     for name, gap in gaps.items():
         if name in lookup:
-            silence[lookup[name]] = max(MIN_SILENCE, SILENCE_MARGIN * gap)
+            per_second = float(whole.rate[lookup[name]].mean())
+            silence[lookup[name]] = max(MIN_SILENCE, SILENCE_MARGIN * gap, per_second * SILENCE_SECONDS)
     notes = []
     dropped = int((~keep).sum())
     if dropped:
@@ -265,8 +268,26 @@ def _fit_judge(
         tails = fit_tails(depth[keep], none[keep], held.cohort[keep], groups=0, cohorts=cohorts, slope=0.3)
         judge = replace(judge, forest_tails=tails)
         score = score + judge.forest_part(believed, held.cohort)
-    total = fit_tails(score[keep][:, None], none[keep], held.cohort[keep], groups=0, cohorts=cohorts, slope=1.0)
-    return replace(judge, total_tails=total), score
+    return replace(judge, total_tails=_total(held, score, keep)), score
+
+
+def _total(held: _HeldOut, score: Vector, keep: Vector) -> Tails:
+    """Tails of the score; at each level the largest of the folds', since one day of life differs from the next."""
+
+    def tails(mask: Vector) -> Tails:
+        cohort = held.cohort[mask]
+        return fit_tails(score[mask][:, None], np.full(len(cohort), -1), cohort, groups=0, cohorts=len(COHORTS), slope=1.0)
+
+    whole = tails(keep)
+    values = whole.values.copy()
+    block = held.at // FOLD_US % FOLDS
+    for fold in range(FOLDS):
+        mask = keep & (block == fold)
+        if mask.any():
+            part = tails(mask)
+            believed = np.arange(values.shape[2]) < part.depth[:, :, None]
+            values = np.where(believed, np.maximum(values, part.values), values)
+    return replace(whole, values=np.maximum.accumulate(values, axis=2))
 
 
 def _honest(held: _HeldOut, surprise: Vector, keep: Vector) -> Tails:

@@ -157,6 +157,7 @@ class Baselines:
         count: float64[F+C], weighted invocations.
         quantiles: float64[F+C, len(LEVELS)], of ln(duration in ms).
         tail_high, tail_low: float64[F+C], scale of the exponential tails of ln(duration) beyond the outer levels, nats.
+        longest: float64[F+C], largest ln(duration) seen.
         spread: float64[F+C], interquartile range of the duration, ms.
         cold_extra: float64[F+C], what a cold start adds to ln(duration).
         failure_rate, refusal_rate: float64[F+C], shares.
@@ -176,6 +177,7 @@ class Baselines:
     quantiles: Floats
     tail_high: Floats
     tail_low: Floats
+    longest: Floats
     spread: Floats
     cold_extra: Floats
     failure_rate: Floats
@@ -225,7 +227,7 @@ class Baselines:
 
 
 _ARRAYS: Final = (
-    *("cohort", "count", "quantiles", "tail_high", "tail_low", "spread", "cold_extra", "failure_rate", "refusal_rate"),
+    *("cohort", "count", "quantiles", "tail_high", "tail_low", "longest", "spread", "cold_extra", "failure_rate", "refusal_rate"),
     *("rate", "dispersion", "mean_ms", "square_ms", "phases", "phase_us", "phase_count"),
 )
 
@@ -309,7 +311,7 @@ def _fit(sketch: BaselineSketch) -> Baselines:
     refusal_rate = _shrunk(_trimmed_rate(bins, who, 4, size, cohort), refusals, count, size, cohort)
     rate = _rhythm(bins, who, size, cohorts, first, last)
     dispersion = _dispersion(bins, who, rate, size, cohorts, first, last)
-    quantiles, tail_high, tail_low, cold_extra, mean_ms, square_ms = _durations(sketch, rank, size, cohort)
+    quantiles, tail_high, tail_low, longest, cold_extra, mean_ms, square_ms = _durations(sketch, rank, size, cohort)
     phases, phase_us, phase_count = _schedules(sketch, rank, size, cohort)
     middle = quantiles[:, int(np.searchsorted(LEVELS, 0.75))], quantiles[:, int(np.searchsorted(LEVELS, 0.25))]
     return Baselines(
@@ -320,6 +322,7 @@ def _fit(sketch: BaselineSketch) -> Baselines:
         quantiles=quantiles,
         tail_high=tail_high,
         tail_low=tail_low,
+        longest=longest,
         spread=np.exp(middle[0]) - np.exp(middle[1]),
         cold_extra=cold_extra,
         failure_rate=failure_rate,
@@ -418,7 +421,7 @@ def _dispersion(bins: Floats, who: Ints, rate: Floats, size: int, cohorts: int, 
 def _durations(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> tuple[Floats, ...]:
     rows = size + len(COHORTS)
     quantiles = np.zeros((rows, len(LEVELS)))
-    high, low, cold_extra = np.full(rows, 1.0), np.full(rows, 1.0), np.zeros(rows)
+    high, low, cold_extra, longest = np.full(rows, 1.0), np.full(rows, 1.0), np.zeros(rows), np.zeros(rows)
     mean, square = np.full(rows, 100.0), np.full(rows, 20_000.0)
     runs = sketch._runs[0] if sketch._runs else np.zeros((0, 5))
     who = rank[runs[:, 0].astype(np.int64)] if size else np.zeros(0, np.int64)
@@ -450,6 +453,7 @@ def _durations(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> t
         everything = np.sort(np.concatenate([parts[f] for f in members])) if members else np.sort(pooled)
         quantiles[row] = _quantiles(everything)
         high[row], low[row] = _tails(shape)
+        longest[row] = everything[-1]
         cold_extra[row] = max([cold_extra[f] for f in members], default=1.0)
         spread_q = _quantiles(shape)
         moments = np.minimum(np.exp(everything), np.exp(quantiles[row, -1]))
@@ -459,13 +463,15 @@ def _durations(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> t
             blend = n / (n + PRIOR_DURATIONS)
             quantiles[f] = blend * _quantiles(own) + (1 - blend) * (centre[f] + spread_q)
             quantiles[f] = np.maximum.accumulate(quantiles[f])
+            # few runs say little of how long one may take: the cohort's usual spread is granted to them
+            longest[f] = max(own[-1], centre[f] + spread_q[-1] * max(0.0, 1.0 - n / 200.0))
             own_high, own_low = _tails(own)
             k = max(n * TAIL_SHARE, 0.0)
             high[f] = (k * own_high + PRIOR_TAIL * high[row]) / (k + PRIOR_TAIL)
             low[f] = (k * own_low + PRIOR_TAIL * low[row]) / (k + PRIOR_TAIL)
             moments = np.minimum(np.exp(own), np.exp(quantiles[f, -1]))
             mean[f], square[f] = moments.mean(), (moments**2).mean()
-    return quantiles, np.maximum(high, MIN_TAIL), np.maximum(low, MIN_TAIL), cold_extra, mean, square
+    return quantiles, np.maximum(high, MIN_TAIL), np.maximum(low, MIN_TAIL), longest, cold_extra, mean, square
 
 
 def _quantiles(ordered: Floats) -> Floats:
