@@ -6,7 +6,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from detectors.function_kernel import DAY_US, FORGET_DAYS, NOVEL_FLOOR_US, NOVEL_US, TAU_30M, pace_excess, poisson_excess
+from detectors.function_kernel import (
+    DAY_US,
+    FORGET_DAYS,
+    NOVEL_FLOOR_US,
+    NOVEL_US,
+    TAU_30M,
+    pace_excess,
+    poisson_excess,
+)
 from models.baselines import HOUR_US, US
 from models.jit import njit
 

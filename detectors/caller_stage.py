@@ -100,12 +100,9 @@ class CallerScoring:
         typical: Vector,
     ) -> pa.RecordBatch:
         take = pa.array(chosen)
-        width = rows.column("value_function").type.list_size
         rows, scored = rows.take(take), scored.take(take)
         identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
-        trouble, by_caller, crowd = blame(
-            found.families[chosen], value[chosen][:, :width], value[chosen][:, width:], identified
-        )
+        trouble, by_caller, crowd = blame(found.families[chosen], found.surprise[chosen], value[chosen], identified)
         app = hash_strings(rows.column("app"))
         columns: dict[str, Any] = {name: scored.column(name) for name in SCORED.names}
         columns |= {name: rows.column(name) for name in EVIDENCE}
@@ -145,7 +142,9 @@ def reasons_of(shares: Vector, value: Vector, typical: Vector) -> pa.Array:
     offsets = np.concatenate([[0], np.cumsum(counted.sum(axis=1))]).astype(np.int32)
     row = np.repeat(np.arange(n), REASONS).reshape(n, REASONS)[counted] if n else np.zeros(0, np.int64)
     feature = top[counted]
-    names = pa.DictionaryArray.from_arrays(pa.array(feature.astype(np.int32)), pa.array(FEATURE_NAMES)).cast(pa.string())
+    names = pa.DictionaryArray.from_arrays(pa.array(feature.astype(np.int32)), pa.array(FEATURE_NAMES)).cast(
+        pa.string()
+    )
     struct = pa.StructArray.from_arrays(
         [
             names,

@@ -66,7 +66,9 @@ CALLER_FEATURES: Final = (
     Feature("travel", "place", "caller", "seconds between calls from two countries", "s"),
     Feature("caller_client_errors", "refusal", "caller", "refused calls of this caller in half an hour", "count", 3600),
     Feature("caller_failures", "failure", "caller", "failed calls of this caller in half an hour", "count", 3600),
-    Feature("caller_spread", "novelty", "caller", "functions newly touched by this caller in half an hour", "count", 3600),
+    Feature(
+        "caller_spread", "novelty", "caller", "functions newly touched by this caller in half an hour", "count", 3600
+    ),
     Feature("caller_pace", "caller_pace", "caller", "calls by this caller in half an hour", "count", 3600),
     Feature("caller_hours", "hours", "caller", "share of this caller's calls at this hour", "share", 3600),
     Feature("caller_new_here", "reach", "caller", "seconds since the caller first used this function", "s"),

@@ -210,7 +210,10 @@ class FunctionFeatures:
         base = self._base
         known = b < len(base)
         return (
-            *(getattr(base, n)[b] for n in ("quantiles", "tail_high", "tail_low", "longest", "spread", "cold_extra")),
+            *(
+                getattr(base, n)[b]
+                for n in ("quantiles", "tail_high", "tail_low", "longest", "count", "spread", "cold_extra")
+            ),
             *(getattr(base, n)[b] for n in ("failure_rate", "refusal_rate", "rate")),
             self._mean_rate[b],
             self._max_rate[b],
@@ -254,7 +257,13 @@ class FunctionFeatures:
             reached = int(self._times[:, kernel.T_LAST].max())
             for name, value in (("at", reached), ("event_time", reached), ("invocation_id", f"tick@{reached}")):
                 columns[name].append(value)
-            for name, value in (("app", ""), ("function", ""), ("trigger", "other"), ("candidate", True), ("signal", "tick")):
+            for name, value in (
+                ("app", ""),
+                ("function", ""),
+                ("trigger", "other"),
+                ("candidate", True),
+                ("signal", "tick"),
+            ):
                 columns[name].append(value)
             for name in ("since", "per_hour", "horizon"):
                 columns[name].append(None)
@@ -307,7 +316,12 @@ class FunctionFeatures:
         apps = sorted(self._apps)
         rows = [self._apps[a] for a in apps]
         app_table = pa.table(
-            {"app": pa.array(apps, pa.string()), "app_key": hash_strings(pa.array(apps, pa.string())), "state": matrix(self._app_state[rows]), "last": self._app_last[rows]}
+            {
+                "app": pa.array(apps, pa.string()),
+                "app_key": hash_strings(pa.array(apps, pa.string())),
+                "state": matrix(self._app_state[rows]),
+                "last": self._app_last[rows],
+            }
         )
         return {
             "functions": functions,

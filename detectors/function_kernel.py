@@ -61,6 +61,8 @@ HOUR_SECONDS: Final = 3.0
 DAY_SECONDS: Final = 20.0
 #: calls in a day added to the expectation of growth
 DAY_FLOOR: Final = 5.0
+#: invocations from which on a function's longest run means something
+RECORD_EVENTS: Final = 500.0
 #: times its habit that an hour may count for in the sum of a day
 DAY_CAP: Final = 3.0
 #: calls of the other functions that must be missing or many before they tell anything, and the most they can explain
@@ -177,7 +179,7 @@ def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
 def advance_functions(
     f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, lnd: Any, failed: Any, refused: Any, weight: Any, version: Any,
     host: Any, dequeue: Any, unscheduled: Any, by_clock: Any, signature: Any, sampled: Any,
-    quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any,
+    quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any, spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any,
     rate: Any, mean_rate: Any, max_rate: Any, dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any,
     phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, levels: Any,
     state: Any, times: Any, hosts: Any, app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any,
@@ -362,7 +364,8 @@ def advance_functions(
             usual_ms = np.exp(quantiles[k, median])
             raw[i, 0] = max(-above - 0.7, 0.0)
             raw[i, 1] = max(-below - 0.7, 0.0) if v < 0 else 0.0
-            raw[i, 22] = max(x - longest[k], 0.0) if known[k] else 0.0
+            # a function seen rarely breaks its record often
+            raw[i, 22] = max(x - longest[k], 0.0) * count[k] / (count[k] + RECORD_EVENTS) if known[k] else 0.0
             value[i, 22], typical[i, 22] = ms, np.exp(longest[k])
             for column in (0, 1):
                 value[i, column] = ms
@@ -390,7 +393,9 @@ def advance_functions(
             cost = w * min(ms, np.exp(quantiles[k, quantiles.shape[1] - 1])) / 1000.0
             s[S_COST60] += cost
             usual_cost = (s[S_E60] + PACE_FLOOR) * mean_ms[k] / 1000.0
-            s[S_COSTDAY] += cost * (min(1.0, DAY_CAP * usual_cost / s[S_COST60]) if known[k] and s[S_COST60] > 0.0 else 1.0)
+            s[S_COSTDAY] += cost * (
+                min(1.0, DAY_CAP * usual_cost / s[S_COST60]) if known[k] and s[S_COST60] > 0.0 else 1.0
+            )
             if known[k]:
                 mean_s, square_s = mean_ms[k] / 1000.0, square_ms[k] / 1e6
                 for column, paid, calls in ((9, s[S_COST60], s[S_E60]), (10, s[S_COSTDAY], s[S_EDAY])):
@@ -403,7 +408,8 @@ def advance_functions(
                         window = s[S_N60] if column == 9 else s[S_NDAY]
                         # nor must yesterday's bill, once the last hour is back to what is usual
                         going_on = min(max(s[S_COST60] / (s[S_E60] * mean_s + mean_s) - 1.0, 0.0) * 2.0, 1.0)
-                        raw[i, column] = excess / spread_s * min(1.0, cost * window / excess) * going_on
+                        takes_part = max(part, min(max(cost / mean_s - 1.0, 0.0) / 4.0, 1.0))
+                        raw[i, column] = excess / spread_s * min(1.0, cost * window / excess) * going_on * takes_part
                     value[i, column] = paid
                     typical[i, column] = calls * mean_s
 

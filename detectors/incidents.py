@@ -16,15 +16,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from detectors.evidence import Evidence, Silence
 from detectors.explain import describe
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import from_matrix
 from detectors.raised import RAISED, SCORED
-from detectors.schema import TIMESTAMP
+from detectors.schema import CALLER_CONFIDENCE, TIMESTAMP
 from detectors.signatures import SIGNATURES, signature_kinds
-from detectors.stories import CALLER_GAP_US, GAP_US, TROUBLES, Stories
+from detectors.stories import CALLER_GAP_US, GAP_US, TROUBLES, VAGUE_GAP_US, Stories
 from detectors.timeline import END, Tables
 from models.hashing import hash_strings
 
@@ -185,7 +186,9 @@ class Incidents:
         score = np.asarray(rows.column("score")).copy()
         score[silent] = self._opens_at + SILENCE_MARGIN
         key = {n: np.asarray(rows.column(n).fill_null(0)) for n in ("function_key", "caller_key", "app_key", "trouble")}
-        flag = {n: np.asarray(rows.column(n).fill_null(False)) for n in ("by_caller", "crowd")}
+        by_caller = np.asarray(rows.column("by_caller").fill_null(False))
+        crowd = np.asarray(rows.column("crowd").fill_null(0))
+        vague = np.asarray(pc.equal(rows.column("caller_source"), "geography").fill_null(False))
         if silent.any():
             own = hash_strings(rows.column("function"))
             key["function_key"] = np.where(silent, own, key["function_key"])
@@ -194,7 +197,7 @@ class Incidents:
             key["trouble"] = np.where(silent, TROUBLES.index("silent"), key["trouble"])
         story, opened = self._stories.tell(
             np.asarray(rows.column("at")), key["function_key"], key["caller_key"], key["app_key"], score,
-            key["trouble"].astype(np.int64), flag["by_caller"], flag["crowd"],
+            key["trouble"].astype(np.int64), by_caller, crowd, vague,
         )  # fmt: skip
         order = np.argsort(story, kind="stable")
         edges = np.flatnonzero(np.r_[True, story[order][1:] != story[order][:-1]])
@@ -202,16 +205,16 @@ class Incidents:
             members = order[begin:end]
             number = int(story[members[0]])
             part = rows.take(pa.array(members))
-            self._grow(number, part, score[members], opened[members], bool(flag["by_caller"][members[0]]))
+            self._grow(number, part, score[members], opened[members], _lead(by_caller[members[0]], vague[members[0]]))
             self._waiting.append((number, part))
 
-    def _grow(self, number: int, rows: pa.RecordBatch, score: Vector, opened: Vector, by_caller: bool) -> None:
+    def _grow(self, number: int, rows: pa.RecordBatch, score: Vector, opened: Vector, lead: str) -> None:
         at = np.asarray(rows.column("at"))
         known = self._open.get(number)
         if known is None:
             first = rows.column("invocation_id")[0].as_py()
             mark = int(hash_strings(pa.array([f"{first}@{int(at[0])}"]))[0])
-            lead = "caller" if by_caller and rows.column("caller_key")[0].as_py() else "function"
+            lead = lead if rows.column("caller_key")[0].as_py() else "function"
             known = self._open[number] = Story(f"LT-{mark:016x}"[:15], lead, int(at[0]), int(at[0]))
         if known.opened_us < 0 and opened.any():
             known.opened_us = int(at[np.argmax(opened)])
@@ -314,7 +317,11 @@ class Incidents:
 
 
 def _gap(story: Story) -> int:
-    return CALLER_GAP_US if story.lead == "caller" else GAP_US
+    return {"caller": CALLER_GAP_US, "place": VAGUE_GAP_US}.get(story.lead, GAP_US)
+
+
+def _lead(by_caller: bool, vague: bool) -> str:
+    return ("place" if vague else "caller") if by_caller else "function"
 
 
 def _add(story: Story, rows: pa.RecordBatch, score: Vector) -> None:
@@ -347,8 +354,14 @@ def _add(story: Story, rows: pa.RecordBatch, score: Vector) -> None:
         story.score, story.p_value = float(score[peak]), float(rows.column("p_value")[peak].as_py())
     heard = np.flatnonzero(~silent)
     if len(heard):
-        shares, surprise = from_matrix(rows.column("share").take(pa.array(heard))), from_matrix(rows.column("surprise").take(pa.array(heard)))
-        value, typical = from_matrix(rows.column("value").take(pa.array(heard))), from_matrix(rows.column("typical").take(pa.array(heard)))
+        shares, surprise = (
+            from_matrix(rows.column("share").take(pa.array(heard))),
+            from_matrix(rows.column("surprise").take(pa.array(heard))),
+        )
+        value, typical = (
+            from_matrix(rows.column("value").take(pa.array(heard))),
+            from_matrix(rows.column("typical").take(pa.array(heard))),
+        )
         # whole numbers add up to the same sum in any cut
         added = np.rint(shares * np.minimum(score[heard], 1e6)[:, None] * MICRO).astype(np.int64).sum(axis=0)
         story.shares = (np.array(story.shares) + added).tolist()
@@ -360,9 +373,22 @@ def _add(story: Story, rows: pa.RecordBatch, score: Vector) -> None:
         story.slow += int((surprise[:, duration_at] > 1.0).sum())
     for i in np.flatnonzero(silent).tolist():
         story.since_us = int(rows.column("since")[i].as_py()) if story.since_us < 0 else story.since_us
-        story.per_hour += float(rows.column("per_hour")[i].as_py())
+        told = story.counts.setdefault("silent", {})
+        name = f"{rows.column('app')[i]}\x1f{rows.column('function')[i]}"
+        if name not in told:
+            told[name] = 1
+            story.per_hour += float(rows.column("per_hour")[i].as_py())
         story.p_value = min(story.p_value, 10.0**-6)
-    for name in ("app", "function", "caller", "caller_source", "country", "trigger", "trigger_source", "exception_type"):
+    for name in (
+        "app",
+        "function",
+        "caller",
+        "caller_source",
+        "country",
+        "trigger",
+        "trigger_source",
+        "exception_type",
+    ):
         _count(story.counts.setdefault(name, {}), rows.column(name))
     _count(story.counts.setdefault("where", {}), _joined(rows))
     _count(story.counts.setdefault("status", {}), rows.column("status").cast(pa.string()))
@@ -373,8 +399,6 @@ def _add(story: Story, rows: pa.RecordBatch, score: Vector) -> None:
 
 
 def _joined(rows: pa.RecordBatch) -> pa.Array:
-    import pyarrow.compute as pc
-
     return pc.binary_join_element_wise(rows.column("app"), rows.column("function"), "\x1f")
 
 
@@ -399,7 +423,10 @@ def evidence_of(story: Story) -> Evidence:
     """What the catalogue and the sentences are made from."""
     counts = {name: Counter(found) for name, found in story.counts.items()}
     total = max(sum(story.shares), 1)
-    where = [(*name.split("\x1f"), n) for name, n in sorted(counts.get("where", Counter()).items(), key=lambda i: (-i[1], i[0]))]
+    where = [
+        (*name.split("\x1f"), n)
+        for name, n in sorted(counts.get("where", Counter()).items(), key=lambda i: (-i[1], i[0]))
+    ]
     callers = sorted(counts.get("caller", Counter()).items(), key=lambda i: (-i[1], i[0]))
     callers = [(c, n) for c, n in callers if c]
     durations = sorted(story.durations)
@@ -409,7 +436,7 @@ def evidence_of(story: Story) -> Evidence:
         return {name: v for name, v, s in zip(FEATURE_NAMES, values, story.surprise, strict=True) if s > 0.0}
 
     return Evidence(
-        lead=story.lead,
+        lead="function" if story.lead == "function" else "caller",
         first_us=story.first_us,
         last_us=story.last_us,
         opened_us=story.opened_us,
@@ -417,6 +444,7 @@ def evidence_of(story: Story) -> Evidence:
         failed=story.failed,
         refused=story.refused,
         slow=story.slow,
+        apps=tuple(_top(counts.get("app", {}))),
         functions=tuple((a, f, n) for a, f, n in where[:SHOWN_NAMES]),
         callers=tuple((c, c.split(":", 1)[0], n) for c, n in callers[:SHOWN_NAMES]),
         distinct_callers=len(callers),
@@ -440,6 +468,7 @@ def evidence_of(story: Story) -> Evidence:
         signatures=tuple(_top(counts.get("signature", {}))),
         paths=tuple(story.paths[:5]),
         sampled=story.sampled > 0,
+        caller_confidence=CALLER_CONFIDENCE.get(callers[0][0].split(":", 1)[0], 0.0) if callers else 0.0,
         late=story.late,
         revision=story.revision,
     )

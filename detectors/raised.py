@@ -43,7 +43,11 @@ SCORED: Final[pa.Schema] = pa.schema(
 RAISED: Final[pa.Schema] = pa.schema(
     [
         *SCORED,
-        _field("signal", pa.string(), doc="null: an invocation; 'silence': a function fell silent; 'tick': logs reach ``at``"),
+        _field(
+            "signal",
+            pa.string(),
+            doc="null: an invocation; 'silence': a function fell silent; 'tick': logs reach ``at``",
+        ),
         _field("since", pa.int64(), doc="of a silence: last event before it, UTC us"),
         _field("per_hour", pa.float64(), doc="of a silence: calls expected in an hour"),
         _field("horizon", pa.bool_(), doc="of a silence: true only if logs reach as far as ``at``"),
@@ -68,7 +72,9 @@ RAISED: Final[pa.Schema] = pa.schema(
         _field("app_key", pa.uint64(), doc="hash of the app"),
         _field("trouble", pa.int64(), doc="index into stories.TROUBLES"),
         _field("by_caller", pa.bool_(), doc="points at its caller"),
-        _field("crowd", pa.bool_(), doc="one of many callers' in a loaded function"),
+        _field(
+            "crowd", pa.int8(), doc="2: one of many callers' in a loaded function; 1: the function is loaded at least"
+        ),
     ]
 )
 

@@ -21,7 +21,9 @@ Vector = npt.NDArray[Any]
 
 #: us without a strange event that ends a function's story, and a caller's: who was strange yesterday is no news today
 GAP_US: Final = 4 * 3600 * US
-CALLER_GAP_US: Final = 24 * 3600 * US
+CALLER_GAP_US: Final = 12 * 3600 * US
+#: the same for a caller known by its place only, which many share
+VAGUE_GAP_US: Final = 3600 * US
 #: us within which the same trouble in another function of the app is the same story
 STORM_US: Final = 1800 * US
 #: kinds of trouble that function stories are told apart by
@@ -42,6 +44,10 @@ CALLER_FAMILIES: Final = np.array(
 )
 #: share of a function's recent calls, failures or refusals that makes them one caller's doing
 OWN_DOING: Final = 0.5
+#: share below which a caller is one of many
+FEW: Final = 0.2
+#: what load or refusals must add before a function counts as crowded
+CROWD_SURPRISE: Final = 1.5
 
 #: int64 columns of an open story
 (O_LEAD, O_LAST, O_FIRST, O_OPENED, O_COUNT, O_ID, O_TROUBLE) = range(7)
@@ -52,7 +58,7 @@ OPEN_STORIES: Final = 4096
 
 @njit
 def assign(
-    at: Any, function: Any, caller: Any, app: Any, score: Any, trouble: Any, by_caller: Any, crowd: Any,
+    at: Any, function: Any, caller: Any, app: Any, score: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
     numbers: Any, keys: Any, peak: Any, live: Any, next_id: Any, opens_at: Any, gap_us: Any, storm_us: Any,
     story: Any, opened: Any, previous: Any,
 ) -> Any:  # fmt: skip
@@ -60,7 +66,8 @@ def assign(
 
     Args:
         at: int64[n] us. function, caller, app: uint64[n] keys. score: float64[n]. trouble: int64[n].
-        by_caller: bool[n], the event points at its caller. crowd: bool[n], it is one of many callers' in a loaded function.
+        by_caller: bool[n], the event points at its caller. vague: bool[n], the caller is known by its place only.
+        crowd: int8[n], 2: one of many callers' in a loaded function; 1: the function is loaded at least.
         numbers, keys, peak: the open stories, int64[m, 7], uint64[m, 3], float64[m]; the first ``live`` rows count.
         story: int64[n] out, story number. opened: bool[n] out, the story is open with this event.
     """
@@ -69,7 +76,8 @@ def assign(
         found = -1
         keep = 0
         for k in range(live):
-            if now - numbers[k, O_LAST] > (CALLER_GAP_US if numbers[k, O_LEAD] == 1 else gap_us):
+            lead = numbers[k, O_LEAD]
+            if now - numbers[k, O_LAST] > (gap_us if lead == 0 else CALLER_GAP_US if lead == 1 else VAGUE_GAP_US):
                 continue
             if keep != k:
                 numbers[keep] = numbers[k]
@@ -78,7 +86,7 @@ def assign(
             keep += 1
         live = keep
         for k in range(live - 1, -1, -1):
-            if numbers[k, O_LEAD] == 1:
+            if numbers[k, O_LEAD] > 0:
                 if caller[i] != 0 and keys[k, K_CALLER] == caller[i]:
                     found = k
                     break
@@ -89,13 +97,15 @@ def assign(
                     and (trouble[i] <= 1 or trouble[i] == 5)
                     and now - numbers[k, O_LAST] <= storm_us
                 )
-                if (keys[k, K_FUNCTION] == function[i] or storm) and (not by_caller[i] or crowd[i]):
+                if (keys[k, K_FUNCTION] == function[i] or storm) and (
+                    not by_caller[i] or crowd[i] == 2 or (crowd[i] == 1 and numbers[k, O_TROUBLE] == 2)
+                ):
                     found = k
                     break
         if found < 0 and not by_caller[i]:
             # a caller that floods a function makes others' calls there slow, too: they are part of its story
             for k in range(live - 1, -1, -1):
-                if keys[k, K_FUNCTION] == function[i] and numbers[k, O_LEAD] == 1 and numbers[k, O_OPENED] >= 0:
+                if keys[k, K_FUNCTION] == function[i] and numbers[k, O_LEAD] > 0 and numbers[k, O_OPENED] >= 0:
                     found = k
                     break
         if found < 0:
@@ -108,12 +118,12 @@ def assign(
                 live -= 1
             found = live
             live += 1
-            numbers[found, O_LEAD] = 1 if by_caller[i] and caller[i] != 0 and not crowd[i] else 0
+            numbers[found, O_LEAD] = (2 if vague[i] else 1) if by_caller[i] and caller[i] != 0 and crowd[i] != 2 else 0
             numbers[found, O_FIRST] = now
             numbers[found, O_OPENED] = -1
             numbers[found, O_COUNT] = 0
             numbers[found, O_ID] = next_id
-            numbers[found, O_TROUBLE] = 2 if crowd[i] else trouble[i]
+            numbers[found, O_TROUBLE] = 2 if crowd[i] == 2 else trouble[i]
             next_id += 1
             keys[found, K_FUNCTION] = function[i]
             keys[found, K_CALLER] = caller[i]
@@ -130,37 +140,37 @@ def assign(
     return live, next_id
 
 
-def blame(
-    families: Vector, value_function: Vector, value_caller: Vector, identified: Vector
-) -> tuple[Vector, Vector, Vector]:
+def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector) -> tuple[Vector, Vector, Vector]:
     """Whom each event points at.
 
     Args:
         families: float64[n, len(FAMILIES)], what each family adds.
-        value_function, value_caller: the windows that tell whether one caller does most of it.
+        surprise: float64[n, len(FEATURES)].
+        value: float[n, len(FEATURES)], the windows that tell whether one caller does most of it.
         identified: bool[n].
 
     Returns:
-        trouble int64[n] (index into TROUBLES), by_caller bool[n], crowd bool[n].
+        trouble int64[n] (index into TROUBLES), by_caller bool[n], crowd int8[n] as ``assign`` takes it.
     """
-    lead = families.argmax(axis=1)
-    trouble = TROUBLE_OF_FAMILY[lead]
-    v = value_function
-    with np.errstate(divide="ignore", invalid="ignore"):
-        of_calls = v[:, INDEX["caller_pace_here"]] / np.maximum(v[:, INDEX["pace_minutes"]], 1.0)
-        offset = v.shape[1]
-        of_failures = value_caller[:, INDEX["caller_failures"] - offset] / np.maximum(v[:, INDEX["failure_burst"]], 1.0)
+    trouble = TROUBLE_OF_FAMILY[families.argmax(axis=1)]
+    of_calls = value[:, INDEX["caller_pace_here"]] / np.maximum(value[:, INDEX["pace_minutes"]], 1.0)
+    of_failures = value[:, INDEX["caller_failures"]] / np.maximum(value[:, INDEX["failure_burst"]], 1.0)
+    of_refusals = value[:, INDEX["caller_client_errors"]] / np.maximum(value[:, INDEX["client_error_burst"]], 1.0)
     load = families[:, FAMILIES.index("load")]
-    caller_led = CALLER_FAMILIES[lead]
-    caller_led = caller_led | ((trouble == TROUBLES.index("load")) & (of_calls >= OWN_DOING))
-    caller_led = caller_led | (
-        (trouble == TROUBLES.index("failing")) & (of_failures >= OWN_DOING) & (of_calls < OWN_DOING)
-    )
-    novel = families[:, [FAMILIES.index("novelty"), FAMILIES.index("place"), FAMILIES.index("reach")]].max(axis=1) > 1.0
-    caller_led = caller_led | (novel & (trouble != TROUBLES.index("load")))
-    crowd = (load >= 1.5) & (of_calls < 0.2)
-    crowd = crowd & ((trouble == TROUBLES.index("load")) | (lead == FAMILIES.index("novelty")))
-    return trouble, caller_led & identified & ~crowd, crowd
+    refused = families[:, FAMILIES.index("refusal")] * (surprise[:, INDEX["client_error_burst"]] > 1.0)
+    own = families[:, CALLER_FAMILIES].sum(axis=1)
+    # many callers refused at one function: the function's trouble, not that of each
+    common = np.where(of_refusals < FEW, refused, 0.0)
+    own = own - common
+    function = families[:, ~CALLER_FAMILIES].sum(axis=1) + common
+    by_caller = own >= function
+    by_caller |= (trouble == TROUBLES.index("load")) & (of_calls >= OWN_DOING)
+    by_caller |= (trouble == TROUBLES.index("failing")) & (of_failures >= OWN_DOING) & (of_calls < OWN_DOING)
+    crowd = ((load >= CROWD_SURPRISE) & (of_calls < FEW)) | (common >= CROWD_SURPRISE)
+    arrival = families[:, FAMILIES.index("novelty")] + families[:, FAMILIES.index("place")]
+    crowd &= load + common + arrival >= own + common - arrival
+    degree = np.where(crowd, 2, np.where((load >= CROWD_SURPRISE) & (of_calls < OWN_DOING), 1, 0)).astype(np.int8)
+    return trouble, by_caller & identified & ~crowd, degree
 
 
 class Stories:
@@ -202,13 +212,13 @@ class Stories:
 
     def tell(
         self, at: Vector, function: Vector, caller: Vector, app: Vector, score: Vector, trouble: Vector, by_caller: Vector,
-        crowd: Vector,
+        crowd: Vector, vague: Vector,
     ) -> tuple[Vector, Vector]:  # fmt: skip
         """Story number int64[n] and whether it is open bool[n]; arguments as in ``assign``."""
         n = len(at)
         story, opened, previous = np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n, np.int64)
         self._live, self._next = assign(
-            at, function, caller, app, score, trouble, by_caller, crowd, self._numbers, self._keys, self._peak,
+            at, function, caller, app, score, trouble, by_caller, crowd, vague, self._numbers, self._keys, self._peak,
             self._live, self._next, self.opens_at, self._gap, self._storm, story, opened, previous,
         )  # fmt: skip
         return story, opened

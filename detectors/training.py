@@ -95,6 +95,7 @@ class _HeldOut:
     caller: Vector
     app: Vector
     identified: Vector
+    vague: Vector
 
 
 def train(
@@ -216,13 +217,14 @@ def _prefixed(prefix: str, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
 
 
 def _keys(rows: pa.RecordBatch) -> Iterator[Vector]:
-    """function, caller, app hashes and whether the caller is somebody."""
+    """Function, caller and app hashes, whether the caller is somebody, and whether known by place only."""
     app = hash_strings(rows.column("app"))
     yield combine(app, hash_strings(rows.column("function")))
     identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
     yield np.where(identified, hash_strings(rows.column("caller")), np.uint64(0))
     yield app
     yield identified
+    yield np.asarray(pc.equal(rows.column("caller_source"), "geography"))
 
 
 def _tails(held: _HeldOut, baselines: Baselines, mask: Vector) -> Tails:
@@ -263,7 +265,9 @@ def _fit_judge(
     if options.forest:
         step = max(1, int(keep.sum()) // FOREST_ROWS)
         clipped = np.minimum(believed[keep][::step], FOREST_CLIP)
-        judge = replace(judge, forest=fit_forest(clipped, trees=options.trees, samples=options.samples, seed=options.seed))
+        judge = replace(
+            judge, forest=fit_forest(clipped, trees=options.trees, samples=options.samples, seed=options.seed)
+        )
         depth = judge.forest_feature(believed)
         tails = fit_tails(depth[keep], none[keep], held.cohort[keep], groups=0, cohorts=cohorts, slope=0.3)
         judge = replace(judge, forest_tails=tails)
@@ -276,7 +280,9 @@ def _total(held: _HeldOut, score: Vector, keep: Vector) -> Tails:
 
     def tails(mask: Vector) -> Tails:
         cohort = held.cohort[mask]
-        return fit_tails(score[mask][:, None], np.full(len(cohort), -1), cohort, groups=0, cohorts=len(COHORTS), slope=1.0)
+        return fit_tails(
+            score[mask][:, None], np.full(len(cohort), -1), cohort, groups=0, cohorts=len(COHORTS), slope=1.0
+        )
 
     whole = tails(keep)
     values = whole.values.copy()
@@ -300,7 +306,14 @@ def _honest(held: _HeldOut, surprise: Vector, keep: Vector) -> Tails:
     starts = np.searchsorted(code.reshape(-1)[order], np.arange(len(distinct)))
     highest = np.maximum.reduceat(surprise[keep][order], starts, axis=0)
     none = np.full(len(distinct), -1)
-    return fit_tails(highest, none, distinct // int(hour.max() + 1) % len(COHORTS), groups=0, cohorts=len(COHORTS), slope=HONEST_SLOPE)
+    return fit_tails(
+        highest,
+        none,
+        distinct // int(hour.max() + 1) % len(COHORTS),
+        groups=0,
+        cohorts=len(COHORTS),
+        slope=HONEST_SLOPE,
+    )
 
 
 def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> tuple[Vector, Vector, Vector]:
@@ -308,9 +321,8 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
     strange = np.flatnonzero(score >= join_score(opens_at))
     strange = strange[np.argsort(held.at[strange], kind="stable")]
     found = judge.score(held.raw[strange], held.group[strange], held.cohort[strange])
-    trouble, by_caller, crowd = blame(
-        found.families, held.value_function[strange], held.value_caller[strange], held.identified[strange]
-    )
+    value = np.concatenate([held.value_function[strange], held.value_caller[strange]], axis=1)
+    trouble, by_caller, crowd = blame(found.families, found.surprise, value, held.identified[strange])
     story, opened = Stories(opens_at).tell(
         held.at[strange],
         held.function[strange],
@@ -320,6 +332,7 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
         trouble,
         by_caller,
         crowd,
+        held.vague[strange],
     )
     return strange, story, opened
 

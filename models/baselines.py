@@ -227,7 +227,18 @@ class Baselines:
 
 
 _ARRAYS: Final = (
-    *("cohort", "count", "quantiles", "tail_high", "tail_low", "longest", "spread", "cold_extra", "failure_rate", "refusal_rate"),
+    *(
+        "cohort",
+        "count",
+        "quantiles",
+        "tail_high",
+        "tail_low",
+        "longest",
+        "spread",
+        "cold_extra",
+        "failure_rate",
+        "refusal_rate",
+    ),
     *("rate", "dispersion", "mean_ms", "square_ms", "phases", "phase_us", "phase_count"),
 )
 

@@ -138,7 +138,9 @@ class Tails:
         table = table.combine_chunks()
         meta = table.schema.metadata or {}
         features = int(meta[b"features"])
-        found = {n: table.column(n).chunk(0).flatten().to_numpy().reshape(table.num_rows, features, -1) for n in _ARRAYS}
+        found = {
+            n: table.column(n).chunk(0).flatten().to_numpy().reshape(table.num_rows, features, -1) for n in _ARRAYS
+        }
         flat = {n: v.copy() if n == "values" else v[:, :, 0].copy() for n, v in found.items()}
         return cls(groups=int(meta[b"groups"]), **flat)
 
@@ -147,7 +149,15 @@ _ARRAYS: Final = ("values", "depth", "slope", "count", "scale")
 
 
 def fit_tails(
-    X: Any, group: Ints, cohort: Ints, *, groups: int, cohorts: int, slope: float = 1.0, at: Any = None, block_us: Any = None
+    X: Any,
+    group: Ints,
+    cohort: Ints,
+    *,
+    groups: int,
+    cohorts: int,
+    slope: float = 1.0,
+    at: Any = None,
+    block_us: Any = None,
 ) -> Tails:
     """Tails of normal events.
 
