@@ -1,0 +1,108 @@
+"""The version that judges, followed while a job runs: promoted, rolled back, or refused."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from detectors.model import Model
+from models.errors import InputError, LonetreeError
+from models.registry import Registry
+from pipelines.sinks.escape import terminal
+
+if TYPE_CHECKING:
+    from pipelines.graph import Plan
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Judging:
+    """A version, ready to judge."""
+
+    version: str
+    plan: Plan
+    #: false incidents a day that the budget is expected to let through
+    expected: float
+
+
+class Champion:
+    """Follows a registry's champion.
+
+    Args:
+        models: the registry's folder.
+        budget: false incidents a day.
+        public_key: PEM; if given, only versions signed with its private key are taken.
+    """
+
+    def __init__(self, models: Path, budget: float, public_key: bytes | None = None) -> None:
+        if not budget > 0:
+            raise InputError("The budget can't be kept.", expected="a number above 0", received=f"{budget:g}")
+        self._registry = Registry(models)
+        self._budget, self._key = budget, public_key
+        #: the version that judges
+        self.version: str | None = None
+        #: versions that were refused, since the start
+        self.refused = 0
+        #: why the champion does not judge; None where it does
+        self.trouble: str | None = None
+
+    def start(self, former: str | None = None) -> Judging:
+        """The champion; where it can't be used, the version that judged before.
+
+        Args:
+            former: the version named by a checkpoint.
+
+        Raises:
+            ModelError: neither can be used.
+        """
+        try:
+            judging = self._load(self._registry.resolve())
+        except LonetreeError as error:
+            if former is None:
+                raise
+            self._refuse(str(error), f"{former} goes on judging")
+            judging = self._load(former)
+        self.version = judging.version
+        return judging
+
+    def changed(self) -> Judging | None:
+        """Another champion than the one that judges, loaded and verified; None where there is none that can be used.
+
+        A version that can't be used is refused: it is told once, counted, and tried again with each call.
+        """
+        try:
+            name = self._registry.resolve()
+            if name == self.version:
+                self.trouble = None
+                return None
+            return self._load(name)
+        except Exception as error:
+            # whatever is wrong with a bundle must not stop the job that judges without it
+            self._refuse(str(error) or type(error).__name__)
+            return None
+
+    def took(self, judging: Judging) -> None:
+        """It judges now."""
+        self.version, self.trouble = judging.version, None
+
+    def refuse(self, judging: Judging, error: Exception) -> None:
+        """It was loaded, and the engine could not take it."""
+        self._refuse(f"{judging.version}: {type(error).__name__}: {error}")
+
+    def _load(self, name: str) -> Judging:
+        # imported here: it loads Beam
+        from pipelines.workflows import plan_for
+
+        bundle = self._registry.get(name, public_key=self._key)
+        model = replace(Model.from_parts(bundle.tables, bundle.documents), version=name)
+        expected = model.curve.rate(model.curve.threshold(self._budget))
+        return Judging(name, plan_for(model, self._budget), float(expected))
+
+    def _refuse(self, why: str, instead: str | None = None) -> None:
+        if why != self.trouble:
+            self.refused += 1
+            _log.error("the champion is refused, %s: %s", instead or f"{self.version} goes on judging", terminal(why))
+        self.trouble = why

@@ -1,0 +1,348 @@
+"""``lonetree watch``: judges logs as they come, day and night, and sends incidents to sinks."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import click
+
+from models.errors import InputError
+from pipelines.cli.console import console, printable
+from pipelines.cli.options import LogsCommand, beam_options, budget_option, models_option
+
+if TYPE_CHECKING:
+    from pipelines.vitals import Vitals
+    from pipelines.watch import Watch
+
+#: pause after a round that brought nothing, s
+_PAUSE_S: Final = 1.0
+#: between two lines of a log that is no terminal, s
+_LINE_EVERY_S: Final = 30.0
+#: between two looks of the line on a terminal, s
+_LOOK_EVERY_S: Final = 0.5
+
+
+@click.command("watch", cls=LogsCommand, short_help="Judge logs as they come; sends incidents to sinks.")
+@click.option(
+    "--source",
+    "sources",
+    metavar="URI",
+    multiple=True,
+    required=True,
+    help="files:PATH, azure-monitor:WORKSPACE or kafka:TOPIC, with options behind '?'; may be repeated.",
+)
+@models_option
+@click.option(
+    "--sink",
+    "sinks",
+    metavar="URI",
+    multiple=True,
+    default=("stdout",),
+    show_default=True,
+    help="Where incidents go: stdout, ndjson:PATH, slack:env:NAME, … (docs/sinks.md); may be repeated.",
+)
+@budget_option
+@click.option(
+    "--state",
+    metavar="DIR",
+    default="watch-state",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the job keeps what it knows; the same folder goes on where it stopped.",
+)
+@click.option(
+    "--output",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to write verdicts/ and dead-letter/; without it no verdicts, and dead letters beside the state.",
+)
+@click.option(
+    "--verdicts",
+    type=click.Choice(["anomalous", "all"]),
+    default="anomalous",
+    show_default=True,
+    help="Which invocations get a row in verdicts/.",
+)
+@click.option(
+    "--allowed-lateness",
+    metavar="S",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    help="Seconds that rows may be out of order; it waits so long, and what comes later is marked late.",
+)
+@click.option(
+    "--idle-after",
+    metavar="S",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds without news after which a source holds nobody back; more than the logs' age for recorded logs.",
+)
+@click.option(
+    "--until-idle",
+    metavar="S",
+    type=click.FloatRange(min=0),
+    help="End as a replay does when nothing came for so many seconds; without it, it goes on for ever.",
+)
+@click.option(
+    "--checkpoint-every",
+    metavar="S",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Seconds between two checkpoints; incidents wait for one, at most a second.",
+)
+@click.option(
+    "--poll-models",
+    metavar="S",
+    type=click.FloatRange(min=0, min_open=True),
+    default=15.0,
+    show_default=True,
+    help="Seconds between two looks for another champion.",
+)
+@click.option(
+    "--demand-signature",
+    metavar="KEY",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A public key (PEM); only versions signed with its private key may judge.",
+)
+@click.option("--http", metavar="PORT", type=click.IntRange(0, 65535), help="Serve /healthz and /metrics here.")
+@click.option("--http-host", metavar="HOST", default="127.0.0.1", show_default=True, help="On which address.")
+@click.option("--runner", metavar="NAME", default="embedded", show_default=True, help="Only 'embedded'; see below.")
+def command(
+    sources: tuple[str, ...],
+    models: Path,
+    sinks: tuple[str, ...],
+    budget: float,
+    state: Path,
+    output: Path | None,
+    verdicts: Literal["anomalous", "all"],
+    allowed_lateness: float,
+    idle_after: float,
+    until_idle: float | None,
+    checkpoint_every: float,
+    poll_models: float,
+    demand_signature: Path | None,
+    http: int | None,
+    http_host: str,
+    runner: str,
+) -> None:
+    """Judge invocations as their logs arrive, and send the incidents that deserve a person to sinks.
+
+    It stops on Ctrl-C or SIGTERM, having saved where it is; the same command goes on from there. A new champion in the
+    registry judges from within a minute. On a terminal there is a status line, else a line of JSON now and then.
+
+    \b
+    Examples:
+      lonetree watch --source files:/var/log/functions --models models --sink ndjson:incidents.ndjson
+      lonetree watch --source azure-monitor:WORKSPACE-ID --models models --sink slack:env:SLACK_URL --http 8080
+      lonetree watch --source kafka:logs?connection=env:EVENT_HUBS --models models --sink stdout --output out
+
+    It runs in this process. Beam's local runner for bounded input can't stream, and is refused; a cluster runs the same
+    folds through pipelines.graph (docs/deploy.md).
+    """
+    _only_embedded(runner, beam_options())
+    from pipelines.champion import Champion
+    from pipelines.checkpoint import Checkpoints
+    from pipelines.serve import Served
+    from pipelines.sinks.uri import open_sinks
+    from pipelines.sources.uri import check_source, open_sources
+    from pipelines.watch import Watch, WatchOptions, refuse_ended
+
+    for uri in sources:
+        check_source(uri)
+    champion = Champion(models, budget, _key(demand_signature))
+    checkpoints = Checkpoints(state)
+    saved = checkpoints.load()
+    if until_idle is None:
+        refuse_ended(saved)
+    cursors = saved.document["cursors"] if saved is not None else {}
+    opened = open_sources(sources, cursors, state / "cursors")
+    fan_out = open_sinks(sinks, state / "sinks")
+    fan_out.start()
+    options = WatchOptions(
+        lateness_us=round(allowed_lateness * 1e6),
+        idle_us=round(idle_after * 1e6),
+        output=output,
+        verdicts=verdicts,
+        model_poll_s=poll_models,
+        checkpoint_s=checkpoint_every,
+        incident_checkpoint_s=min(1.0, checkpoint_every),
+    )
+    job = Watch(opened, saved, champion, checkpoints, fan_out, options)
+    served = Served(lambda: job.vitals, http, http_host) if http is not None else None
+    if served is not None:
+        click.echo(f"http://{http_host}:{served.port}/healthz and /metrics", err=True)
+    try:
+        with _stopping() as stop, _Shown(job) as shown:
+            ended = run(job, stop, shown, until_idle, done=saved is not None and bool(saved.document["ended"]))
+    finally:
+        if served is not None:
+            served.close()
+    click.echo(printable(_last_words(job.vitals, ended)), err=True)
+
+
+def run(job: Watch, stop: threading.Event, shown: _Shown, until_idle: float | None, *, done: bool = False) -> bool:
+    """Round after round until told to stop, or until there is nothing more; whether the end was reached.
+
+    Args:
+        job: is stopped, or ended, when this returns or raises.
+        stop: tells to stop.
+        shown: told after each round.
+        until_idle: seconds without news that are the end.
+        done: the end was reached in an earlier run, only the sinks may lack something.
+    """
+    quiet_since = time.monotonic()
+    ended = done
+    try:
+        while not done and not stop.is_set():
+            came = job.round(stop.is_set)
+            shown.look()
+            now = time.monotonic()
+            if came or not job.idle:
+                quiet_since = now
+            elif until_idle is not None and now - quiet_since >= until_idle:
+                ended = True
+                break
+            if not came:
+                stop.wait(_PAUSE_S if until_idle is None else min(_PAUSE_S, until_idle / 2))
+    finally:
+        if ended and not done:
+            job.end()
+        else:
+            job.stop()
+    return ended
+
+
+def _last_words(vitals: Vitals, ended: bool) -> str:
+    waiting = sum(sink.pending for sink in vitals.sinks)
+    return (
+        f"{'All is judged' if ended else 'Stopped, and saved'}: {vitals.read:,} records read, "
+        f"{vitals.scored:,} scored, "
+        f"{vitals.duplicates:,} duplicates, {vitals.dead_letter:,} dead letters, {vitals.late:,} late, "
+        f"{vitals.incidents:,} incidents" + (f"; {waiting:,} wait for a sink." if waiting else ".")
+    )
+
+
+def _only_embedded(runner: str, beam: list[str]) -> None:
+    asked = runner
+    for i, word in enumerate(beam):
+        if word == "--runner" or word.startswith("--runner="):
+            asked = word.partition("=")[2] or [*beam, ""][i + 1]
+    if asked.lower() == "embedded" and not beam:
+        return
+    local = asked.lower() in ("fnapirunner", "directrunner", "bundlebaseddirectrunner", "switchingdirectrunner")
+    raise InputError(
+        f"{asked} can't stream: it holds results back until its input ends."
+        if local
+        else "watch runs in this process and takes no options of Beam.",
+        expected="no --runner, or --runner embedded",
+        received=asked if asked.lower() != "embedded" else " ".join(beam),
+        hint="Leave it out."
+        if local
+        else "For a cluster build the graph from pipelines.graph, as docs/deploy.md shows.",
+    )
+
+
+def _key(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            "The key can't be read.", expected="a public key in PEM", received=f"{path}: {error.strerror}"
+        ) from None
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set; a second one ends the process as ever."""
+    stop = threading.Event()
+    before: dict[int, Any] = {}
+
+    def told(number: int, _frame: Any) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    for watched in (signal.SIGTERM, signal.SIGINT):
+        before[watched] = signal.signal(watched, told)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _JsonLog(logging.Handler):
+    """Warnings and errors as JSON lines among the others."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        _line({"level": record.levelname.lower(), "message": printable(record.getMessage())})
+
+
+def _line(what: dict[str, Any]) -> None:
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    sys.stderr.write(json.dumps({"at": at, **what}, ensure_ascii=True, default=str) + "\n")
+    sys.stderr.flush()
+
+
+class _Shown:
+    """The job on stderr: a line that is kept current on a terminal, else JSON lines."""
+
+    def __init__(self, job: Watch) -> None:
+        self._job = job
+        self._live: Any = None
+        self._said = float("-inf")
+
+    def __enter__(self) -> _Shown:
+        if sys.stderr.isatty():
+            from rich.live import Live
+
+            self._live = Live(console=console(sys.stderr), auto_refresh=False, transient=True)
+            self._live.start()
+        else:
+            handler = _JsonLog(level=logging.WARNING)
+            for name in ("models", "detectors", "pipelines"):
+                logger = logging.getLogger(name)
+                logger.handlers = [handler]
+                logger.propagate = False
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+        else:
+            self._say()
+
+    def look(self) -> None:
+        """Show how it is, if it is time to."""
+        now = time.monotonic()
+        if now - self._said < (_LOOK_EVERY_S if self._live is not None else _LINE_EVERY_S):
+            return
+        self._said = now
+        self._say()
+
+    def _say(self) -> None:
+        from pipelines.vitals import as_json, status_line
+
+        if self._live is None:
+            _line({"level": "info", **as_json(self._job.vitals)})
+            return
+        from rich.text import Text
+
+        self._live.update(Text(printable(status_line(self._job.vitals))), refresh=True)

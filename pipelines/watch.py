@@ -1,0 +1,429 @@
+"""The streaming job: sources, engine, checkpoint, sinks, round after round; no step that can't be repeated.
+
+    poll ─► engine ─► checkpoint (state, cursors, incidents) ─► sinks' outboxes ─► sinks
+                          └── a crash begins here again ──┘
+
+An incident goes to the sinks only after the checkpoint that holds it: what a crash repeats is the same incident under
+the same id and revision, which the sinks' outboxes know.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from detectors.schema import DEAD_LETTER, VERDICT
+from detectors.timeline import START
+from models.errors import InputError, LonetreeError, SourceError
+from pipelines.champion import Champion, Judging
+from pipelines.checkpoint import Checkpoints, Saved
+from pipelines.engine import GRID_US, Engine, Given
+from pipelines.part_files import PartFiles, as_lines, as_parquet
+from pipelines.sinks.escape import terminal
+from pipelines.sinks.fanout import SinkStatus
+from pipelines.sinks.lines import json_line
+from pipelines.sources.base import Cursor, Polled, Source, microseconds
+from pipelines.vitals import KEPT, Vitals, place_of
+from pipelines.watermarks import DEFAULT_IDLE_US, DEFAULT_LATENESS_US
+
+#: a checkpoint at the latest after so long, s: what a restart reads again
+CHECKPOINT_S: Final = 10.0
+#: incidents don't wait for that, but a checkpoint is not made more often than this, s
+INCIDENT_CHECKPOINT_S: Final = 1.0
+#: nor may checkpoints take more than one part in so many of the time
+CHECKPOINT_SHARE: Final = 10.0
+#: how often the registry is asked for its champion, s
+MODEL_POLL_S: Final = 15.0
+#: dead letters kept: so many parts of up to 100,000
+DEAD_PARTS: Final = 100
+#: events a second are taken over so long, s
+_RATE_S: Final = 30.0
+
+#: the judgement of one invocation, as ``watch`` writes it: that of ``replay``, and whether the row came too late
+WATCHED: Final[pa.Schema] = VERDICT.append(pa.field("late", pa.bool_()))
+
+_log = logging.getLogger(__name__)
+
+
+class Outlet(Protocol):
+    """Where incidents go: ``pipelines.sinks.fanout.Sinks``."""
+
+    def send(self, incidents: Sequence[Mapping[str, Any]]) -> None:
+        """Take incidents over for good; those taken before are ignored."""
+
+    def status(self) -> list[SinkStatus]:
+        """How each sink is."""
+
+    def close(self) -> None:
+        """Deliver what can be delivered, and stop."""
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """How the job runs."""
+
+    lateness_us: int = DEFAULT_LATENESS_US
+    #: None: a quiet source holds the others back for ever
+    idle_us: int | None = DEFAULT_IDLE_US
+    #: where verdicts go; None: nowhere
+    output: Path | None = None
+    verdicts: Literal["anomalous", "all"] = "anomalous"
+    model_poll_s: float = MODEL_POLL_S
+    checkpoint_s: float = CHECKPOINT_S
+    incident_checkpoint_s: float = INCIDENT_CHECKPOINT_S
+    grid_us: int = GRID_US
+
+
+def utc_now() -> dt.datetime:
+    """The clock of the system."""
+    return dt.datetime.now(dt.timezone.utc)
+
+
+class Watch:
+    """The job. One thread: ``round`` does one, ``stop`` ends it so that it can go on, ``end`` as a replay ends.
+
+    Args:
+        sources: from their saved cursors; opened by the caller, because they need the checkpoint.
+        saved: the checkpoint to go on from.
+        champion: the version that judges, followed.
+        checkpoints: where the state is kept.
+        sinks: where incidents go.
+        options: how it runs.
+        clock: the time of day, UTC.
+        steady: seconds that never go back.
+
+    Raises on construction:
+        ModelError: no version can be used.
+        InputError: the saved state is of another shape.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        saved: Saved | None,
+        champion: Champion,
+        checkpoints: Checkpoints,
+        sinks: Outlet,
+        options: WatchOptions | None = None,
+        *,
+        clock: Callable[[], dt.datetime] = utc_now,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sources, self._champion, self._checkpoints, self._sinks = dict(sources), champion, checkpoints, sinks
+        self._options, self._clock, self._steady = options or WatchOptions(), clock, steady
+        #: what is known of the job, current after each round
+        self.vitals = Vitals()
+        self._cursors: dict[str, Cursor] = {}
+        self._outbox: list[dict[str, Any]] = []
+        #: incidents told and not closed
+        self._open: set[str] = set()
+        #: how many incidents of the outbox are in the checkpoint
+        self._saved_outbox = 0
+        self._source_down_since: dict[str, float] = {}
+        self._job = uuid.uuid4().hex[:12]
+        self._dirty = False
+        before = saved.document if saved is not None else None
+        judging = champion.start(before["model_version"] if before is not None else None)
+        self._engine = Engine(
+            judging.plan, self._sources, lateness_us=self._options.lateness_us, idle_us=self._options.idle_us
+        )
+        if before is not None:
+            self._job = str(before["job"])
+        folder = self._options.output or checkpoints.folder
+        self._dead = PartFiles(folder / "dead-letter", self._job, DEAD_LETTER, as_lines, ".ndjson", keep=DEAD_PARTS)
+        self._verdicts: PartFiles | None = None
+        if self._options.output is not None:
+            self._verdicts = PartFiles(folder / "verdicts", self._job, WATCHED, as_parquet, ".parquet")
+        if saved is not None:
+            self._restore(saved, judging)
+        now_s = steady()
+        self._last_save = self._last_look = self._moved_s = now_s
+        self._stopped_at_us = self._engine.watermark_us
+        self._rates: deque[tuple[float, int]] = deque([(now_s, self.vitals.read)])
+        self._sink_down_since: dict[str, float] = {}
+        self.vitals.model_version = judging.version
+        self._deliver()
+        self._look()
+
+    # ------------------------------------------------------------------ a round
+    def round(self, stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Ask every source once, judge what can be judged, and save and deliver what is due.
+
+        Args:
+            stopping: asked between two pieces of news; True ends the round early.
+
+        Returns:
+            Whether anything came, so that asking again at once is worth it.
+
+        Raises:
+            SourceError: a source says that a person must act.
+        """
+        came = False
+        self._follow_champion()
+        if self.vitals.checkpoint_trouble is not None:
+            # reading on would only fill the memory
+            self._save_if_due()
+            self._look()
+            return False
+        for name, source in self._sources.items():
+            came |= self._poll(name, source, stopping)
+            if stopping():
+                break
+        self._advance(grid_us=1)
+        self._save_if_due()
+        self._deliver()
+        self._look()
+        return came
+
+    @property
+    def idle(self) -> bool:
+        """Whether all sources were read to their end and are well."""
+        return all(source.idle for source in self._sources.values())
+
+    def stop(self) -> None:
+        """Save where it stands, hand over the incidents, and let go of everything. A later start goes on from there."""
+        self._flush()
+        saved = self._save()
+        self._deliver()
+        if saved and not self._outbox:
+            self._save()
+        self._close()
+
+    def end(self) -> None:
+        """Judge all that is there, as at the end of a replay, then stop. Nothing can follow."""
+        self._take(self._engine.finish())
+        self.stop()
+
+    def _poll(self, name: str, source: Source, stopping: Callable[[], bool]) -> bool:
+        came = False
+        now_us = microseconds(self._clock())
+        try:
+            for piece in source.poll(self._clock()):
+                came |= self._push(name, piece, now_us)
+                self._advance(grid_us=self._options.grid_us)
+                if self._engine.relieve(now_us):
+                    self._advance(grid_us=1)
+                self._save_if_due()
+                self._deliver()
+                if stopping():  # only now: a source whose poll is left halfway may hold news that nobody got
+                    return came
+        except SourceError as error:
+            if not error.retry:
+                raise
+            self.vitals.source_trouble[name] = error.message
+            _log.warning("source %s fails, it will be tried again: %s", name, terminal(str(error)))
+            self._engine.polled(name, False, now_us)
+            return came
+        self.vitals.source_trouble.pop(name, None)
+        self.vitals.sources[name] = source.idle
+        if came or source.idle:
+            self._source_down_since.pop(name, None)
+        else:
+            self._source_down_since.setdefault(name, self._steady())
+        self._engine.polled(name, source.idle, now_us)
+        return came
+
+    def _push(self, name: str, piece: Polled, now_us: int) -> bool:
+        rows, dead = piece.conformed.rows, piece.conformed.dead
+        self._engine.push(name, rows, piece.watermark_us, now_us)
+        self._dead.add(dead, self._steady())
+        self.vitals.read += standing(rows) + dead.num_rows
+        self.vitals.dead_letter += dead.num_rows
+        self.vitals.ignored += piece.conformed.ignored
+        self._cursors[name] = piece.cursor
+        self._dirty |= piece.records > 0
+        return piece.records > 0
+
+    def _advance(self, grid_us: int) -> None:
+        if self._engine.due(grid_us):
+            self._take(self._engine.advance())
+            self._dirty = True
+
+    def _take(self, given: Given) -> None:
+        now_s = self._steady()
+        for rows in given.verdicts:
+            if self._verdicts is not None:
+                self._verdicts.add(
+                    rows if self._options.verdicts == "all" else rows.filter(rows.column("anomalous")), now_s
+                )
+        for incident in given.incidents:
+            self._outbox.append(json.loads(json_line(incident)))
+            self.vitals.tellings += 1
+            name = str(incident["incident_id"])
+            self.vitals.incidents += name not in self._open
+            (self._open.discard if incident.get("closed") else self._open.add)(name)
+            self._dirty = True
+
+    # ------------------------------------------------------------------ the version that judges
+    def _follow_champion(self) -> None:
+        now_s = self._steady()
+        if now_s - self._last_look < self._options.model_poll_s:
+            return
+        self._last_look = now_s
+        judging = self._champion.changed()
+        if judging is not None:
+            try:
+                self._engine.swap(judging.plan)
+            except Exception as error:
+                # a bundle may hold what no check foresaw; the engine has kept the old folds
+                self._champion.refuse(judging, error)
+            else:
+                _log.warning("%s judges from here on, after %s", judging.version, self.vitals.model_version)
+                self._champion.took(judging)
+                self.vitals.model_version = judging.version
+                self.vitals.swaps += 1
+                self._dirty = True
+        self.vitals.refused_models, self.vitals.model_trouble = self._champion.refused, self._champion.trouble
+
+    # ------------------------------------------------------------------ state
+    def _save_if_due(self) -> None:
+        if not self._dirty and self.vitals.checkpoint_trouble is None:
+            return
+        since = self._steady() - self._last_save
+        wanted = self._options.incident_checkpoint_s if self._outbox else self._options.checkpoint_s
+        if since >= max(wanted, CHECKPOINT_SHARE * self.vitals.checkpoint_s):
+            self._save()
+
+    def _save(self) -> bool:
+        """Write a checkpoint; where that fails, say so and keep the old one."""
+        began = self._last_save = self._steady()
+        try:
+            for parts in self._parts().values():
+                parts.flush(began)
+            tables = self._engine.snapshot()
+            numbers = {}
+            for name, parts in self._parts().items():
+                numbers[name], tables[f"parts/{name}"] = parts.snapshot()
+            size = self._checkpoints.save(
+                tables,
+                {
+                    "job": self._job,
+                    "saved": self._clock().isoformat(),
+                    "model_version": self.vitals.model_version,
+                    "cursors": self._cursors,
+                    "outbox": self._outbox,
+                    "open": sorted(self._open),
+                    "parts": numbers,
+                    "counters": {name: getattr(self.vitals, name) for name in KEPT},
+                    **self._engine.marks(),
+                },
+            )
+        except LonetreeError as error:
+            if self.vitals.checkpoint_trouble is None:
+                _log.error("%s", terminal(str(error)))
+            self.vitals.checkpoint_trouble = error.received or error.message
+            return False
+        self._dirty = False
+        self.vitals.checkpoint_trouble = None
+        self.vitals.checkpoints += 1
+        self.vitals.checkpoint_bytes, self.vitals.checkpoint_s = size, self._steady() - began
+        for name, source in self._sources.items():
+            if name in self._cursors:
+                try:
+                    source.commit(self._cursors[name])
+                except SourceError as error:  # the checkpoint has it; a broker that doesn't know only shows more lag
+                    _log.warning("source %s: %s", name, terminal(str(error)))
+        self._saved_outbox = len(self._outbox)
+        return True
+
+    def _deliver(self) -> None:
+        """Hand the saved incidents to the sinks."""
+        ready = self._outbox[: self._saved_outbox]
+        if not ready:
+            return
+        try:
+            self._sinks.send(ready)
+        except LonetreeError as error:
+            _log.warning("incidents wait: %s", terminal(str(error)))
+            return
+        del self._outbox[: self._saved_outbox]
+        self._saved_outbox = 0
+        self._dirty = True
+
+    def _flush(self) -> None:
+        for parts in self._parts().values():
+            try:
+                parts.flush(self._steady(), whole=True)
+            except LonetreeError as error:  # noqa: PERF203 - two at most, and each fails alone
+                _log.error("%s", terminal(str(error)))
+
+    def _parts(self) -> dict[str, PartFiles]:
+        return {"dead": self._dead} | ({"verdicts": self._verdicts} if self._verdicts is not None else {})
+
+    def _restore(self, saved: Saved, judging: Judging) -> None:
+        document = saved.document
+        self._engine.restore(saved.tables, document, other_model=document["model_version"] != judging.version)
+        self._cursors = {name: cursor for name, cursor in document["cursors"].items() if name in self._sources}
+        self._outbox = list(document["outbox"])
+        self._saved_outbox = len(self._outbox)
+        self._open = set(document["open"])
+        for name, count in document["counters"].items():
+            setattr(self.vitals, name, int(count))
+        for name, parts in self._parts().items():
+            if name in document["parts"]:
+                parts.restore(document["parts"][name], saved.tables[f"parts/{name}"], self._steady())
+
+    def _close(self) -> None:
+        for name, source in self._sources.items():
+            try:
+                source.close()
+            except Exception as error:  # noqa: PERF203 - what one client says on leaving must not hide the others
+                _log.warning("source %s did not close: %s", name, type(error).__name__)
+        self._sinks.close()
+        self._checkpoints.close()
+        self._look()
+
+    # ------------------------------------------------------------------ seeing it
+    def _look(self) -> None:
+        vitals, engine, now_s = self.vitals, self._engine, self._steady()
+        counts = engine.counts()
+        vitals.scored, vitals.duplicates = counts.get("invocations", 0), counts.get("duplicates", 0)
+        vitals.late, vitals.pending = counts["late"], engine.pending()
+        if engine.watermark_us > START and not engine.ended:
+            vitals.watermark_us = engine.watermark_us
+            vitals.lag_s = (microseconds(self._clock()) - engine.watermark_us) / 1e6
+        if engine.watermark_us != self._stopped_at_us or not vitals.pending:
+            self._stopped_at_us, self._moved_s = engine.watermark_us, now_s
+        vitals.standing_s = now_s - self._moved_s
+        self._rates.append((now_s, vitals.read))
+        while self._rates[0][0] < now_s - _RATE_S and len(self._rates) > 2:
+            self._rates.popleft()
+        (then_s, then), (_, now) = self._rates[0], self._rates[-1]
+        vitals.events_per_second = (now - then) / (now_s - then_s) if now_s > then_s else 0.0
+        vitals.cursors = {name: place_of(cursor) for name, cursor in self._cursors.items()}
+        vitals.sinks = self._sinks.status()
+        failing = {sink.name for sink in vitals.sinks if sink.failures}
+        self._sink_down_since = {name: self._sink_down_since.get(name, now_s) for name in failing}
+        vitals.sinks_down_s = {name: now_s - since for name, since in self._sink_down_since.items()}
+        vitals.sources_down_s = {name: now_s - since for name, since in self._source_down_since.items()}
+
+
+def standing(rows: pa.RecordBatch) -> int:
+    """Records that stand for an invocation: all but the details."""
+    return int(pc.is_in(rows.column("record"), pa.array(["invocation", "started"])).true_count)
+
+
+def refuse_ended(saved: Saved | None) -> None:
+    """Refuse to go on from a state whose end was reached.
+
+    Raises:
+        InputError: it was.
+    """
+    if saved is not None and saved.document["ended"]:
+        raise InputError(
+            "This job has ended, all its logs are judged.",
+            expected="a new state folder, or that of a job that was stopped",
+            received="the state of a job that ran with --until-idle",
+            hint="Choose another --state.",
+        )
