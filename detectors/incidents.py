@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.evidence import Evidence, Silence
+from detectors.expectations import expected_by
 from detectors.explain import describe
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import from_matrix
@@ -27,6 +28,7 @@ from detectors.schema import CALLER_CONFIDENCE, TIMESTAMP
 from detectors.signatures import SIGNATURES, signature_kinds
 from detectors.stories import CALLER_GAP_US, GAP_US, TROUBLES, VAGUE_GAP_US, Stories
 from detectors.timeline import END, Tables
+from models.feedback import Feedback
 from models.hashing import hash_strings
 
 Vector = npt.NDArray[Any]
@@ -80,6 +82,8 @@ INCIDENT: Final[pa.Schema] = pa.schema(
         pa.field("attack", _NAMES),
         pa.field("runbook", _NAMES),
         pa.field("model_version", pa.string()),
+        # the statement that expects it; such an incident is counted and listed, not told to anyone
+        pa.field("suppressed", pa.string()),
     ]
 )
 
@@ -91,14 +95,16 @@ class IncidentStage:
     Attributes:
         opens_at: score that opens an incident.
         version: of the model, named in each incident.
+        feedback: what stands; incidents that it expects are marked.
     """
 
     opens_at: float
     version: str = ""
+    feedback: tuple[Feedback, ...] = ()
 
     def make(self, shard: int, shards: int) -> Incidents:  # noqa: ARG002 - there is one
         """The fold."""
-        return Incidents(self.opens_at, self.version)
+        return Incidents(self.opens_at, self.version, self.feedback)
 
 
 @dataclass
@@ -120,6 +126,7 @@ class Story:
     sampled: int = 0
     run_ms: int = 0
     told: int = 0
+    open: bool = False
     score: float = 0.0
     p_value: float = 1.0
     max_ms: float = 0.0
@@ -144,9 +151,10 @@ class Story:
 class Incidents:
     """The fold of the incident timeline."""
 
-    def __init__(self, opens_at: float, version: str = "") -> None:
+    def __init__(self, opens_at: float, version: str = "", feedback: tuple[Feedback, ...] = ()) -> None:
         self._opens_at = opens_at
         self._version = version
+        self._feedback = feedback
         self._stories = Stories(opens_at)
         self._open: dict[int, Story] = {}
         self._waiting: list[tuple[int, pa.RecordBatch]] = []
@@ -256,7 +264,7 @@ class Incidents:
     # ------------------------------------------------------------------ incidents
     def _document(self, story: Story, *, closed: bool) -> dict[str, Any]:
         told = describe(evidence_of(story))
-        return {
+        document = {
             "incident_id": story.incident_id,
             "revision": story.revision,
             "closed": closed,
@@ -274,6 +282,10 @@ class Incidents:
             "p_value": story.p_value,
             "model_version": self._version,
         }
+        # what was once told is told to its end, whatever it turns out to be
+        document["suppressed"] = None if story.open else expected_by(self._feedback, document)
+        story.open = document["suppressed"] is None
+        return document
 
     def raised(self) -> pa.RecordBatch | None:
         """Incidents told by the last ``advance``, INCIDENT rows."""
@@ -423,10 +435,10 @@ def evidence_of(story: Story) -> Evidence:
     """What the catalogue and the sentences are made from."""
     counts = {name: Counter(found) for name, found in story.counts.items()}
     total = max(sum(story.shares), 1)
-    where = [
-        (*name.split("\x1f"), n)
-        for name, n in sorted(counts.get("where", Counter()).items(), key=lambda i: (-i[1], i[0]))
-    ]
+    where: list[tuple[str, str, int]] = []
+    for name, n in sorted(counts.get("where", Counter()).items(), key=lambda i: (-i[1], i[0])):
+        app, _, function = name.partition("\x1f")
+        where.append((app, function, n))
     callers = sorted(counts.get("caller", Counter()).items(), key=lambda i: (-i[1], i[0]))
     callers = [(c, n) for c, n in callers if c]
     durations = sorted(story.durations)
@@ -445,7 +457,7 @@ def evidence_of(story: Story) -> Evidence:
         refused=story.refused,
         slow=story.slow,
         apps=tuple(_top(counts.get("app", {}))),
-        functions=tuple((a, f, n) for a, f, n in where[:SHOWN_NAMES]),
+        functions=tuple(where[:SHOWN_NAMES]),
         callers=tuple((c, c.split(":", 1)[0], n) for c, n in callers[:SHOWN_NAMES]),
         distinct_callers=len(callers),
         new_callers=story.new_callers,

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.caller_features import CallerFeatures
+from detectors.expectations import normal_events, without_bad
 from detectors.features import BLOCK_US
 from detectors.function_features import (
     DEFAULT_SILENCE,
@@ -32,12 +33,12 @@ from detectors.model import Model
 from detectors.stories import Stories, blame
 from models.baselines import COHORTS, HOUR_US, US, Baselines, BaselineSketch
 from models.calibration import BudgetCurve
+from models.feedback import Feedback
 from models.forest import fit_forest
 from models.hashing import combine, hash_strings
 from models.tails import Tails, fit_tails
 
 Vector = npt.NDArray[Any]
-DEBUG: dict[str, Any] = {}
 Slices = Callable[[], Iterable[pa.RecordBatch]]
 
 #: an event that is less than this share as strange as what opens an incident is nobody's story
@@ -73,12 +74,14 @@ class TrainingOptions:
         seed: of the forest.
         trees, samples: of the forest.
         forest: False leaves the forest out (for ablation).
+        feedback: what stands: bad incidents are kept out, expected ones count as normal life however strange.
     """
 
     seed: int = 0
     trees: int = 100
     samples: int = 256
     forest: bool = True
+    feedback: tuple[Feedback, ...] = ()
 
 
 @dataclass
@@ -100,7 +103,7 @@ class _HeldOut:
 
 def train(
     slices: Slices, options: TrainingOptions | None = None, progress: Callable[[str], None] | None = None
-) -> Trained:
+) -> Model:
     """Fit a judge.
 
     Args:
@@ -111,12 +114,12 @@ def train(
     options = options or TrainingOptions()
     tell = progress or (lambda _: None)
     tell("measuring the window")
-    first, last, count = _window(slices())
+    first, last, count = _window(_good(slices, options))
     cut = first + int((last - first) * BASE_SHARE)
     tell("learning what is usual")
-    early, whole = _baselines(slices(), cut)
+    early, whole = _baselines(_good(slices, options), cut)
     tell("measuring features")
-    held, state, gaps = _features(slices(), early, cut)
+    held, state, gaps = _features(_good(slices, options), early, cut)
     group_early = held.group
     # from here on groups are rows of the final baselines
     lookup = {n: i for i, n in enumerate(zip(whole.apps, whole.functions, strict=True))}
@@ -125,18 +128,19 @@ def train(
     tell("fitting tails and forests")
     days = max((last - cut) / DAY_US, 1e-6)
     keep = np.ones(len(held.at), bool)
+    expected = normal_events(held.at, held.function, held.caller, held.app, options.feedback)
     for _ in range(2):
         surprise = _cross_fit(held, whole, keep)
         judge, score = _fit_judge(held, whole, surprise, keep, options)
         strange, story, _ = stories_of(held, judge, score, 1e9)
         peaks = _peaks(story, score[strange])
-        extreme = peaks > _beyond_life(peaks)
+        # what people expect is normal life, and is no false incident either
+        peaks[story[expected[strange]]] = 0.0
+        extreme = peaks > _beyond_life(peaks[peaks > 0.0])
         if not extreme.any():
             break
         keep[strange[extreme[story]]] = False
-    if DEBUG is not None:
-        DEBUG.update(held=held, score=score, judge=judge, strange=strange, story=story, peaks=peaks)
-    curve = BudgetCurve(np.sort(peaks)[::-1][:CURVE_STORIES], days, JOIN_SCORE)
+    curve = BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1][:CURVE_STORIES], days, JOIN_SCORE)
     silence = np.full(len(whole.cohort), DEFAULT_SILENCE)
     for name, gap in gaps.items():
         if name in lookup:
@@ -147,6 +151,10 @@ def train(
     if dropped:
         notes.append(f"{dropped:,} of {len(keep):,} held-out invocations were too strange to count as normal life.")
     return Model(judge, silence, state, curve, (first, last), count, tuple(notes))
+
+
+def _good(slices: Slices, options: TrainingOptions) -> Iterable[pa.RecordBatch]:
+    return without_bad(slices(), options.feedback) if options.feedback else slices()
 
 
 def _window(slices: Iterable[pa.RecordBatch]) -> tuple[int, int, int]:

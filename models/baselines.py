@@ -289,7 +289,8 @@ def _rank_in_group(sorted_keys: Floats) -> Ints:
     fresh[1:] = sorted_keys[1:] != sorted_keys[:-1]
     starts = np.flatnonzero(fresh)
     group = np.cumsum(fresh) - 1
-    return np.arange(n) - starts[group]
+    rank: Ints = np.arange(n) - starts[group]
+    return rank
 
 
 def _fit(sketch: BaselineSketch) -> Baselines:
@@ -311,10 +312,10 @@ def _fit(sketch: BaselineSketch) -> Baselines:
     bins = sketch._bins[0] if sketch._bins else np.zeros((0, 6))
     who = rank[bins[:, 0].astype(np.int64)] if size else np.zeros(0, np.int64)
     rows = size + cohorts
-    count, failures, refusals, run_ms = (np.zeros(rows) for _ in range(4))
-    for target, column in ((count, 2), (failures, 3), (refusals, 4), (run_ms, 5)):
-        np.add.at(target, who, bins[:, column])
-        np.add.at(target, size + cohort[who], bins[:, column])
+    count, failures, refusals, run_ms = np.zeros(rows), np.zeros(rows), np.zeros(rows), np.zeros(rows)
+    for totals, column in ((count, 2), (failures, 3), (refusals, 4), (run_ms, 5)):
+        np.add.at(totals, who, bins[:, column])
+        np.add.at(totals, size + cohort[who], bins[:, column])
     first = int(bins[:, 1].min()) if len(bins) else 0
     last = int(bins[:, 1].max()) if len(bins) else 0
 

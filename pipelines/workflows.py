@@ -1,4 +1,4 @@
-"""Training and replay, from paths to a version and from a version to incidents: what the commands and notebooks call."""
+"""Training and replay, from paths to a version and from a version to incidents: what commands and notebooks call."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from detectors.training import TrainingOptions, join_score
 from detectors.training import train as fit
 from models.bundle import encode_bundle
 from models.errors import InputError
+from models.feedback import Feedback, read_feedback, standing
 from models.registry import CHAMPION, Registry
 from pipelines.graph import Plan
 from pipelines.jobs import Result, collect, run_bounded
@@ -87,7 +88,12 @@ def train(
     work = Path(tempfile.mkdtemp(prefix="lonetree-train-"))
     try:
         run, parcels = collect(
-            refs, CollateStage(), work, reader=FileReader(conform or ConformOptions()), beam_args=beam_args, progress=progress
+            refs,
+            CollateStage(),
+            work,
+            reader=FileReader(conform or ConformOptions()),
+            beam_args=beam_args,
+            progress=progress,
         )
         if run["scored"] < MIN_INVOCATIONS:
             raise InputError(
@@ -125,6 +131,15 @@ def train(
     )
 
 
+def feedback_of(models: Path) -> tuple[Feedback, ...]:
+    """What people said about incidents, as it stands in a registry.
+
+    Raises:
+        BundleCorruptError: the file can't be read.
+    """
+    return tuple(standing(read_feedback(Registry(models).storage)))
+
+
 def load_model(models: Path, version: str | None = None) -> Model:
     """A version of a registry, or its champion.
 
@@ -138,13 +153,13 @@ def load_model(models: Path, version: str | None = None) -> Model:
     return replace(Model.from_parts(bundle.tables, bundle.documents), version=name)
 
 
-def plan_for(model: Model, budget: float) -> Plan:
-    """The folds that judge with a model at a budget of false incidents a day."""
+def plan_for(model: Model, budget: float, feedback: tuple[Feedback, ...] = ()) -> Plan:
+    """The folds that judge with a model at a budget of false incidents a day; what feedback expects is marked."""
     opens_at = model.curve.threshold(budget)
     return Plan(
         function=FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")),
         caller=CallerStage(model.judge, join_score(opens_at), model.version, model.part("caller")),
-        incident=IncidentStage(opens_at, model.version),
+        incident=IncidentStage(opens_at, model.version, feedback),
     )
 
 
@@ -182,13 +197,17 @@ def replay(
     model = load_model(models, version)
     return run_bounded(
         expand(inputs),
-        plan_for(model, budget),
+        plan_for(model, budget, feedback_of(models)),
         output,
         reader=FileReader(conform or ConformOptions()),
         verdicts=verdicts,
         beam_args=beam_args,
         progress=progress,
-        about={"model_version": model.version, "budget": budget, "expected_false_per_day": round(model.curve.rate(model.curve.threshold(budget)), 3)},
+        about={
+            "model_version": model.version,
+            "budget": budget,
+            "expected_false_per_day": round(model.curve.rate(model.curve.threshold(budget)), 3),
+        },
     )
 
 
