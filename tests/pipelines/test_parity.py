@@ -138,7 +138,9 @@ def test_the_invocations_of_an_incident_are_its_verdicts(replayed: tuple[Outcome
     verdicts, incidents = replayed[0]
     strange = verdicts.filter(verdicts["anomalous"])
     assert strange["incident_id"].null_count == 0
-    assert verdicts.filter(pc.invert(verdicts["anomalous"]))["incident_id"].null_count == verdicts.num_rows - len(strange)
+    assert verdicts.filter(pc.invert(verdicts["anomalous"]))["incident_id"].null_count == verdicts.num_rows - len(
+        strange
+    )
     named: dict[str, list[str]] = {incident["incident_id"]: [] for incident in incidents}
     for row in strange.select(["incident_id", "invocation_id"]).to_pylist():
         named[row["incident_id"]].append(row["invocation_id"])
