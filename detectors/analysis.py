@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from detectors.caller_features import CallerFeatures
 from detectors.caller_stage import CallerStage
+from detectors.expectations import part_suppressed
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import from_matrix, own_rows
 from detectors.function_stage import CollateStage, FunctionStage
@@ -23,6 +24,7 @@ from detectors.schema import VERDICT
 from detectors.timeline import Fold, Tables
 from detectors.training import TrainingOptions, join_score, train
 from models.errors import InputError
+from models.feedback import Feedback
 
 #: as in the pipelines' graph: what a timeline needs together
 _APP: Final = ("app",)
@@ -45,12 +47,14 @@ class Detection:
         incidents: what deserves a person, as in ``incidents.ndjson``, by ``opened``.
         counts: what the stages counted: invocations, duplicates, late.
         opens_at: score that opened an incident.
+        suppressed: incidents that feedback expects: what they were, and which statement expects them.
     """
 
     verdicts: pa.Table
     incidents: list[dict[str, Any]]
     counts: dict[str, int]
     opens_at: float
+    suppressed: list[dict[str, Any]] = field(default_factory=list)
 
 
 def collated(table: pa.Table) -> pa.RecordBatch:
@@ -90,13 +94,14 @@ def fit(
     return model
 
 
-def detect(table: pa.Table, model: Model, *, budget: float = 1.0) -> Detection:
+def detect(table: pa.Table, model: Model, *, budget: float = 1.0, feedback: Sequence[Feedback] = ()) -> Detection:
     """Judge a table with a model; the same verdicts and incidents as ``lonetree replay`` gives.
 
     Args:
         table: INVOCATION rows in any order.
         model: as ``fit`` or ``load_model`` gives it.
         budget: false incidents a day that the reader is willing to read, above 0.
+        feedback: what stands (``standing(read_feedback(registry.storage))``); incidents that it expects are not told.
 
     Raises:
         InputError: the budget is not above 0.
@@ -108,7 +113,7 @@ def detect(table: pa.Table, model: Model, *, budget: float = 1.0) -> Detection:
     caller = Stage(
         "caller", _CALLER, CallerStage(model.judge, join_score(opens_at), model.version, model.part("caller"))
     )
-    incident = Stage("incident", (), IncidentStage(opens_at, model.version))
+    incident = Stage("incident", (), IncidentStage(opens_at, model.version, tuple(feedback)))
     measured, signals, counts = run_local(_batches(table), [function])
     scored, strange, more = run_local([] if measured is None else [measured], [caller])
     told_rows, told, most = run_local([*signals, *strange], [incident])
@@ -116,7 +121,8 @@ def detect(table: pa.Table, model: Model, *, budget: float = 1.0) -> Detection:
     verdicts = pa.Table.from_batches(parts, pa.schema(list(VERDICT))).sort_by(
         [("event_time", "ascending"), ("invocation_id", "ascending")]
     )
-    return Detection(verdicts, _last_told(told), _summed(counts, more, most), opens_at)
+    incidents, suppressed = part_suppressed(_last_told(told))
+    return Detection(verdicts, incidents, _summed(counts, more, most), opens_at, suppressed)
 
 
 def measure(table: pa.Table, model: Model) -> pa.Table:

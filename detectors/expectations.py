@@ -1,7 +1,7 @@
 """What feedback means for detection: which incidents are expected, and what of the logs a training may learn from.
 
-An expectation covers an incident of the same kind that opened between the first event of the one it was said about and
-its ``until``, by the times in the logs, so that a replay of any day tells the same. Its scope says what else must agree:
+An expectation covers an incident of the same kind that opened between the first event of the one it was said about
+and its ``until``, by the times in the logs, so that a replay of any day tells the same. Its scope says what must agree:
 
     caller      the same apps, functions and callers, or some of them
     function    the same apps and functions, or some of them; any caller
@@ -110,6 +110,21 @@ def expected_by(feedback: Iterable[Feedback], incident: Mapping[str, Any]) -> st
         if all(_within(incident.get(names), getattr(said, names)) for names in _AGREE[said.scope]):
             return said.id
     return None
+
+
+def part_suppressed(
+    incidents: Iterable[Mapping[str, Any]],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Incidents to tell people, and those that feedback expects: what they were, and which statement expects them."""
+    told, suppressed = [], []
+    for incident in incidents:
+        by = incident.get("suppressed")
+        if by is None:
+            told.append({name: value for name, value in incident.items() if name != "suppressed"})
+        else:
+            names = ("incident_id", "title", "kind", "opened", "invocations")
+            suppressed.append({**{name: incident.get(name) for name in names}, "feedback": by})
+    return told, suppressed
 
 
 def without_bad(slices: Iterable[pa.RecordBatch], feedback: Sequence[Feedback]) -> Iterator[pa.RecordBatch]:

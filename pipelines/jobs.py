@@ -21,15 +21,15 @@ from pipelines.outputs import (
     VERDICTS,
     CheckParts,
     JsonParts,
-    read_checks,
     Staging,
     VerdictParts,
     Which,
     check_output,
+    read_checks,
 )
+from pipelines.parcels import Spooled
 from pipelines.progress import Progress, silent
 from pipelines.sources.files import FileRef
-from pipelines.parcels import Spooled
 from pipelines.steps import FileReader, Reader, read_files, shard
 from pipelines.timeline_dofn import METRICS
 
@@ -104,8 +104,8 @@ def run_bounded(
         seconds = time.monotonic() - began
         account |= {"seconds": round(seconds, 3), "events_per_second": round(account["read"] / max(seconds, 1e-9), 1)}
         account |= dict(about or {})
-        incidents = staging.publish(account)
-        return Result({**account, "incidents": len(incidents)}, incidents)
+        whole, incidents = staging.publish(account)
+        return Result(whole, incidents)
     finally:
         meter.end(run)
         staging.remove()

@@ -17,6 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from detectors.expectations import part_suppressed
 from detectors.schema import VERDICT
 from models.errors import InputError
 from pipelines.durable import write_atomic
@@ -49,15 +50,20 @@ class Staging:
         for name in ("spool", VERDICTS, DEAD_LETTERS, "incidents"):
             (self.folder / name).mkdir(parents=True)
 
-    def publish(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Move everything into place, ``run.json`` last; the incidents, by ``opened``, each as it was told last."""
-        incidents = self._incidents()
+    def publish(self, run: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Move everything into place, ``run.json`` last.
+
+        Returns:
+            What ``run.json`` holds, and the incidents by ``opened``, each as it was told last. Those that feedback
+            expects are listed in ``run.json`` instead.
+        """
+        incidents, suppressed = part_suppressed(self._incidents())
         for name in (VERDICTS, DEAD_LETTERS):
             self._move(name)
         write_atomic(self.output / INCIDENTS, b"".join(orjson.dumps(incident) + b"\n" for incident in incidents))
-        whole = {**run, "incidents": len(incidents)}
+        whole = {**run, "incidents": len(incidents), "suppressed": suppressed}
         write_atomic(self.output / RUN, orjson.dumps(whole, option=orjson.OPT_INDENT_2) + b"\n")
-        return incidents
+        return whole, incidents
 
     def remove(self) -> None:
         """Leave nothing behind."""
@@ -190,7 +196,9 @@ class CheckParts(beam.DoFn):  # type: ignore[misc]
 def read_checks(folder: Path) -> list[Spooled]:
     """All claim checks that ``CheckParts`` wrote, by time."""
     lines = [line for part in sorted(folder.glob("*.ndjson")) for line in part.read_bytes().splitlines()]
-    return sorted((Spooled(**orjson.loads(line)) for line in lines), key=lambda check: (check.min_at, check.path, check.offset))
+    return sorted(
+        (Spooled(**orjson.loads(line)) for line in lines), key=lambda check: (check.min_at, check.path, check.offset)
+    )
 
 
 def check_output(output: Path) -> None:

@@ -85,6 +85,8 @@ def train(
         RegistryError: the registry can't be written.
     """
     refs = expand(inputs)
+    options = options or TrainingOptions()
+    options = replace(options, feedback=options.feedback or feedback_of(models))
     work = Path(tempfile.mkdtemp(prefix="lonetree-train-"))
     try:
         run, parcels = collect(
