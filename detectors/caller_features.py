@@ -59,10 +59,12 @@ class CallerFeatures:
         row[ident] = self._callers.rows(keys[ident])
         c = self._callers.columns
         kernel.advance_callers(
-            row, np.asarray(rows.column("at")), ident, hash_strings(rows.column("app")), hash_strings(rows.column("country")),
+            row, np.asarray(rows.column("at")), ident,
+            hash_strings(rows.column("app")), hash_strings(rows.column("country")),
             np.asarray(rows.column("pair_age_us")), failed, refused, weight,
             np.asarray(rows.column("failure_rate")), np.asarray(rows.column("refusal_rate")),
-            c["state"], c["times"], c["apps"], c["app_first"], c["app_last"], c["lands"], c["land_first"], c["land_last"],
+            c["state"], c["times"], c["apps"], c["app_first"], c["app_last"],
+            c["lands"], c["land_first"], c["land_last"],
             c["settled_hours"], c["today_hours"], raw, value, typical,
         )  # fmt: skip
         return raw, value, typical

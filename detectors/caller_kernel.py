@@ -1,4 +1,4 @@
-"""One caller's events in order, over all functions and apps: places, reach, errors, pace and hours, as a compiled loop."""
+"""One caller's events in order, over all functions and apps: places, reach, errors, pace, hours, as a compiled loop."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def advance_callers(
     settled_hours: Any, today_hours: Any,
     raw: Any, value: Any, typical: Any,
 ) -> None:  # fmt: skip
-    """Advance every caller through its events (sorted by completion); fills ``raw``, ``value``, ``typical`` of shape [n, 10].
+    """Advance every caller through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 10].
 
     Columns are those of ``features.CALLER_FEATURES``. Rows of callers without identity are left at 0.
     """

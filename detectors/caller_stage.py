@@ -1,4 +1,4 @@
-"""The second stage as a fold: caller features and the judge; gives verdicts of every invocation and raises the strange ones."""
+"""The second stage as a fold: caller features and the judge; gives every invocation a verdict, raises the strange."""
 
 from __future__ import annotations
 

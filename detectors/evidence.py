@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Lead = Literal["caller", "function"]
 
@@ -94,5 +94,6 @@ class Evidence:
     revision: int = 1
 
     def __post_init__(self) -> None:
-        if self.silence is not None and not isinstance(self.silence, Silence):
-            object.__setattr__(self, "silence", Silence(*self.silence))
+        given: Any = self.silence
+        if given is not None and not isinstance(given, Silence):
+            object.__setattr__(self, "silence", Silence(*given))

@@ -1,7 +1,8 @@
 """The features: what is measured about each invocation, in which family, and in which words a person reads it.
 
-A raw feature is a number that grows with strangeness; 0 means "nothing to say". ``models.tails`` turns it into a surprise
-(-log10 p) for its function. Families gather features that tell the same story: only the largest of a family counts.
+A raw feature is a number that grows with strangeness; 0 means "nothing to say". ``models.tails`` turns it into a
+surprise (-log10 p) for its function. Families gather features that tell the same story: only the largest of a family
+counts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """First stage: what each function's own timeline says about its invocations.
 
-Takes collated invocations in order of completion and adds raw features (``raw_function``), the value and typical value a
-person would be told, and raises a signal for every function that has gone silent.
+Takes collated invocations in order of completion and adds raw features (``raw_function``), the value and typical value
+a person would be told, and raises a signal for every function that has gone silent.
 """
 
 from __future__ import annotations
@@ -178,18 +178,22 @@ class FunctionFeatures:
             with np.errstate(invalid="ignore", divide="ignore"):
                 lnd = np.log(np.maximum(duration.astype(np.float64), 0.01))
                 refused = ((status >= 400) & (status < 500)).astype(np.int8)
-            table = self._parameters(b)
-            quiet = kernel.advance_functions(
-                f, np.asarray(rows.column("at")), np.asarray(rows.column("event_time").cast(pa.int64())), pair, caller.view(np.int64),
-                np.asarray(pc.is_in(source, value_set=pa.array(IDENTIFIED))), lnd, (succeeded == 0).astype(np.int8), refused,
-                weight, hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
-                rows.column("dequeue_count").cast(pa.float64()).to_numpy(zero_copy_only=False), unscheduled.astype(np.int8), ~manual,
-                signature_of(rows), weight > 1.0,
-                *table, LEVELS,
-                self._state, self._times, self._hosts, self._app_of, self._app_state, self._app_last, self._app_rate,
-                land, self._lands.columns["seen"], self._lands.columns["day"], self._pairs.columns["state"], self._pairs.columns["times"],
-                raw, value, typical, cold, pair_age, deployed, quiet_f, quiet_at, quiet_since,
+            pairs, lands = self._pairs.columns, self._lands.columns
+            events = (
+                f, np.asarray(rows.column("at")), np.asarray(rows.column("event_time").cast(pa.int64())), pair,
+                caller.view(np.int64), np.asarray(pc.is_in(source, value_set=pa.array(IDENTIFIED))), lnd,
+                (succeeded == 0).astype(np.int8), refused, weight,
+                hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
+                rows.column("dequeue_count").cast(pa.float64()).to_numpy(zero_copy_only=False),
+                unscheduled.astype(np.int8), ~manual, signature_of(rows), weight > 1.0,
             )  # fmt: skip
+            state = (
+                self._state, self._times, self._hosts, self._app_of, self._app_state, self._app_last, self._app_rate,
+                land, lands["seen"], lands["day"], pairs["state"], pairs["times"],
+            )  # fmt: skip
+            out = (raw, value, typical, cold, pair_age, deployed, quiet_f, quiet_at, quiet_since)
+            arguments = (*events, *self._parameters(b), LEVELS, *state, *out)
+            quiet = kernel.advance_functions(*arguments)
         self._raised = self._silences(quiet_f[:quiet], quiet_at[:quiet], quiet_since[:quiet], watermark_us)
         columns = [rows.column(name) for name in KEPT]
         fields = [rows.schema.field(name) for name in KEPT]

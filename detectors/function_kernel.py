@@ -15,8 +15,8 @@ from models.jit import njit
 
 #: columns of the function state, float64
 (
-    S_N5, S_E5, S_N60, S_E60, S_NDAY, S_EDAY, S_N15, S_F15, S_C15, S_COST60, S_COSTDAY, S_VFAST, S_WFAST, S_VSLOW, S_WSLOW,
-    S_LOGFAST, S_FEW, S_CEW, S_NEW60, S_MAX_GAP, S_COUNT, S_NEW_HABIT, S_NEW_TODAY,
+    S_N5, S_E5, S_N60, S_E60, S_NDAY, S_EDAY, S_N15, S_F15, S_C15, S_COST60, S_COSTDAY,
+    S_VFAST, S_WFAST, S_VSLOW, S_WSLOW, S_LOGFAST, S_FEW, S_CEW, S_NEW60, S_MAX_GAP, S_COUNT, S_NEW_HABIT, S_NEW_TODAY,
     S_SETTLED, S_TODAY, S_TOP, S_TOP_REFUSED,
 ) = range(27)  # fmt: skip
 FUNCTION_STATE: Final = 27
@@ -91,7 +91,10 @@ def normal_quantile(p: Any) -> Any:
 
 @njit
 def position(x: Any, quantiles: Any, levels: Any, high: Any, low: Any) -> Any:
-    """Where x stands in a distribution given by quantiles with exponential tails: (share below, ln share above, ln share below)."""
+    """Where x stands in a distribution given by quantiles with exponential tails.
+
+    Returns (share below, ln share above, ln share below).
+    """
     last = levels.shape[0] - 1
     if x >= quantiles[last]:
         above = np.log(1.0 - levels[last]) - (x - quantiles[last]) / high
@@ -122,7 +125,7 @@ def poisson_excess(seen: Any, expected: Any) -> Any:
 
 @njit
 def pace_excess(seen: Any, expected: Any) -> Any:
-    """Nats by which a count exceeds an expectation that is itself uncertain (Chernoff bound of a negative binomial tail).
+    """Nats by which a count exceeds an uncertain expectation (Chernoff bound of a negative binomial tail).
 
     Rates of real functions wander by a third around their habit; a Poisson bound would call any busy hour impossible.
     """
@@ -158,7 +161,7 @@ def _hour(at: Any) -> Any:
 
 @njit
 def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
-    """When, after ``last``, the expected calls reach ``nats``; -1 if not before ``until``. Also the calls expected by then."""
+    """When, after ``last``, the expected calls reach ``nats`` (-1: not before ``until``), and the expected calls."""
     total = 0.0
     at = last
     # eight weeks: a function that is expected less often than that can't be missed
@@ -177,16 +180,17 @@ def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
 
 @njit
 def advance_functions(
-    f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, lnd: Any, failed: Any, refused: Any, weight: Any, version: Any,
-    host: Any, dequeue: Any, unscheduled: Any, by_clock: Any, signature: Any, sampled: Any,
-    quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any, spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any,
-    rate: Any, mean_rate: Any, max_rate: Any, dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any,
-    phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, levels: Any,
-    state: Any, times: Any, hosts: Any, app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any,
-    land_day: Any, pair_state: Any, pair_times: Any,
-    raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any, deployed: Any, quiet_function: Any, quiet_at: Any, quiet_since: Any,
+    f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, lnd: Any, failed: Any, refused: Any,
+    weight: Any, version: Any, host: Any, dequeue: Any, unscheduled: Any, by_clock: Any, signature: Any,
+    sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any, spread: Any,
+    cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
+    dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any, phase_count: Any,
+    phase_sum: Any, known: Any, silence_nats: Any, levels: Any, state: Any, times: Any, hosts: Any,
+    app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any, land_day: Any,
+    pair_state: Any, pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any,
+    deployed: Any, quiet_function: Any, quiet_at: Any, quiet_since: Any,
 ) -> Any:  # fmt: skip
-    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical`` of shape [n, 23].
+    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 23].
 
     Returns the number of silences written to ``quiet_*``. Columns are those of ``features.FUNCTION_FEATURES``.
     """
@@ -427,10 +431,10 @@ def advance_functions(
             typical[i, 17] = usual_ms
             delay = (ms - usual_ms) / 1000.0
             whole = np.round(delay)
-            if v > 1.2 and whole >= 1.0 and whole <= 60.0 and spread[k] < 400.0 and identified:
-                if abs(delay - whole) * 1000.0 < 40.0 + 0.25 * spread[k]:
-                    q[P_ROUND] += 1.0
-                    raw[i, 18] = q[P_ROUND] * -np.log(ROUND_CHANCE)
+            delayed = v > 1.2 and whole >= 1.0 and whole <= 60.0 and spread[k] < 400.0 and identified
+            if delayed and abs(delay - whole) * 1000.0 < 40.0 + 0.25 * spread[k]:
+                q[P_ROUND] += 1.0
+                raw[i, 18] = q[P_ROUND] * -np.log(ROUND_CHANCE)
             value[i, 18] = q[P_ROUND]
 
         # errors: only an event that failed carries the evidence of a burst of failures

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.features import FAMILIES, FAMILY_OF, FEATURES
+from detectors.features import FAMILIES, FAMILY_OF
 from detectors.function_features import from_matrix
 from models.baselines import COHORTS, Baselines, pair_codes
 from models.forest import Forest
@@ -34,7 +34,7 @@ FOREST_GRANT: Final = 2.0
 #: surprises are clipped here before the forest sees them
 FOREST_CLIP: Final = 6.0
 _FAMILY: Final = np.array(FAMILY_OF)
-_MEMBERS: Final = tuple(np.flatnonzero(_FAMILY == k) for k in range(len(FAMILIES)))
+_MEMBERS: Final = tuple(np.flatnonzero(np.equal(_FAMILY, k)) for k in range(len(FAMILIES)))
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,8 @@ class Judge:
 
     def forest_feature(self, surprise: Vector) -> Vector:
         """The forest's score as a raw feature, float64[n, 1]: above 0 where stranger than an empty leaf."""
-        assert self.forest is not None
+        if self.forest is None:
+            return np.zeros((len(surprise), 1))
         scored: Vector = self.forest.score(np.minimum(surprise, FOREST_CLIP))
         return np.maximum(scored - 0.3, 0.0)[:, None] * 10.0
 
@@ -180,16 +181,11 @@ def judge_from(tables: Mapping[str, pa.Table]) -> Judge:
     def tails(name: str) -> Tails | None:
         return Tails.from_table(tables[name]) if name in tables else None
 
-    found = tails("tails")
-    assert found is not None
     return Judge(
         baselines=Baselines.from_table(tables["baselines"]),
-        tails=found,
+        tails=Tails.from_table(tables["tails"]),
         honest=tails("honest"),
         forest=Forest.from_table(tables["forest"]) if "forest" in tables else None,
         forest_tails=tails("forest_tails"),
         total_tails=tails("total_tails"),
     )
-
-
-assert len(_FAMILY) == len(FEATURES)

@@ -24,7 +24,7 @@ MAX_LOAD = 0.5
 
 @njit
 def _find_or_insert(keys: Any, index: Any, dense: Any, count: Any, out: Any) -> Any:
-    """Row of each key; unknown keys get the next free row. ``index`` holds row + 1, 0 is free. Returns the new count."""
+    """Row of each key; unknown keys get the next free row. ``index`` holds row + 1, 0 is free. Returns the count."""
     mask = np.uint64(index.shape[0] - 1)
     for i in range(keys.shape[0]):
         key = keys[i]

@@ -1,4 +1,4 @@
-"""What timelines raise for the incident timeline: strange invocations with their evidence, and functions that fell silent."""
+"""What timelines raise for the incident timeline: strange invocations with evidence, and functions that fell silent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which strange events belong together: the same caller wherever it goes, or the same function in the same kind of trouble.
+"""Which strange events belong together: one caller wherever it goes, or one function in one kind of trouble.
 
 A story opens an incident once one of its events is strange enough; events join it until a gap closes it. Trouble of one
 kind in several functions of an app within minutes is one story, so that a storm becomes one incident.
@@ -64,12 +64,12 @@ def assign(
 ) -> Any:  # fmt: skip
     """Give each strange event (sorted by time) its story; returns (live stories, next story number).
 
-    Args:
-        at: int64[n] us. function, caller, app: uint64[n] keys. score: float64[n]. trouble: int64[n].
-        by_caller: bool[n], the event points at its caller. vague: bool[n], the caller is known by its place only.
-        crowd: int8[n], 2: one of many callers' in a loaded function; 1: the function is loaded at least.
-        numbers, keys, peak: the open stories, int64[m, 7], uint64[m, 3], float64[m]; the first ``live`` rows count.
-        story: int64[n] out, story number. opened: bool[n] out, the story is open with this event.
+    - ``at``: int64[n] us; ``function``, ``caller``, ``app``: uint64[n] keys; ``score``: float64[n]
+    - ``trouble``: int64[n], a place in TROUBLES
+    - ``by_caller``: bool[n], the event points at its caller; ``vague``: bool[n], the caller is known by its place only
+    - ``crowd``: int8[n], 2: one of many callers' in a loaded function; 1: the function is loaded at least
+    - ``numbers``, ``keys``, ``peak``: the open stories, int64[m, 7], uint64[m, 3], float64[m]; the first ``live`` hold
+    - ``story``: int64[n] out, story number; ``opened``: bool[n] out, the story is open with this event
     """
     for i in range(at.shape[0]):
         now = at[i]
@@ -211,8 +211,8 @@ class Stories:
         self._next = tables["next"].column("story")[0].as_py()
 
     def tell(
-        self, at: Vector, function: Vector, caller: Vector, app: Vector, score: Vector, trouble: Vector, by_caller: Vector,
-        crowd: Vector, vague: Vector,
+        self, at: Vector, function: Vector, caller: Vector, app: Vector, score: Vector, trouble: Vector,
+        by_caller: Vector, crowd: Vector, vague: Vector,
     ) -> tuple[Vector, Vector]:  # fmt: skip
         """Story number int64[n] and whether it is open bool[n]; arguments as in ``assign``."""
         n = len(at)

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.caller_features import CallerFeatures
+from detectors.drift_blocks import blocks_of
 from detectors.expectations import normal_events, without_bad
 from detectors.features import BLOCK_US
 from detectors.function_features import (
@@ -150,7 +151,7 @@ def train(
     dropped = int((~keep).sum())
     if dropped:
         notes.append(f"{dropped:,} of {len(keep):,} held-out invocations were too strange to count as normal life.")
-    return Model(judge, silence, state, curve, (first, last), count, tuple(notes))
+    return Model(judge, silence, state, curve, (first, last), count, tuple(notes), reference=blocks_of(surprise, held.at, held.group))
 
 
 def _good(slices: Slices, options: TrainingOptions) -> Iterable[pa.RecordBatch]:
@@ -358,8 +359,8 @@ def _peaks(story: Vector, score: Vector) -> Vector:
 
 
 def _beyond_life(peaks: Vector) -> float:
-    """Peak beyond which a story is no normal life: an exponential tail through the median, once in four such windows."""
+    """Peak beyond which a story is no normal life, once in four such windows: an exponential tail from the median."""
     if len(peaks) < 4:
         return JOIN_SCORE + 6.0
-    slope = max((float(np.median(peaks)) - JOIN_SCORE) / np.log(2.0), 1.0)
+    slope = max((float(np.median(peaks)) - JOIN_SCORE) / float(np.log(2.0)), 1.0)
     return JOIN_SCORE + slope * (float(np.log(len(peaks))) + float(np.log(4.0)))

@@ -1,7 +1,7 @@
 """What is usual for each function: run times, error rates, rhythm, schedule; pooled where a function says too little.
 
-A ``BaselineSketch`` counts in bounded memory, in any order, and can be merged; ``fit`` turns it into ``Baselines``: plain
-arrays with a row a function, then a row a trigger cohort, which stands in for functions that are new or nearly so.
+A ``BaselineSketch`` counts in bounded memory, in any order, and can be merged; ``fit`` turns it into ``Baselines``:
+plain arrays with a row a function, then a row a trigger cohort, which stands in for functions that are new or nearly.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Ints = npt.NDArray[np.int64]
 US: Final = 1_000_000
 #: probability levels at which a function's ln(duration) is kept; dense in the tails, where strangeness is judged
 LEVELS: Final = np.array(
-    [0.0005, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93]
-    + [0.95, 0.965, 0.98, 0.99, 0.995, 0.998, 0.9995]
-)
+    [0.0005, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93,
+     0.95, 0.965, 0.98, 0.99, 0.995, 0.998, 0.9995]
+)  # fmt: skip
 #: run times kept per function: enough for the 0.9995 level, small enough for thousands of functions
 RESERVOIR: Final = 4096
 #: counting bins of five minutes, from which rhythm and overdispersion follow
@@ -38,7 +38,7 @@ TAIL_SHARE: Final = 0.05
 PRIOR_TAIL: Final = 10.0
 #: ln(duration) tails are never taken for thinner than this: 10 % in duration per nat
 MIN_TAIL: Final = 0.10
-#: share of five-minute bins, the busiest, left out when overdispersion is measured, so that an attack in training can't buy licence
+#: share of five-minute bins, the busiest, left out when overdispersion is measured: an attack there buys no licence
 TRIM_BINS: Final = 0.02
 #: bins of a schedule: half minutes of the hour, minutes of the day
 HOUR_PHASES: Final = 120
@@ -302,18 +302,18 @@ def _fit(sketch: BaselineSketch) -> Baselines:
     cohort = np.zeros(size + cohorts, dtype=np.int64)
     cohort[size:] = np.arange(cohorts)
     best = np.zeros(size)
-    for (function, code), count in sorted(sketch.triggers.items()):
+    for (function, code), times in sorted(sketch.triggers.items()):
         row = rank[function]
         # a manual run doesn't make a timer a manual function
-        weight = count * (0.5 if COHORTS[code] == "host-api" else 1.0)
+        weight = times * (0.5 if COHORTS[code] == "host-api" else 1.0)
         if weight > best[row]:
             best[row], cohort[row] = weight, code
 
     bins = sketch._bins[0] if sketch._bins else np.zeros((0, 6))
     who = rank[bins[:, 0].astype(np.int64)] if size else np.zeros(0, np.int64)
     rows = size + cohorts
-    count, failures, refusals, run_ms = np.zeros(rows), np.zeros(rows), np.zeros(rows), np.zeros(rows)
-    for totals, column in ((count, 2), (failures, 3), (refusals, 4), (run_ms, 5)):
+    count, failures, refusals = (np.zeros(rows) for _ in range(3))
+    for totals, column in ((count, 2), (failures, 3), (refusals, 4)):
         np.add.at(totals, who, bins[:, column])
         np.add.at(totals, size + cohort[who], bins[:, column])
     first = int(bins[:, 1].min()) if len(bins) else 0
@@ -351,7 +351,7 @@ def _fit(sketch: BaselineSketch) -> Baselines:
 
 
 def _trimmed_rate(bins: Floats, who: Ints, column: int, size: int, cohort: Ints) -> tuple[Floats, Floats]:
-    """Error counts and totals with each function's worst bins left out, so that an outage in training sets no standard."""
+    """Error counts and totals without each function's worst bins, so that an outage in training sets no standard."""
     errors, totals = np.zeros(size + len(COHORTS)), np.zeros(size + len(COHORTS))
     if len(bins) == 0:
         return errors, totals
@@ -381,8 +381,11 @@ def _shrunk(trimmed: tuple[Floats, Floats], errors: Floats, count: Floats, size:
 
 
 def _rhythm(bins: Floats, who: Ints, size: int, cohorts: int, first: int, last: int) -> Floats:
-    """Expected rate per second by hour of week: a flat rate, bent by the hour of the day, then by weekday or weekend,
-    then by the hour of the week, each step shrunk by one event's worth of evidence for the step before."""
+    """Expected rate per second by hour of week.
+
+    A flat rate, bent by the hour of the day, then by weekday or weekend, then by the hour of the week, each step shrunk
+    by one event's worth of evidence for the step before.
+    """
     rate = np.zeros((size + cohorts, HOURS_A_WEEK))
     if len(bins) == 0:
         return rate

@@ -1,4 +1,4 @@
-"""The budget: how many false incidents a day a threshold lets through, from stories of normal life the models never saw."""
+"""The budget: the false incidents a day that a threshold lets through, from normal life the models never saw."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BudgetCurve:
     floor: float
 
     def rate(self, threshold: float) -> float:
-        """Expected false incidents a day at a threshold: the larger of what was counted and what the tail's slope says."""
+        """Expected false incidents a day at a threshold: the larger of the count and what the tail's slope says."""
         counted = float((self.peaks >= threshold).sum())
         return max(counted, self._tail(threshold)) / max(self.days, 1e-9)
 

@@ -16,7 +16,7 @@ except ImportError:
 
 
 def njit(function: F) -> F:
-    """Compile a function of arrays and scalars: releases the GIL, caches on disk, keeps IEEE semantics (no fastmath)."""
+    """Compile a function of arrays and scalars: releases the GIL, caches on disk, keeps IEEE semantics."""
     if not HAVE_NUMBA:
         return function
     compiled: F = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")(function)

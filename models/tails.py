@@ -40,7 +40,7 @@ _LOG10: Final = float(np.log(10.0))
 
 @njit
 def _one(x: Any, values: Any, levels: Any, depth: Any, slope: Any, floor: Any) -> Any:
-    """ln of the share of a group's normal events that reach x."""
+    """Natural logarithm of the share of a group's normal events that reach x."""
     if depth == 0:
         return min(floor - x / slope, 0.0)
     last = depth - 1
