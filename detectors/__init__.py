@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from detectors.analysis import Detection, collated, detect, fit, measure
+    from detectors.comparison import Comparison, compare
+    from detectors.drift import Drift, measure_drift
+    from detectors.expectations import statement
     from detectors.model import Model
     from detectors.schema import INVOCATION, VERDICT
     from detectors.training import TrainingOptions
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 _HOMES: Final = {
     "detectors.analysis": ("Detection", "collated", "detect", "fit", "measure"),
+    "detectors.comparison": ("Comparison", "compare"),
+    "detectors.drift": ("Drift", "measure_drift"),
+    "detectors.expectations": ("statement",),
     "detectors.model": ("Model",),
     "detectors.schema": ("INVOCATION", "VERDICT"),
     "detectors.training": ("TrainingOptions",),
@@ -32,15 +38,20 @@ _HOMES: Final = {
 __all__ = [
     "INVOCATION",
     "VERDICT",
+    "Comparison",
     "Detection",
+    "Drift",
     "Model",
     "TrainingOptions",
     "collated",
+    "compare",
     "detect",
     "fit",
     "load_model",
     "measure",
+    "measure_drift",
     "save_model",
+    "statement",
 ]
 
 

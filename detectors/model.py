@@ -34,6 +34,7 @@ class Model:
         invocations: how many were seen.
         notes: what a person should know about the training, one sentence each.
         version: the registry's name for it; empty before it has one.
+        reference: how surprising the held-out part of the window was, by function and feature, for ``detectors.drift``.
     """
 
     judge: Judge
@@ -44,6 +45,7 @@ class Model:
     invocations: int
     notes: tuple[str, ...] = ()
     version: str = ""
+    reference: pa.Table | None = None
 
     def part(self, prefix: str) -> dict[str, pa.Table]:
         """The state's tables of one stage: ``function`` or ``caller``."""
@@ -53,6 +55,8 @@ class Model:
         """Tables and documents for a bundle."""
         tables = {f"judge-{name}": table for name, table in tables_of(self.judge).items()}
         tables["silence"] = pa.table({"nats": self.silence_nats})
+        if self.reference is not None:
+            tables["reference"] = self.reference
         tables.update({f"state-{name.replace('/', '-')}": table for name, table in self.state.items()})
         document = {
             "schema": SCHEMA,
@@ -91,4 +95,5 @@ class Model:
             invocations=int(document["invocations"]),
             notes=tuple(document["notes"]),
             version=version,
+            reference=tables.get("reference"),
         )

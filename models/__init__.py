@@ -14,14 +14,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from models.calibration import BudgetCurve
+    from models.feedback import Feedback, add_feedback, read_feedback, standing
     from models.registry import CHAMPION, Registry, Version
 
 _HOMES: Final = {
     "models.calibration": ("BudgetCurve",),
+    "models.feedback": ("Feedback", "add_feedback", "read_feedback", "standing"),
     "models.registry": ("CHAMPION", "Registry", "Version"),
 }
 
-__all__ = ["CHAMPION", "BudgetCurve", "Registry", "Version"]
+__all__ = [
+    "CHAMPION",
+    "BudgetCurve",
+    "Feedback",
+    "Registry",
+    "Version",
+    "add_feedback",
+    "read_feedback",
+    "standing",
+]
 
 
 def __getattr__(name: str) -> Any:
