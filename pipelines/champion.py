@@ -1,4 +1,4 @@
-"""The version that judges, followed while a job runs: promoted, rolled back, or refused."""
+"""The version that judges, and what people said of its incidents: followed while a job runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from detectors.model import Model
 from models.errors import InputError, LonetreeError
+from models.feedback import Feedback, read_feedback, standing
 from models.registry import Registry
 from pipelines.sinks.escape import terminal
 
@@ -23,6 +24,8 @@ class Judging:
     """A version, ready to judge."""
 
     version: str
+    #: what people said about incidents, as it stood
+    feedback: tuple[Feedback, ...]
     plan: Plan
     #: false incidents a day that the budget is expected to let through
     expected: float
@@ -42,8 +45,9 @@ class Champion:
             raise InputError("The budget can't be kept.", expected="a number above 0", received=f"{budget:g}")
         self._registry = Registry(models)
         self._budget, self._key = budget, public_key
-        #: the version that judges
+        #: the version that judges, and with which feedback
         self.version: str | None = None
+        self._feedback: tuple[Feedback, ...] = ()
         #: versions that were refused, since the start
         self.refused = 0
         #: why the champion does not judge; None where it does
@@ -65,17 +69,17 @@ class Champion:
                 raise
             self._refuse(str(error), f"{former} goes on judging")
             judging = self._load(former)
-        self.version = judging.version
+        self.took(judging)
         return judging
 
     def changed(self) -> Judging | None:
-        """Another champion than the one that judges, loaded and verified; None where there is none that can be used.
+        """Another champion or other feedback than that which judges, loaded and verified; None where nothing changed.
 
         A version that can't be used is refused: it is told once, counted, and tried again with each call.
         """
         try:
             name = self._registry.resolve()
-            if name == self.version:
+            if name == self.version and self._said() == self._feedback:
                 self.trouble = None
                 return None
             return self._load(name)
@@ -86,7 +90,7 @@ class Champion:
 
     def took(self, judging: Judging) -> None:
         """It judges now."""
-        self.version, self.trouble = judging.version, None
+        self.version, self._feedback, self.trouble = judging.version, judging.feedback, None
 
     def refuse(self, judging: Judging, error: Exception) -> None:
         """It was loaded, and the engine could not take it."""
@@ -99,7 +103,11 @@ class Champion:
         bundle = self._registry.get(name, public_key=self._key)
         model = replace(Model.from_parts(bundle.tables, bundle.documents), version=name)
         expected = model.curve.rate(model.curve.threshold(self._budget))
-        return Judging(name, plan_for(model, self._budget), float(expected))
+        said = self._said()
+        return Judging(name, said, plan_for(model, self._budget, said), float(expected))
+
+    def _said(self) -> tuple[Feedback, ...]:
+        return tuple(standing(read_feedback(self._registry.storage)))
 
     def _refuse(self, why: str, instead: str | None = None) -> None:
         if why != self.trouble:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from detectors.expectations import part_suppressed
 from detectors.local import Stage
 from detectors.order import split, with_at
 from detectors.timeline import END, START, Tables, Timeline, counts_of, lag_of
@@ -41,6 +42,8 @@ class Given:
     verdicts: list[pa.RecordBatch] = field(default_factory=list)
     #: tellings of incidents, in order; ``incident_id`` and ``revision`` tell each from all others
     incidents: list[dict[str, Any]] = field(default_factory=list)
+    #: tellings of incidents that people's feedback expects, which are not to be sent
+    suppressed: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Engine:
@@ -213,8 +216,10 @@ class Engine:
             for raised in timeline.take_raised():
                 incidents.push(raised)
         given.verdicts += incidents.advance(_behind(watermark_us, callers))
-        for told in incidents.take_raised():
-            given.incidents += [telling(incident) for incident in told.to_pylist()]
+        for raised in incidents.take_raised():
+            told, suppressed = part_suppressed(raised.to_pylist())
+            given.incidents += [telling(incident) for incident in told]
+            given.suppressed += suppressed
         return given
 
 

@@ -24,6 +24,7 @@ _METRICS: Final = (
     ("ignored", "ignored", "Records of other kinds.", True),
     ("incidents", "incidents", "Incidents opened.", True),
     ("tellings", "tellings", "Incidents opened or amended.", True),
+    ("suppressed", "tellings_suppressed", "Tellings of incidents that feedback expects.", True),
     ("swaps", "model_swaps", "Changes of version since the start.", True),
     ("refused_models", "models_refused", "Versions refused since the start.", True),
     ("checkpoints", "checkpoints", "Checkpoints written since the start.", True),

@@ -33,6 +33,8 @@ class Vitals:
     #: tellings of incidents, and incidents
     tellings: int = 0
     incidents: int = 0
+    #: tellings of incidents that people's feedback expects, and that went nowhere
+    suppressed: int = 0
     model_version: str = ""
     #: versions taken and refused, since the start
     swaps: int = 0
@@ -66,7 +68,7 @@ class Vitals:
 
 
 #: counters that go on after a restart
-KEPT: Final = ("read", "dead_letter", "ignored", "tellings", "incidents")
+KEPT: Final = ("read", "dead_letter", "ignored", "tellings", "incidents", "suppressed")
 
 
 def troubles(vitals: Vitals, stalled_s: float = STALLED_S, sink_dead_s: float = SINK_DEAD_S) -> list[str]:

@@ -257,6 +257,7 @@ class Watch:
                 self._verdicts.add(
                     rows if self._options.verdicts == "all" else rows.filter(rows.column("anomalous")), now_s
                 )
+        self.vitals.suppressed += len(given.suppressed)
         for incident in given.incidents:
             self._outbox.append(json.loads(json_line(incident)))
             self.vitals.tellings += 1
@@ -279,10 +280,13 @@ class Watch:
                 # a bundle may hold what no check foresaw; the engine has kept the old folds
                 self._champion.refuse(judging, error)
             else:
-                _log.warning("%s judges from here on, after %s", judging.version, self.vitals.model_version)
                 self._champion.took(judging)
+                if judging.version == self.vitals.model_version:
+                    _log.warning("%s judges on, with what people said since", judging.version)
+                else:
+                    _log.warning("%s judges from here on, after %s", judging.version, self.vitals.model_version)
+                    self.vitals.swaps += 1
                 self.vitals.model_version = judging.version
-                self.vitals.swaps += 1
                 self._dirty = True
         self.vitals.refused_models, self.vitals.model_trouble = self._champion.refused, self._champion.trouble
 
