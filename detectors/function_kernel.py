@@ -74,6 +74,8 @@ MEAN_WANDERS: Final = 0.25
 ROUND_CHANCE: Final = 0.12
 #: expected calls added to every expectation of pace, so that one call is never a flood
 PACE_FLOOR: Final = 1.0
+#: ln(duration) closer together than this is the same run time
+TIE: Final = 1e-9
 LEVEL_COUNT: Final = len(LEVELS)
 _MEDIAN: Final = int(np.searchsorted(LEVELS, 0.5))
 
@@ -96,6 +98,12 @@ def position(x: Any, quantiles: Any, levels: Any, high: Any, low: Any) -> Any:
     Returns (share below, ln share above, ln share below).
     """
     last = levels.shape[0] - 1
+    begin = np.searchsorted(quantiles, x - TIE)
+    end = np.searchsorted(quantiles, x + TIE)
+    if end - begin > 1:
+        # run times that are always the same stand in the middle of themselves, not at their end
+        u = 0.5 * ((levels[begin] if begin > 0 else 0.0) + (levels[end - 1] if end <= last else 1.0))
+        return u, np.log(1.0 - u), np.log(u)
     if x >= quantiles[last]:
         above = np.log(1.0 - levels[last]) - (x - quantiles[last]) / high
         return 1.0 - np.exp(above), above, 0.0
