@@ -1,0 +1,319 @@
+"""Each feature of a function's timeline rises for its own trouble, and has nothing to say about ordinary life."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detectors.function_features import FunctionFeatures
+from models.baselines import Baselines
+from tests.detectors.life import DAY, HOUR, MINUTE, SECOND, baselines_of, live, ordinary, sketch_of, somebody, timer
+from tests.detectors.rows import EPOCH_US, rows
+
+#: four days to learn from; what is tested comes on the fifth, after six ordinary hours
+LEARNED, NOW = 4 * DAY, 4 * DAY + 6 * HOUR
+STRANGER = "address:203.0.113.7"
+
+
+@pytest.fixture(scope="module")
+def usual() -> Baselines:
+    catalogue = ordinary(0, 96, function="Catalogue", every=HOUR // 60)
+    return baselines_of([*ordinary(0, 96), *timer(0, 96), *catalogue, *messages(0, 96)])
+
+
+def messages(begin: int, hours: float, **fields: Any) -> list[dict[str, Any]]:
+    """A queue's function: thirty messages an hour, of which one in twenty takes long."""
+    plain: dict[str, Any] = {
+        "function": "Send",
+        "trigger": "queue",
+        "caller": "queue:mail",
+        "caller_source": "queue",
+        "duration_ms": lambda n: 9_000.0 if n % 20 == 7 else 90.0 + n % 23,
+    }
+    return ordinary(begin, hours, **{**plain, **fields})
+
+
+def before(hours: float = 6.0, **fields: Any) -> list[dict[str, Any]]:
+    """The ordinary hours that lead up to what is tested; with the day before, so that callers are known."""
+    return ordinary(LEARNED - DAY, 24 + hours, **fields)
+
+
+def trouble(count: int, every: int = 5 * SECOND, **fields: Any) -> list[dict[str, Any]]:
+    """Calls of Pay on top of what is usual."""
+    return [
+        {**record, "invocation_id": f"bad-{number:04d}"}
+        for number, record in enumerate(ordinary(NOW, count * every / HOUR, every=every, **fields))
+    ]
+
+
+def test_ordinary_life_says_little(usual: Baselines) -> None:
+    found = live(usual, before(18.0), timer(LEARNED - DAY, 42.0))
+    day = found.rows["event_time"].cast("int64").to_numpy() >= EPOCH_US + LEARNED
+    for feature in ("failure_burst", "redelivery", "attack_signature", "off_schedule", "unscheduled", "new_function"):
+        assert (found.raw(feature)[day] == 0.0).all(), feature
+    for feature in ("latency_shift", "latency_drop", "client_error_burst", "pace_minutes", "pace_hour", "growth_days"):
+        assert found.raw(feature)[day].max() < 6.0, feature
+
+
+def test_a_run_far_beyond_the_functions_own_longest_stands_out(usual: Baselines) -> None:
+    found = live(usual, before(), trouble(1, duration_ms=60_000.0))
+    assert found.raw("duration_high", "bad").max() > 2.0 * found.raw("duration_high", "Pay").max()
+    assert found.raw("duration_record", "bad").max() > 1.0
+    assert found.raw("duration_low", "bad").max() == 0.0
+    assert found.value("duration_high", "bad") == pytest.approx([60_000.0])
+
+
+def test_a_run_that_ends_at_once_stands_out_at_the_other_end(usual: Baselines) -> None:
+    found = live(usual, before(), trouble(1, duration_ms=0.5))
+    assert found.raw("duration_low", "bad").max() > found.raw("duration_low", "Pay").max() + 5.0
+    assert found.raw("duration_high", "bad").max() == 0.0
+
+
+def test_a_shift_of_all_run_times_builds_up_over_calls(usual: Baselines) -> None:
+    found = live(usual, before(), trouble(60, 2 * MINUTE, duration_ms=lambda n: 180.0 + n % 7))
+    shift = found.raw("latency_shift", "bad")
+    assert shift[40:].mean() > shift[:3].mean() + 5.0
+    assert found.raw("latency_shift", "Pay").max() < shift.max() / 2
+
+
+def test_work_that_is_skipped_shows_as_a_drop(usual: Baselines) -> None:
+    found = live(usual, before(), trouble(60, 2 * MINUTE, duration_ms=lambda n: 8.0 + n % 3))
+    assert found.raw("latency_drop", "bad").max() > found.raw("latency_drop", "Pay").max() + 5.0
+    assert found.raw("latency_shift", "bad").max() < 1.0
+
+
+def test_a_burst_of_failures_is_told_by_the_events_that_failed_alone(usual: Baselines) -> None:
+    found = live(usual, before(), trouble(30, 10 * SECOND, succeeded=lambda n: n % 2 == 0, caller=somebody))
+    burst = found.raw("failure_burst", "bad")
+    assert (burst[0::2] == 0.0).all()
+    assert burst[1::2][-1] > burst[1::2][0] > 0.0
+    assert burst.max() > 20.0
+
+
+def test_a_burst_of_refusals_of_many_callers_is_the_functions(usual: Baselines) -> None:
+    found = live(usual, before(), trouble(30, 10 * SECOND, status=401, caller=lambda n: f"address:198.51.100.{n}"))
+    assert found.raw("client_error_burst", "bad").max() > 20.0
+    assert found.raw("failure_burst", "bad").max() == 0.0
+
+
+def test_the_refusals_of_one_caller_are_not_laid_at_the_next_ones_door(usual: Baselines) -> None:
+    guessing = trouble(60, 5 * SECOND, status=401, caller=STRANGER)
+    mistyped = [{**trouble(1, status=404, caller=somebody)[0], "invocation_id": "slip", "event_time": NOW + 5 * MINUTE}]
+    found = live(usual, before(), guessing, mistyped)
+    assert found.raw("client_error_burst", "slip")[0] < 0.1 * found.raw("client_error_burst", "bad").max()
+
+
+def test_a_flood_raises_the_pace_of_minutes_and_then_of_hours(usual: Baselines) -> None:
+    found = live(usual, before(), trouble(200, 3 * SECOND, caller=lambda n: f"address:198.51.100.{n % 99}"))
+    minutes, hour = found.raw("pace_minutes", "bad"), found.raw("pace_hour", "bad")
+    assert minutes[-1] > minutes[10] > 0.0
+    assert minutes[-1] > 10.0
+    assert hour[-1] > hour[50]
+    assert found.raw("pace_minutes", "Pay").max() < 5.0
+
+
+def test_a_caller_that_goes_on_as_always_has_no_part_in_anothers_flood(usual: Baselines) -> None:
+    flood = trouble(200, 3 * SECOND, caller=STRANGER)
+    alongside = ordinary(NOW, 0.5)
+    found = live(usual, before(), flood, alongside)
+    assert found.raw("pace_minutes", f"Pay-shop-{NOW}").max() < 0.2 * found.raw("pace_minutes", "bad").max()
+    assert found.raw("caller_pace_here", "bad").max() > 50.0
+    assert found.raw("caller_pace_here", f"Pay-shop-{NOW}").max() < 3.0
+
+
+def test_a_campaign_that_lifts_the_whole_app_excuses_each_function(usual: Baselines) -> None:
+    lone = live(usual, before(), ordinary(LEARNED - DAY, 30, function="Catalogue", every=HOUR // 60), trouble(120))
+    campaign = ordinary(NOW, 120 * 5 / 3_600, function="Catalogue", every=2 * SECOND)
+    together = live(
+        usual, before(), ordinary(LEARNED - DAY, 30, function="Catalogue", every=HOUR // 60), trouble(120), campaign
+    )
+    assert together.raw("pace_minutes", "bad").max() < 0.7 * lone.raw("pace_minutes", "bad").max()
+
+
+def test_growth_shows_in_the_days_sum_before_any_minute_is_strange(usual: Baselines) -> None:
+    growing = messages(LEARNED, 24, every=HOUR // 90)
+    found = live(usual, messages(LEARNED - DAY, 24), growing)
+    assert found.raw("growth_days").max() > 3.0
+    assert found.raw("growth_days").max() > found.raw("pace_minutes").max()
+    assert live(usual, messages(LEARNED - DAY, 48)).raw("growth_days").max() < 0.5
+
+
+def test_a_bill_run_up_by_long_runs_shows_in_the_seconds_of_an_hour(usual: Baselines) -> None:
+    long = messages(LEARNED, 1, duration_ms=8_000.0)
+    found = live(usual, messages(LEARNED - DAY, 24), long)
+    assert found.raw("cost_hour", f"Send-shop-{LEARNED}").max() > 3.0
+    assert found.raw("cost_hour", f"Send-shop-{LEARNED - DAY}").max() < 1.0
+
+
+def test_a_new_caller_is_news_that_fades(usual: Baselines) -> None:
+    found = live(usual, before(), trouble(50, 30 * MINUTE, caller=STRANGER))
+    news = found.raw("caller_new_to_function", "bad")
+    assert news[0] == pytest.approx(np.log(30 * 24 * 60), rel=0.01)
+    assert (np.diff(news) < 0.0).all()
+    known = found.raw("caller_new_to_function", "Pay")[-20:]
+    assert known.max() < news[0] / 2
+
+
+def test_sampled_rows_are_counted_by_their_weight_and_are_nobodys_news(usual: Baselines) -> None:
+    found = live(usual, before(), trouble(40, 10 * SECOND, caller=STRANGER, item_count=20))
+    for feature in ("caller_new_to_function", "caller_pace_here", "country_rare_here", "newcomers"):
+        assert (found.raw(feature, "bad") == 0.0).all(), feature
+    assert found.value("pace_minutes", "bad")[-1] > 20 * 20
+    assert found.raw("pace_minutes", "bad").max() > 10.0
+
+
+def test_a_country_nobody_calls_from_is_rare_here(usual: Baselines) -> None:
+    found = live(usual, before(), trouble(1, country="Seychelles", caller=STRANGER))
+    assert found.raw("country_rare_here", "bad")[0] > np.log(200.0)
+    assert found.raw("country_rare_here", f"Pay-shop-{LEARNED - DAY}")[-50:].max() < 0.1
+
+
+def test_a_crowd_of_callers_never_seen_counts_as_newcomers(usual: Baselines) -> None:
+    days = ordinary(LEARNED - 3 * DAY, 78)
+    crowd = trouble(40, 20 * SECOND, caller=lambda n: f"address:198.51.100.{n}")
+    found = live(usual, days, crowd)
+    assert found.raw("newcomers", "bad").max() > 20.0
+    assert found.raw("newcomers", "Pay")[-100:].max() < 0.5
+
+
+def test_a_cold_start_is_excused_for_its_run_time(usual: Baselines) -> None:
+    cold = [
+        {**record, "host_instance": f"host-{number}" if number % 10 == 5 else "host-1"}
+        | ({"duration_ms": 2_000.0} if number % 10 == 5 else {})
+        for number, record in enumerate(ordinary(0, 96))
+    ]
+    known = sketch_of(rows(cold), np.array([record["duration_ms"] == 2_000.0 for record in cold])).fit()
+    started = live(known, before(), trouble(1, duration_ms=2_000.0, host_instance="host-new"))
+    warm = live(known, before(), trouble(1, duration_ms=2_000.0))
+    assert started.rows["cold"].to_pylist()[-1]
+    assert started.raw("duration_high", "bad")[0] < 1.0 < warm.raw("duration_high", "bad")[0]
+
+
+def test_a_timer_off_its_schedule_stands_out_and_one_on_it_never(usual: Baselines) -> None:
+    on = timer(LEARNED - DAY, 30)
+    off = [{**record, "invocation_id": "bad"} for record in timer(NOW + 150 * SECOND, 0.09)]
+    found = live(usual, on, off)
+    assert (found.raw("off_schedule", "Tick") == 0.0).all()
+    assert found.raw("off_schedule", "bad")[0] > 2.0
+    assert found.value("off_schedule", "bad")[0] == pytest.approx(120.0, abs=60.0)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [{"trigger": "host-api", "caller_source": "host-api"}, {"unscheduled_reason": "IsPastDue"}],
+    ids=["by hand", "late"],
+)
+def test_a_run_that_no_schedule_asked_for_is_named(usual: Baselines, run: dict[str, Any]) -> None:
+    odd = [{**record, **run, "invocation_id": "bad"} for record in timer(NOW, 0.09)]
+    found = live(usual, timer(LEARNED - DAY, 24), odd)
+    assert found.raw("unscheduled", "bad").tolist() == [1.0]
+    assert (found.raw("unscheduled", "Tick") == 0.0).all()
+
+
+def test_a_message_delivered_again_and_again_stands_out(usual: Baselines) -> None:
+    queued = {"trigger": "queue", "function": "Send", "caller": "queue:mail", "caller_source": "queue"}
+    found = live(usual, ordinary(NOW, 0.5, dequeue_count=lambda n: 1 + n // 5, **queued))
+    again = found.raw("redelivery")
+    assert (again[:5] == 0.0).all()
+    assert again[-1] > again[6] > 0.0
+
+
+def test_an_attack_signature_is_told_by_path_and_grows_with_each(usual: Baselines) -> None:
+    found = live(usual, before(), trouble(3, path="/api/pay?id=1' OR '1'='1' --", caller=STRANGER))
+    signed = found.raw("attack_signature", "bad")
+    assert signed[2] > signed[0] >= 1.0
+    assert (found.raw("attack_signature", "Pay") == 0.0).all()
+
+
+def test_a_function_never_seen_is_new_for_a_week_and_then_no_more(usual: Baselines) -> None:
+    found = live(usual, ordinary(LEARNED, 9 * 24, every=HOUR, function="Backdoor"))
+    news = found.raw("new_function")
+    assert news[0] > 8.0
+    assert (np.diff(news) <= 0.0).all()
+    assert news[-1] == 0.0
+
+
+def test_a_caller_whose_calls_alone_are_slow_is_told_from_the_others(usual: Baselines) -> None:
+    slow = trouble(30, MINUTE, duration_ms=190.0, caller=STRANGER)
+    alongside = ordinary(NOW, 0.5)
+    found = live(usual, before(), slow, alongside)
+    assert found.raw("caller_slow_here", "bad").max() > 5.0
+    assert found.raw("caller_slow_here", f"Pay-shop-{NOW}").max() < found.raw("caller_slow_here", "bad").max() / 2
+
+
+def test_delays_of_whole_seconds_by_one_caller_look_like_probes(usual: Baselines) -> None:
+    probes = trouble(8, 20 * SECOND, duration_ms=lambda n: 5_100.0 + n, caller=STRANGER)
+    uneven = trouble(8, 20 * SECOND, duration_ms=lambda n: 5_300.0 + 37 * n, caller=STRANGER)
+    assert live(usual, before(), probes).raw("round_seconds", "bad").max() > 10.0
+    assert live(usual, before(), uneven).raw("round_seconds", "bad").max() < 5.0
+
+
+def test_silence_is_raised_once_at_the_time_when_the_calls_missed_have_added_up(usual: Baselines) -> None:
+    found = live(usual, before(), silence=15.0, watermark_us=EPOCH_US + NOW + 12 * HOUR)
+    (silence,) = found.silences()
+    last = found.rows["at"][-1].as_py()
+    assert silence["function"] == "Pay"
+    assert silence["since"] == last
+    # 15 calls at 30 an hour
+    assert silence["at"] - last == pytest.approx(0.5 * HOUR, rel=0.2)
+    assert silence["per_hour"] == pytest.approx(30.0, rel=0.1)
+    assert not silence["horizon"]
+
+
+def test_a_silence_that_an_event_ends_is_raised_as_one_that_time_finds(usual: Baselines) -> None:
+    waited = live(usual, before(), silence=15.0, watermark_us=EPOCH_US + NOW + 3 * HOUR)
+    ended = live(usual, before(), ordinary(NOW + 3 * HOUR, 1), silence=15.0)
+    assert [row["at"] for row in ended.silences()] == [row["at"] for row in waited.silences()]
+    assert [row["invocation_id"] for row in ended.silences()] == [row["invocation_id"] for row in waited.silences()]
+
+
+def test_a_function_that_speaks_again_may_fall_silent_again(usual: Baselines) -> None:
+    found = live(usual, before(), ordinary(NOW + 3 * HOUR, 1), silence=15.0, watermark_us=EPOCH_US + NOW + 12 * HOUR)
+    assert len(found.silences()) == 2
+
+
+def test_a_fold_says_when_the_next_silence_is_due(usual: Baselines) -> None:
+    fold = FunctionFeatures(usual, np.full(len(usual.cohort), 15.0))
+    batch = rows(before())
+    fold.advance(batch, batch["at"][-1].as_py() + 1)
+    due = fold.due()
+    assert due is not None
+    fold.advance(batch.slice(0, 0), due - 1)
+    assert fold.raised() is None or fold.raised().num_rows == 0  # type: ignore[union-attr]
+    fold.advance(batch.slice(0, 0), due)
+    assert fold.raised()["signal"].to_pylist() == ["silence"]  # type: ignore[index]
+    assert fold.due() is None
+
+
+def test_a_gap_between_training_and_replay_is_no_silence(usual: Baselines) -> None:
+    trained = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
+    batch = rows(before())
+    trained.advance(batch, batch["at"][-1].as_py() + 1)
+    fold = FunctionFeatures(usual, np.full(len(usual.cohort), 15.0))
+    fold.restore(trained.snapshot())
+    fold.disarm()
+    later = rows(ordinary(NOW + 9 * DAY, 1))
+    fold.advance(later, later["at"][-1].as_py() + 1)
+    assert fold.raised() is None or fold.raised().num_rows == 0  # type: ignore[union-attr]
+
+
+def test_a_function_whose_runs_all_take_the_same_time_is_ordinary_when_they_do(usual: Baselines) -> None:
+    found = live(usual, timer(LEARNED - DAY, 42))
+    for feature in ("duration_high", "duration_low", "latency_shift", "latency_drop", "duration_record"):
+        assert found.raw(feature).max() < 0.1, feature
+
+
+def test_an_older_log_than_the_state_has_seen_is_judged_without_harm(usual: Baselines) -> None:
+    found = live(usual, before())
+    fold = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
+    late = rows(ordinary(LEARNED + 20 * DAY, 2))
+    fold.advance(late, late["at"][-1].as_py() + 1)
+    early = rows(before())
+    again = fold.advance(early, early["at"][-1].as_py() + 1)
+    raw = np.asarray(again["raw_function"].flatten()).reshape(early.num_rows, -1)
+    assert np.isfinite(raw).all()
+    assert (
+        raw[:, 6:11].max() <= max(found.raw(name).max() for name in ("pace_minutes", "pace_hour", "growth_days")) + 3.0
+    )
