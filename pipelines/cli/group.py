@@ -14,9 +14,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "simulate": ("pipelines.cli.simulate", "Write labelled sample logs to try things on."),
     "train": ("pipelines.cli.train", "Learn what is normal from logs; adds a version to a registry."),
     "replay": ("pipelines.cli.replay", "Judge logs with a trained version; writes verdicts and incidents."),
+    "watch": ("pipelines.cli.watch", "Judge logs as they come; sends incidents to sinks."),
     "incidents": ("pipelines.cli.incidents", "Show what a replay found, or one incident from all sides."),
     "evaluate": ("pipelines.cli.evaluate", "Measure verdicts against the truth."),
-    "models": ("pipelines.cli.models", "The versions in a registry: list, show, promote, roll back."),
+    "feedback": ("pipelines.cli.feedback", "Say that an incident is expected, or bad; or take that back."),
+    "models": ("pipelines.cli.models", "The versions in a registry: list, show, compare, promote, roll back, drift."),
 }
 
 EPILOG: Final = """\

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from models.user import whoami
+from pipelines.cli.compare import compare_versions, drift_of_version
 from pipelines.cli.console import print_json, print_table, printable
 from pipelines.cli.options import json_option, models_option
 from pipelines.cli.show import moment
@@ -17,7 +18,7 @@ from pipelines.cli.show import moment
 SHOWN: Final = 6
 
 
-@click.group("models", short_help="The versions in a registry: list, show, promote, roll back.")
+@click.group("models", short_help="The versions in a registry: list, show, compare, promote, roll back, drift.")
 def command() -> None:
     """The versions in a registry, the folder that train writes to. The champion is the one that judges.
 
@@ -27,6 +28,10 @@ def command() -> None:
       lonetree models show --models models --json
       lonetree models promote 20260801T000000-3fa9c1 --models models --why 'holds August'
     """
+
+
+command.add_command(compare_versions)
+command.add_command(drift_of_version)
 
 
 @command.command("list", short_help="All versions, the champion marked.")
@@ -109,7 +114,7 @@ def promote_version(version: str, models: Path, why: str) -> None:
     """
     from models.registry import Registry
 
-    name = Registry(models).promote(version, who=user(), why=why)
+    name = Registry(models).promote(version, who=whoami(), why=why)
     click.echo(printable(f"{name} judges now."))
 
 
@@ -125,16 +130,8 @@ def roll_back(models: Path, why: str) -> None:
     """
     from models.registry import Registry
 
-    name = Registry(models).rollback(who=user(), why=why)
+    name = Registry(models).rollback(who=whoami(), why=why)
     click.echo(printable(f"{name} judges again."))
-
-
-def user() -> str:
-    """Who runs this, for the registry's log."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"  # a container whose user has no name
 
 
 def flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
