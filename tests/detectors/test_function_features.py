@@ -124,7 +124,8 @@ def test_a_caller_that_goes_on_as_always_has_no_part_in_anothers_flood(usual: Ba
 
 
 def test_a_campaign_that_lifts_the_whole_app_excuses_each_function(usual: Baselines) -> None:
-    lone = live(usual, before(), ordinary(LEARNED - DAY, 30, function="Catalogue", every=HOUR // 60), trouble(120))
+    sibling = ordinary(LEARNED - DAY, 30, function="Catalogue", every=HOUR // 60)
+    lone = live(usual, before(), sibling, trouble(120))
     campaign = ordinary(NOW, 120 * 5 / 3_600, function="Catalogue", every=2 * SECOND)
     together = live(
         usual, before(), ordinary(LEARNED - DAY, 30, function="Catalogue", every=HOUR // 60), trouble(120), campaign

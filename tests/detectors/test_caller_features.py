@@ -1,0 +1,166 @@
+"""Each feature of a caller's timeline rises for what callers don't do, across functions, apps and countries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.baselines import Baselines
+from tests.detectors.life import DAY, HOUR, MINUTE, SECOND, baselines_of, calls, live, ordinary
+
+ANNA = "user:anna"
+NOW = 5 * DAY + 10 * HOUR
+
+
+def working_days(days: int = 5, **fields: Any) -> list[dict[str, Any]]:
+    """Anna calls Pay six times an hour from nine to seventeen, from Germany."""
+    return [record for day in range(days) for record in hers(day * DAY + 9 * HOUR, 8, every=10 * MINUTE, **fields)]
+
+
+def hers(begin: int, hours: float, every: int = 10 * MINUTE, **fields: Any) -> list[dict[str, Any]]:
+    plain: dict[str, Any] = {
+        "caller": ANNA,
+        "caller_source": "user",
+        "duration_ms": 100.0,
+        "succeeded": True,
+        "status": 200,
+    }
+    return [
+        {**record, "invocation_id": f"anna-{record['invocation_id']}"}
+        for record in calls(begin, hours, every, **{**plain, **fields})
+    ]
+
+
+def odd(count: int, begin: int = NOW, every: int = MINUTE, **fields: Any) -> list[dict[str, Any]]:
+    """What Anna never did before."""
+    return [
+        {**record, "invocation_id": f"odd-{number:03d}"}
+        for number, record in enumerate(hers(begin, count * every / HOUR, every, **fields))
+    ]
+
+
+@pytest.fixture(scope="module")
+def usual() -> Baselines:
+    return baselines_of([*working_days(), *ordinary(0, 120)])
+
+
+FEATURES = (
+    *("caller_new_to_app", "caller_new_country", "travel", "caller_client_errors", "caller_failures", "caller_spread"),
+    *("caller_pace", "caller_hours", "caller_new_here"),
+)
+
+
+def test_ordinary_days_of_a_known_caller_say_nothing(usual: Baselines) -> None:
+    found = live(usual, working_days(6))
+    last_day = slice(-40, None)
+    for feature in FEATURES:
+        assert found.raw(feature, "anna")[last_day].max() < 0.1, feature
+    # on the sixth day the news of her coming has nearly faded
+    assert found.raw("caller_new", "anna")[-1] < 0.2 * found.raw("caller_new", "anna")[0]
+
+
+def test_a_caller_never_seen_anywhere_is_news(usual: Baselines) -> None:
+    found = live(usual, working_days(), odd(1, caller="user:eve"))
+    assert found.raw("caller_new", "odd")[0] == pytest.approx(np.log(30 * 24 * 60), rel=0.01)
+
+
+def test_reaching_into_another_app_counts_by_all_that_was_seen_without_it(usual: Baselines) -> None:
+    after_days = live(usual, working_days(), odd(1, app="payroll"))
+    after_a_day = live(usual, working_days(1), odd(1, begin=DAY + 10 * HOUR, app="payroll"))
+    assert after_days.raw("caller_new_to_app", "odd")[0] > after_a_day.raw("caller_new_to_app", "odd")[0] > 2.0
+
+
+def test_all_that_a_caller_touches_in_its_first_hour_is_part_of_its_arrival(usual: Baselines) -> None:
+    arrival = odd(10, caller="user:new", app=lambda n: f"app-{n % 3}", country=lambda n: ("Germany", "France")[n % 2])
+    found = live(usual, arrival)
+    for feature in ("caller_new_to_app", "caller_new_country", "travel", "caller_new_here"):
+        assert (found.raw(feature, "odd") == 0.0).all(), feature
+
+
+def test_a_country_that_the_caller_never_came_from_stands_out(usual: Baselines) -> None:
+    found = live(usual, working_days(), odd(1, begin=NOW + 2 * DAY, country="Chile"))
+    assert found.raw("caller_new_country", "odd")[0] > 4.0
+    assert found.raw("travel", "odd")[0] == 0.0
+
+
+def test_two_far_countries_within_minutes_are_travel_that_nobody_makes(usual: Baselines) -> None:
+    home = hers(NOW - HOUR, 1)
+    soon = live(usual, working_days(), home, odd(1, begin=NOW + 2 * MINUTE, country="Chile"))
+    later = live(usual, working_days(), home, odd(1, begin=NOW + 3 * HOUR, country="Chile"))
+    next_day = live(usual, working_days(), home, odd(1, begin=NOW + 20 * HOUR, country="Chile"))
+    assert soon.raw("travel", "odd")[0] > later.raw("travel", "odd")[0] > 0.0
+    assert next_day.raw("travel", "odd")[0] == 0.0
+    assert soon.value("travel", "odd")[0] == pytest.approx(12 * 60, abs=1.0)
+
+
+def test_hopping_between_two_countries_is_a_habit_for_who_always_did(usual: Baselines) -> None:
+    both = working_days(country=lambda n: ("Germany", "France")[n % 2])
+    found = live(usual, both, odd(10, country=lambda n: ("Germany", "France")[n % 2]))
+    assert (found.raw("travel", "odd") == 0.0).all()
+
+
+def test_refusals_across_functions_add_up_for_one_caller(usual: Baselines) -> None:
+    guessing = odd(20, every=20 * SECOND, status=401, function=lambda n: f"Get{n % 5}")
+    found = live(usual, working_days(), guessing)
+    refusals = found.raw("caller_client_errors", "odd")
+    assert (np.diff(refusals) > 0.0).all()
+    assert refusals[-1] > 20.0
+    assert found.value("caller_client_errors", "odd")[-1] > 15.0
+
+
+def test_a_caller_that_was_always_refused_is_used_to_it(usual: Baselines) -> None:
+    crawler = working_days(status=404)
+    found = live(usual, crawler, odd(10, every=5 * MINUTE, status=404))
+    clean = live(usual, working_days(), odd(10, every=5 * MINUTE, status=404))
+    assert found.raw("caller_client_errors", "odd").max() < 0.3 * clean.raw("caller_client_errors", "odd").max()
+
+
+def test_failures_follow_a_caller_from_function_to_function(usual: Baselines) -> None:
+    found = live(usual, working_days(), odd(10, succeeded=False, status=500, function=lambda n: f"Get{n % 5}"))
+    assert found.raw("caller_failures", "odd")[-1] > 10.0
+    assert (found.raw("caller_client_errors", "odd") == 0.0).all()
+
+
+def test_a_caller_that_tries_many_functions_spreads(usual: Baselines) -> None:
+    found = live(usual, working_days(), odd(12, function=lambda n: f"Get{n}"))
+    spread = found.raw("caller_spread", "odd")
+    assert spread[0] == 0.0
+    assert spread[-1] > 5.0
+    assert found.raw("caller_new_here", "odd").max() > 3.0
+
+
+def test_a_pace_that_is_not_the_callers_stands_out(usual: Baselines) -> None:
+    found = live(usual, working_days(), odd(100, every=10 * SECOND))
+    pace = found.raw("caller_pace", "odd")
+    assert pace[-1] > 30.0
+    assert found.raw("caller_pace", "anna").max() < 2.0
+
+
+def test_a_call_in_the_night_is_not_the_habit_of_who_works_by_day(usual: Baselines) -> None:
+    night = live(usual, working_days(), odd(1, begin=5 * DAY + 2 * HOUR))
+    day = live(usual, working_days(), odd(1, begin=5 * DAY + 12 * HOUR))
+    assert night.raw("caller_hours", "odd")[0] > 2.0
+    assert day.raw("caller_hours", "odd")[0] == 0.0
+
+
+def test_hours_are_no_habit_before_two_days_of_them(usual: Baselines) -> None:
+    found = live(usual, working_days(1), odd(1, begin=DAY + 2 * HOUR))
+    assert found.raw("caller_hours", "odd")[0] == 0.0
+
+
+@pytest.mark.parametrize(
+    "who",
+    [{"caller_source": "queue"}, {"caller_source": "unknown"}, {"item_count": 10}],
+    ids=["queue", "nobody", "sampled"],
+)
+def test_nobody_in_particular_has_no_habits_to_break(usual: Baselines, who: dict[str, Any]) -> None:
+    found = live(usual, working_days(), odd(30, every=SECOND, status=401, app="payroll", country="Chile", **who))
+    for feature in (*FEATURES, "caller_new"):
+        assert (found.raw(feature, "odd") == 0.0).all(), feature
+
+
+def test_a_caller_long_gone_comes_back_as_a_new_one(usual: Baselines) -> None:
+    found = live(usual, working_days(), odd(1, begin=60 * DAY))
+    assert found.raw("caller_new", "odd")[0] > 9.0
