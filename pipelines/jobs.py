@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 
 from detectors.timeline import FoldFactory
 from pipelines import graph, meter
+from pipelines.held import held
 from pipelines.outputs import (
     DEAD_LETTERS,
     VERDICTS,
@@ -84,11 +86,14 @@ def run_bounded(
     began = time.monotonic()
     staging = Staging(output)
     run = uuid.uuid4().hex
+    stay = ExitStack()
     meter.begin(run)
     try:
-        pipeline = beam.Pipeline(options=local_options(beam_args, workers))
+        options = local_options(beam_args, workers)
+        pipeline = beam.Pipeline(options=options)
         # claim checks are only good on the machine that has the spool
         judged_plan = replace(plan, spool=None if _asks_for("--runner", beam_args) else str(staging.spool))
+        judged_plan = stay.enter_context(held(judged_plan)) if _in_process(options) else judged_plan
         pieces = pipeline | "Files" >> beam.Create(deal(refs, workers)) | "Deal" >> beam.GroupByKey()
         read = pieces | "Read" >> read_files(reader or FileReader(), run)
         judged = graph.judge(read.rows, judged_plan)
@@ -107,6 +112,7 @@ def run_bounded(
         whole, incidents = staging.publish(account)
         return Result(whole, incidents)
     finally:
+        stay.close()
         meter.end(run)
         staging.remove()
 
@@ -170,6 +176,12 @@ def local_options(beam_args: Sequence[str], workers: int) -> PipelineOptions:
         if not _asks_for("--direct_running_mode", beam_args):
             direct.direct_running_mode = "multi_threading" if direct.direct_num_workers != 1 else "in_memory"
     return options
+
+
+def _in_process(options: PipelineOptions) -> bool:
+    """Whether the workers are threads of this process."""
+    local = "FnApiRunner" in (options.view_as(StandardOptions).runner or "")
+    return local and options.view_as(DirectOptions).direct_running_mode in ("in_memory", "multi_threading")
 
 
 def _asks_for(option: str, beam_args: Sequence[str]) -> bool:

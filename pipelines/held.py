@@ -1,0 +1,54 @@
+"""Folds that stay in this process, so that Beam's steps carry a name and not what was learned.
+
+Beam packs a step with all that it holds and unpacks it again for every bundle. For the state of a trained model that
+takes longer than judging a day with it. Only runners whose workers are threads of this process can do without.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from detectors.timeline import Fold, FoldFactory
+from models.errors import InputError
+from pipelines.graph import Plan
+
+_held: Final[dict[str, FoldFactory]] = {}
+
+
+@dataclass(frozen=True)
+class Held:
+    """The name of folds that this process holds."""
+
+    name: str
+
+    def make(self, shard: int, shards: int) -> Fold:
+        """The fold of one shard.
+
+        Raises:
+            InputError: in another process, or after the run.
+        """
+        folds = _held.get(self.name)
+        if folds is None:
+            raise InputError(
+                "These folds are not here.",
+                expected="a worker that is a thread of the process that began the run",
+                received="another process",
+                hint="Name the runner with --runner, so that what was learned travels with the steps.",
+            )
+        return folds.make(shard, shards)
+
+
+@contextmanager
+def held(plan: Plan) -> Iterator[Plan]:
+    """The plan with its folds held here, for as long as the context lasts."""
+    names = {part: uuid.uuid4().hex for part in ("function", "caller", "incident") if getattr(plan, part) is not None}
+    _held.update({name: getattr(plan, part) for part, name in names.items()})
+    try:
+        yield replace(plan, **{part: Held(name) for part, name in names.items()})
+    finally:
+        for name in names.values():
+            _held.pop(name, None)
