@@ -1,0 +1,166 @@
+"""What is usual is learned from any order of events, in the small from the cohort, and not from a few percent of trouble."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.baselines import COHORTS, HOURS_A_WEEK, LEVELS, Baselines, hour_of_week
+from models.hashing import hash_strings
+from tests.detectors.life import DAY, HOUR, MINUTE, SECOND, baselines_of, ordinary, sketch_of, timer
+from tests.detectors.rows import EPOCH_US, rows
+
+MEDIAN = int(np.searchsorted(LEVELS, 0.5))
+ARRAYS = ("quantiles", "failure_rate", "refusal_rate", "rate", "dispersion", "tail_high", "tail_low", "phases", "count")
+
+
+def row_of(baselines: Baselines, function: str) -> int:
+    return baselines.functions.index(function)
+
+
+def same(one: Baselines, other: Baselines) -> None:
+    assert (one.apps, one.functions, one.window) == (other.apps, other.functions, other.window)
+    for name in ARRAYS:
+        # sums of floats may differ in their last bit where they are added in another order
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_the_rhythm_of_the_day_is_learned() -> None:
+    busy = [record for day in range(7) for record in ordinary(day * DAY + 9 * HOUR, 8, every=MINUTE)]
+    quiet = ordinary(0, 7 * 24, every=HOUR)
+    found = baselines_of([*busy, *quiet])
+    rate = found.rate[row_of(found, "Pay")] * 3600.0
+    hours = (np.arange(HOURS_A_WEEK)) % 24
+    assert rate[hours == 12].mean() == pytest.approx(61.0, rel=0.1)
+    assert rate[hours == 3].mean() == pytest.approx(1.0, rel=0.3)
+    # the whole week adds up to what came
+    assert rate.sum() == pytest.approx(len(busy) + len(quiet), rel=0.05)
+
+
+def test_a_weekend_is_told_from_working_days() -> None:
+    # 2026-11-01 is a Sunday; three weeks of calls from Monday to Friday
+    days = [day for day in range(1, 22) if day % 7 not in (0, 6)]
+    found = baselines_of([record for day in days for record in ordinary(day * DAY, 24, every=2 * MINUTE)])
+    rate = found.rate[row_of(found, "Pay")]
+    assert rate[:120].mean() > 10.0 * rate[120:].mean()
+
+
+def test_hours_of_the_week_begin_on_monday() -> None:
+    assert hour_of_week(np.array([EPOCH_US]))[0] == 6 * 24
+    assert hour_of_week(np.array([EPOCH_US + DAY]))[0] == 0
+
+
+def test_a_function_seen_little_borrows_the_spread_of_its_cohort() -> None:
+    many = ordinary(0, 96, duration_ms=lambda n: float(100.0 * np.exp(1.2 * np.sin(n * 2.399))))
+    few = ordinary(0, 0.2, function="Rare", duration_ms=lambda n: 1_000.0 + n)
+    found = baselines_of([*many, *few])
+    pay, rare = row_of(found, "Pay"), row_of(found, "Rare")
+    assert found.quantiles[rare, MEDIAN] == pytest.approx(np.log(1_000.0), abs=0.1)
+    spread = found.quantiles[:, -1] - found.quantiles[:, MEDIAN]
+    assert spread[rare] > 0.4 * spread[pay] > 0.0
+    assert 0.0 < found.failure_rate[rare] < 0.5
+
+
+def test_a_cohort_stands_in_for_functions_never_seen() -> None:
+    found = baselines_of([*ordinary(0, 48), *timer(0, 48)])
+    http, clock = (len(found) + COHORTS.index(name) for name in ("http", "timer"))
+    assert found.quantiles[http, MEDIAN] == pytest.approx(np.log(100.0), abs=0.1)
+    assert found.quantiles[clock, MEDIAN] == pytest.approx(np.log(50.0), abs=0.1)
+    assert (found.rate[len(found) :] == 0.0).all()
+
+
+def test_three_percent_of_trouble_in_training_sets_no_standard() -> None:
+    life = ordinary(0, 96)
+    outage = ordinary(50 * HOUR, 96 * 0.03, succeeded=False, status=500, duration_ms=30_000.0, every=2 * MINUTE)
+    clean, troubled = baselines_of(life), baselines_of([*life, *outage])
+    pay = row_of(clean, "Pay")
+    assert troubled.failure_rate[pay] < 0.03
+    assert troubled.quantiles[pay, MEDIAN] == pytest.approx(clean.quantiles[pay, MEDIAN], abs=0.02)
+    assert troubled.quantiles[pay, : MEDIAN + 5] == pytest.approx(clean.quantiles[pay, : MEDIAN + 5], abs=0.1)
+    assert troubled.dispersion[pay] < 3.0 * clean.dispersion[pay]
+    assert troubled.rate[pay].mean() == pytest.approx(clean.rate[pay].mean(), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("records", "bins"),
+    [
+        (timer(0, 96, every=5 * MINUTE), 120),
+        (timer(0, 24 * 8, every=DAY), 1440),
+        (timer(0, 96, every=HOUR), 120),
+    ],
+    ids=["five minutes", "daily", "hourly"],
+)
+def test_a_schedule_is_found(records: list[dict[str, Any]], bins: int) -> None:
+    found = baselines_of([*records, *ordinary(0, 48)])
+    tick = row_of(found, "Tick")
+    assert found.phase_count[tick] == bins
+    assert (found.phases[tick] > 0).sum() <= 0.3 * bins
+    assert found.phase_count[row_of(found, "Pay")] == 0
+
+
+def test_a_timer_that_keeps_no_schedule_has_none() -> None:
+    generator = random.Random(1)
+    scattered = [{**record, "event_time": generator.randrange(4 * DAY)} for record in timer(0, 96)]
+    found = baselines_of(scattered)
+    assert found.phase_count[row_of(found, "Tick")] == 0
+
+
+def test_functions_that_are_no_timers_keep_no_schedule_however_regular() -> None:
+    found = baselines_of(ordinary(0, 96, every=5 * MINUTE))
+    assert (found.phase_us == 0).all()
+
+
+@given(seed=st.integers(0, 2**16), parts=st.integers(1, 6))
+@settings(max_examples=10)
+def test_neither_order_nor_parts_matter(seed: int, parts: int) -> None:
+    batch = rows(LIFE)
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(batch.num_rows)
+    whole = sketch_of(batch).fit()
+    pieces = [sketch_of(batch.take(piece)) for piece in np.array_split(order, parts)]
+    merged = pieces[0]
+    for piece in pieces[1:]:
+        merged.merge(piece)
+    same(merged.fit(), whole)
+
+
+LIFE = [*ordinary(0, 24), *timer(0, 24), *ordinary(5 * HOUR, 2, app="other", every=30 * SECOND)]
+
+
+def test_updates_one_after_the_other_equal_one_update() -> None:
+    batch = rows(LIFE)
+    sketch = sketch_of(batch.slice(0, 100))
+    rest = batch.slice(100)
+    sketch.update(
+        rest,
+        sketch.function_index(rest["app"], rest["function"]),
+        np.zeros(rest.num_rows, np.bool_),
+        hash_strings(rest["invocation_id"]),
+    )
+    same(sketch.fit(), sketch_of(batch).fit())
+
+
+def test_a_row_that_stands_for_many_counts_as_many() -> None:
+    found = baselines_of(ordinary(0, 24, item_count=10))
+    pay = row_of(found, "Pay")
+    assert found.count[pay] == 10 * 24 * 30
+    assert found.rate[pay].mean() * 3600 == pytest.approx(300.0, rel=0.2)
+
+
+def test_a_table_brings_it_back() -> None:
+    found = baselines_of(LIFE)
+    back = Baselines.from_table(found.to_table())
+    assert back.to_table().equals(found.to_table())
+    same(back, found)
+
+
+def test_nothing_seen_is_still_a_baseline() -> None:
+    found = sketch_of(rows([*LIFE]).slice(0, 0)).fit()
+    assert len(found) == 0
+    assert len(found.quantiles) == len(COHORTS)
+    assert np.isfinite(found.quantiles).all()
