@@ -16,7 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = ("azure", "kafka", "bench", "docs", "notebooks", "dev")
+EXTRAS = ("azure", "kafka", "metrics", "bench", "docs", "notebooks", "dev")
 HEADER = """\
 # Exact versions of everything that Lonetree installs, for each Python it runs on. Written by `make pin`, not by hand.
 """

@@ -1,0 +1,146 @@
+"""``lonetree watch`` killed ten times at random moments over recorded logs: nothing is lost, nothing comes twice."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+
+from detectors.order import concat, with_at
+from pipelines.simulate import simulate
+from pipelines.sources.files import expand, read
+from pipelines.workflows import replay
+from tests.conftest import TENANT_DAYS, TENANT_SCALE, TENANT_SEED, TENANT_TRAIN_DAYS
+from tests.pipelines.live import canonical, identity, last_told
+
+pytestmark = pytest.mark.integration
+
+KILLS = 10
+LINES = 8_000
+#: pieces of the logs that come while the job runs, between two kills
+PIECES = 40
+#: s that it lives after it is ready, at most
+LIFE_S = 2.5
+READY_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: Any) -> list[bytes]:
+    """Records of the tenant's replayed day as lines, in order of completion."""
+    folder = tmp_path_factory.mktemp("recorded")
+    simulate(
+        folder, seed=TENANT_SEED, days=TENANT_DAYS, train_days=TENANT_TRAIN_DAYS, scale=TENANT_SCALE,
+        format="ndjson", traces=False,
+    )  # fmt: skip
+    (path,) = (folder / "replay").glob("*.ndjson")
+    found = path.read_bytes().splitlines(keepends=True)
+    rows = with_at(concat([piece.rows for ref in expand([str(path)]) for piece in read(ref)]))
+    at = dict(zip(rows.column("position").to_pylist(), rows.column("at").to_pylist(), strict=True))
+    order = sorted(at, key=lambda position: at[position])
+    return [found[position] for position in order][:LINES]
+
+
+class Watched:
+    """A job in a process of its own, over a log that grows."""
+
+    def __init__(self, folder: Path, models: Path) -> None:
+        self.folder, self.models = folder, models
+        self.logs = folder / "logs"
+        self.logs.mkdir()
+        self.incidents = folder / "incidents.ndjson"
+
+    def start(self, *more: str) -> subprocess.Popen[str]:
+        words = ["watch", "--source", f"files:{self.logs}", "--models", str(self.models)]
+        words += ["--sink", f"ndjson:{self.incidents}", "--state", str(self.folder / "state")]
+        words += ["--output", str(self.folder / "out"), "--verdicts", "all", "--http", "0"]
+        words += ["--allowed-lateness", "0", "--idle-after", "1e9", "--checkpoint-every", "0.2", *more]
+        code = f"from pipelines.cli.entry import main; import sys; sys.argv = ['lonetree', *{words!r}]; main()"
+        return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+
+    def append(self, found: list[bytes]) -> None:
+        with (self.logs / "app.ndjson").open("ab") as file:
+            file.write(b"".join(found))
+
+    def check(self, whole: list[bytes]) -> None:
+        """Compare with a replay of the same logs."""
+        recorded = self.folder / "recorded.ndjson"
+        recorded.write_bytes(b"".join(whole))
+        replay([str(recorded)], self.models, self.folder / "replayed", verdicts="all")
+        assert canonical(pq.read_table(self.folder / "out" / "verdicts")) == canonical(
+            pq.read_table(self.folder / "replayed" / "verdicts")
+        )
+        told = [orjson.loads(line) for line in self.incidents.read_bytes().splitlines()]
+        assert len({identity(incident) for incident in told}) == len(told)
+        replayed = [orjson.loads(line) for line in (self.folder / "replayed" / "incidents.ndjson").open("rb")]
+        ours, theirs = last_told(told), last_told(replayed)
+        assert set(ours) == set(theirs)
+        assert {name: one["invocation_ids"] for name, one in ours.items()} == {
+            name: one["invocation_ids"] for name, one in theirs.items()
+        }
+
+
+def ready(process: subprocess.Popen[str]) -> None:
+    """Wait for the line that says where it listens."""
+    timer = threading.Timer(READY_S, process.kill)
+    timer.start()
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("http://"):
+            break
+    timer.cancel()
+    threading.Thread(target=process.stderr.read, daemon=True).start()
+
+
+@pytest.fixture
+def watched(tmp_path: Path, models: Path) -> Iterator[Watched]:
+    yield Watched(tmp_path, models)
+    shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def test_ten_kills_lose_nothing_and_repeat_nothing(watched, lines):
+    generator = random.Random(1)
+    share = len(lines) // (KILLS + 1)
+    for kill in range(KILLS):
+        process = watched.start()
+        ready(process)
+        dies = time.monotonic() + generator.uniform(0.05, LIFE_S)
+        mine = lines[kill * share : (kill + 1) * share]
+        step = -(-len(mine) // PIECES)
+        for begin in range(0, len(mine), step):
+            watched.append(mine[begin : begin + step])
+            time.sleep(min(LIFE_S / PIECES, max(dies - time.monotonic(), 0.0)))
+        time.sleep(max(dies - time.monotonic(), 0.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    watched.append(lines[KILLS * share :])
+    process = watched.start("--until-idle", "0")
+    ready(process)
+    assert process.wait(READY_S) == 0
+    watched.check(lines)
+
+
+def test_sigterm_saves_and_the_next_start_goes_on(watched, lines):
+    some = lines[:2_000]
+    process = watched.start()
+    ready(process)
+    watched.append(some[:1_000])
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(READY_S) == 0
+    assert (watched.folder / "state" / "checkpoint.json").exists()
+    watched.append(some[1_000:])
+    process = watched.start("--until-idle", "0")
+    ready(process)
+    assert process.wait(READY_S) == 0
+    watched.check(some)
