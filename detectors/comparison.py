@@ -93,7 +93,7 @@ class Comparison:
         shared: how many incidents of A are also in B.
         gained: incidents that only B raised.
         lost: incidents that only A raised.
-        functions: by distance, largest first.
+        functions: those that differ most first.
         regressions: the bad cases.
     """
 
@@ -228,7 +228,8 @@ def _functions(a: pa.Table, b: pa.Table) -> tuple[FunctionScores, ...]:
         for (app, function), (x, y) in keys.items()
         if len(x) and len(y)
     ]
-    return tuple(sorted(found, key=lambda one: (-one.distance, one.app, one.function)))
+    # a distance weighs by the root of the sample's size, as in the test of that name
+    return tuple(sorted(found, key=lambda one: (-one.distance * one.invocations**0.5, one.app, one.function)))
 
 
 def _scores(table: pa.Table) -> dict[tuple[str, str], Vector]:

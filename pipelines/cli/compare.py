@@ -1,4 +1,4 @@
-"""``lonetree models compare`` and ``lonetree models drift``: may this version take the other's place, and is it still right."""
+"""``lonetree models compare`` and ``drift``: may this version take the other's place, and is it still right."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def print_comparison(found: Comparison) -> None:
 @json_option
 def drift_of_version(version: str, inputs: list[str], models: Path, budget: float, as_json: bool) -> None:
     """Compare logs with the training window of VERSION, the champion by default: which functions moved and in what,
-    whether it raises more than its budget, and whether to train again. The logs are read into memory: some days will do.
+    whether it raises more than its budget, and whether to train again. The logs are read into memory; days will do.
 
     \b
     Examples:

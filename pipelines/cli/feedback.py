@@ -62,8 +62,8 @@ def command(
 ) -> None:
     """Say what INCIDENT is; the beginning of its id will do. Without INCIDENT, list what was said.
 
-    Expected incidents are not raised again within their scope and time, and count as normal in the next training. Bad ones
-    are kept out of training, and `lonetree models compare` tells whether a version still finds them.
+    Expected incidents are not raised again within their scope and time, and count as normal in the next training. Bad
+    ones are kept out of training, and `lonetree models compare` tells whether a version still finds them.
 
     \b
     Examples:
