@@ -1,4 +1,4 @@
-"""What is usual is learned from any order of events, in the small from the cohort, and not from a few percent of trouble."""
+"""What is usual is learned from events in any order, where there are few from the cohort, and not from rare trouble."""
 
 from __future__ import annotations
 

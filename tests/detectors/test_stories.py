@@ -1,0 +1,123 @@
+"""Which strange events belong together, and whom each points at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detectors.features import FAMILIES, FEATURE_NAMES, INDEX
+from detectors.stories import OPEN_STORIES, STORM_US, TROUBLES, Stories, blame
+from models.baselines import US
+
+
+def told(*events: dict[str, Any], opens_at: float = 6.0) -> tuple[list[int], list[bool]]:
+    """Stories of events that are a minute apart unless they say otherwise."""
+    plain: dict[str, Any] = {
+        "function": 1, "caller": 1, "app": 1, "score": 8.0, "trouble": "other", "by_caller": True, "crowd": 0, "vague": False,
+    }  # fmt: skip
+    full = [{**plain, "at": number * 60 * US, **event} for number, event in enumerate(events)]
+
+    def column(name: str, kind: Any) -> Any:
+        return np.array([event[name] for event in full], kind)
+
+    trouble = np.array([TROUBLES.index(event["trouble"]) for event in full])
+    story, opened = Stories(opens_at).tell(
+        column("at", np.int64),
+        *(column(name, np.uint64) for name in ("function", "caller", "app")),
+        column("score", np.float64),
+        trouble,
+        column("by_caller", np.bool_),
+        column("crowd", np.int8),
+        column("vague", np.bool_),
+    )
+    return story.tolist(), opened.tolist()
+
+
+def test_the_same_caller_is_followed_from_function_to_function_and_app_to_app() -> None:
+    assert told({}, {"function": 2}, {"function": 3, "app": 2})[0] == [0, 0, 0]
+
+
+def test_a_story_is_open_from_the_event_that_was_strange_enough() -> None:
+    assert told({"score": 3.0}, {"score": 7.0}, {"score": 3.0})[1] == [False, True, True]
+
+
+def test_failures_in_the_functions_of_an_app_are_one_storm_while_they_follow_one_another() -> None:
+    failing = {"by_caller": False, "caller": 0, "trouble": "failing"}
+    soon = {"function": 2, **failing}
+    late = {"function": 2, "at": STORM_US + 120 * US, **failing}
+    elsewhere = {"function": 3, "app": 2, **failing}
+    assert told(failing, soon, elsewhere)[0] == [0, 0, 1]
+    assert told(failing, late)[0] == [0, 1]
+
+
+def test_what_befalls_others_while_one_caller_floods_a_function_is_part_of_its_story() -> None:
+    flood = {"trouble": "load"}
+    slowed = {"by_caller": False, "caller": 2, "trouble": "slow"}
+    assert told(flood, slowed)[0] == [0, 0]
+    assert told({**flood, "score": 3.0}, slowed)[0] == [0, 1]
+
+
+def test_a_caller_known_by_its_place_only_is_soon_another() -> None:
+    later = {"at": 2 * 3600 * US}
+    assert told({}, later)[0] == [0, 0]
+    assert told({"vague": True}, {**later, "vague": True})[0] == [0, 1]
+
+
+def test_callers_that_join_a_crowd_are_in_the_crowds_story() -> None:
+    crowd = {"by_caller": False, "crowd": 2, "trouble": "load"}
+    assert told({**crowd, "caller": 1}, {**crowd, "caller": 2}, {"caller": 3, "crowd": 1})[0] == [0, 0, 0]
+    assert told({**crowd, "caller": 1}, {"caller": 3})[0] == [0, 1]
+
+
+def test_more_stories_at_once_than_anyone_can_read_make_the_oldest_give_way() -> None:
+    many = [{"caller": number + 1, "at": number} for number in range(OPEN_STORIES + 10)]
+    stories, _ = told(*many, {"caller": OPEN_STORIES + 10, "at": 10_000}, {"caller": 1, "at": 10_001})
+    assert stories[:-2] == list(range(OPEN_STORIES + 10))
+    assert stories[-2] == OPEN_STORIES + 9
+    assert stories[-1] == OPEN_STORIES + 10
+
+
+def pointed(
+    identified: bool = True, windows: dict[str, float] | None = None, **families: float
+) -> tuple[str, bool, int]:
+    """Trouble, by_caller and crowd of one event with these families and windows."""
+    parts, surprise, value = (
+        np.zeros((1, len(FAMILIES))),
+        np.zeros((1, len(FEATURE_NAMES))),
+        np.zeros((1, len(FEATURE_NAMES))),
+    )
+    for family, part in families.items():
+        parts[0, FAMILIES.index(family)] = part
+    for feature, window in (windows or {}).items():
+        value[0, INDEX[feature]] = window
+    trouble, by_caller, crowd = blame(parts, surprise, value, np.array([identified]))
+    return TROUBLES[trouble[0]], bool(by_caller[0]), int(crowd[0])
+
+
+@pytest.mark.parametrize("family", ["novelty", "reach", "place", "caller_pace", "hours", "signature"])
+def test_what_only_callers_do_points_at_the_caller(family: str) -> None:
+    assert pointed(**{family: 5.0})[1]
+    assert not pointed(identified=False, **{family: 5.0})[1]
+
+
+@pytest.mark.parametrize(
+    ("family", "trouble"),
+    [
+        ("run", "slow"),
+        ("latency", "slow"),
+        ("failure", "failing"),
+        ("schedule", "schedule"),
+        ("structure", "structure"),
+    ],
+)
+def test_what_befalls_a_function_points_at_the_function(family: str, trouble: str) -> None:
+    assert pointed(windows={"pace_minutes": 100.0, "failure_burst": 50.0}, **{family: 5.0}) == (trouble, False, 0)
+
+
+def test_load_by_one_caller_points_at_it_and_load_by_many_at_the_function() -> None:
+    one = {"pace_minutes": 100.0, "caller_pace_here": 90.0}
+    many = {"pace_minutes": 100.0, "caller_pace_here": 2.0}
+    assert pointed(windows=one, load=5.0) == ("load", True, 0)
+    assert pointed(windows=many, load=5.0) == ("load", False, 2)
