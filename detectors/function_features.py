@@ -113,10 +113,11 @@ class FunctionFeatures:
     def _function_rows(self, apps: pa.Array, functions: pa.Array, triggers: pa.Array) -> tuple[Vector, Vector]:
         """State row of each event, and the hash of its (app, function)."""
         codes, names = pair_codes(apps, functions)
-        fresh = [n for n in names if n not in self._names]
+        fresh = [code for code, name in enumerate(names) if name not in self._names]
         if fresh:
-            first = {n: int(np.argmax(codes == names.index(n))) for n in fresh}
-            self._add(fresh, [COHORTS.index(_cohort(triggers[first[n]].as_py())) for n in fresh])
+            _, first = np.unique(codes, return_index=True)
+            cohorts = [COHORTS.index(_cohort(triggers[int(first[code])].as_py())) for code in fresh]
+            self._add([names[code] for code in fresh], cohorts)
         lookup = np.array([self._names[n] for n in names], dtype=np.int64)
         owners = np.array([self._owners[r] for r in lookup], dtype=np.uint64)
         return lookup[codes], owners[codes]
