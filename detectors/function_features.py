@@ -232,6 +232,8 @@ class FunctionFeatures:
     def _silences(self, f: Vector, at: Vector, since: Vector, watermark_us: int) -> pa.RecordBatch:
         """Silences that events ended, and those that the watermark found still going on."""
         found = [(int(a), int(k), int(s), False) for k, a, s in zip(f, at, since, strict=True)]
+        # functions that spoke in these logs; what others said may be later, in logs that a model was trained on
+        speaking = self._times[:, kernel.T_ARMED] == 1
         for k in range(len(self._rows)):
             row, times = self._rows[k], self._times[k]
             if row >= len(self._base) or times[kernel.T_ARMED] != 1 or self._mean_rate[row] <= 0.0:
@@ -258,8 +260,8 @@ class FunctionFeatures:
             "per_hour": [float(self._mean_rate[self._rows[k]] * 3600.0) for _, k, _, _ in found],
             "horizon": [h for _, _, _, h in found],
         }
-        if watermark_us >= END and len(self._rows):
-            reached = int(self._times[:, kernel.T_LAST].max())
+        if watermark_us >= END and speaking.any():
+            reached = int(self._times[speaking, kernel.T_LAST].max())
             for name, value in (("at", reached), ("event_time", reached), ("invocation_id", f"tick@{reached}")):
                 columns[name].append(value)
             for name, value in (
