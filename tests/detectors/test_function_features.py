@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from detectors.function_features import FunctionFeatures
+from detectors.timeline import END
 from models.baselines import Baselines
 from tests.detectors.life import DAY, HOUR, MINUTE, SECOND, baselines_of, live, ordinary, sketch_of, somebody, timer
 from tests.detectors.rows import EPOCH_US, rows
@@ -318,3 +319,18 @@ def test_an_older_log_than_the_state_has_seen_is_judged_without_harm(usual: Base
     assert (
         raw[:, 6:11].max() <= max(found.raw(name).max() for name in ("pace_minutes", "pace_hour", "growth_days")) + 3.0
     )
+
+
+def test_logs_older_than_the_training_reach_no_further_than_themselves(usual: Baselines) -> None:
+    trained = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
+    learned = rows([*before(), *timer(LEARNED - DAY, 30)])
+    trained.advance(learned, learned["at"][-1].as_py() + 1)
+    fold = FunctionFeatures(usual, np.full(len(usual.cohort), 15.0))
+    fold.restore(trained.snapshot())
+    fold.disarm()
+    older = rows(timer(0, 24))
+    fold.advance(older, END)
+    raised = fold.raised()
+    assert raised is not None
+    (tick,) = (row for row in raised.to_pylist() if row["signal"] == "tick")
+    assert tick["at"] == older["at"][-1].as_py()

@@ -14,9 +14,8 @@ from models.baselines import US
 
 def told(*events: dict[str, Any], opens_at: float = 6.0) -> tuple[list[int], list[bool]]:
     """Stories of events that are a minute apart unless they say otherwise."""
-    plain: dict[str, Any] = {
-        "function": 1, "caller": 1, "app": 1, "score": 8.0, "trouble": "other", "by_caller": True, "crowd": 0, "vague": False,
-    }  # fmt: skip
+    plain: dict[str, Any] = {"function": 1, "caller": 1, "app": 1, "score": 8.0, "trouble": "other"}
+    plain |= {"by_caller": True, "crowd": 0, "vague": False}
     full = [{**plain, "at": number * 60 * US, **event} for number, event in enumerate(events)]
 
     def column(name: str, kind: Any) -> Any:
