@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from detectors.model import Model
-from models.errors import InputError, LonetreeError
+from models.errors import BundleForeignError, InputError, LonetreeError
 from models.feedback import Feedback, read_feedback, standing
 from models.registry import Registry
 from pipelines.sinks.escape import terminal
@@ -101,7 +103,14 @@ class Champion:
         from pipelines.workflows import plan_for
 
         bundle = self._registry.get(name, public_key=self._key)
-        model = replace(Model.from_parts(bundle.tables, bundle.documents), version=name)
+        try:
+            model = replace(Model.from_parts(bundle.tables, bundle.documents), version=name)
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError, pa.ArrowException) as error:
+            raise BundleForeignError(
+                f"Version {name} is not made like the models of this Lonetree.",
+                received=f"{type(error).__name__}: {error}",
+                hint="Train a new version from the logs: lonetree train --input LOGS --models DIR",
+            ) from error
         expected = model.curve.rate(model.curve.threshold(self._budget))
         said = self._said()
         return Judging(name, said, plan_for(model, self._budget, said), float(expected))
