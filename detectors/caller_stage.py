@@ -76,7 +76,7 @@ class CallerScoring:
         value = np.concatenate([from_matrix(rows.column("value_function")), value_c], axis=1)
         typical = np.concatenate([from_matrix(rows.column("typical_function")), typical_c], axis=1)
         shares = self._judge.shares(found)
-        strange = found.score >= self._join
+        strange = self._judge.gate(found) >= self._join
         n = rows.num_rows
         columns: dict[str, Any] = {name: rows.column(name) for name in SCORED.names[:8]}
         columns["score"], columns["p_value"] = pa.array(found.score), pa.array(found.p_value)
@@ -107,6 +107,7 @@ class CallerScoring:
         columns: dict[str, Any] = {name: scored.column(name) for name in SCORED.names}
         columns |= {name: rows.column(name) for name in EVIDENCE}
         columns |= {
+            "gate": self._judge.gate(found)[chosen],
             "surprise": matrix(found.surprise[chosen]),
             "share": matrix(shares[chosen]),
             "value": matrix(value[chosen].astype(np.float64)),

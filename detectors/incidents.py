@@ -191,7 +191,7 @@ class Incidents:
         if rows.num_rows == 0:
             return
         silent = np.asarray(rows.column("signal").is_valid())
-        score = np.asarray(rows.column("score")).copy()
+        score = np.asarray(rows.column("gate").fill_null(0.0)).copy()
         score[silent] = self._opens_at + SILENCE_MARGIN
         key = {n: np.asarray(rows.column(n).fill_null(0)) for n in ("function_key", "caller_key", "app_key", "trouble")}
         by_caller = np.asarray(rows.column("by_caller").fill_null(False))

@@ -12,7 +12,7 @@ A forest can't rank beyond what it was trained on, a sum can't see combinations;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -67,6 +67,7 @@ class Judge:
         forest: isolation forest on clipped surprises, for the tenant.
         forest_tails: of the forest's score.
         total_tails: of the total.
+        weights: float64[len(FAMILIES)], what a score led by each family counts for when incidents are opened.
     """
 
     baselines: Baselines
@@ -75,6 +76,15 @@ class Judge:
     forest: Forest | None
     forest_tails: Tails | None
     total_tails: Tails | None
+    weights: Vector = field(default_factory=lambda: np.ones(len(FAMILIES)))
+
+    def gate(self, found: Judgement) -> Vector:
+        """float64[n]: the score as it counts for opening incidents.
+
+        Some families look strange in normal life more often than others; each is held to what it does there.
+        """
+        weighted: Vector = found.score * self.weights[found.families.argmax(axis=1)]
+        return weighted
 
     def locate(self, rows: pa.RecordBatch | pa.Table) -> tuple[Vector, Vector]:
         """Group (function row, or -1) and cohort of each event, int64[n] each."""
@@ -170,6 +180,7 @@ def tables_of(judge: Judge) -> Mapping[str, pa.Table]:
         out["forest"] = judge.forest.to_table()
     if judge.forest_tails is not None:
         out["forest_tails"] = judge.forest_tails.to_table()
+    out["weights"] = pa.table({"family": list(FAMILIES), "weight": judge.weights})
     if judge.total_tails is not None:
         out["total_tails"] = judge.total_tails.to_table()
     return out
@@ -188,4 +199,5 @@ def judge_from(tables: Mapping[str, pa.Table]) -> Judge:
         forest=Forest.from_table(tables["forest"]) if "forest" in tables else None,
         forest_tails=tails("forest_tails"),
         total_tails=tails("total_tails"),
+        weights=tables["weights"].column("weight").to_numpy().copy(),
     )

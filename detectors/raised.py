@@ -63,6 +63,7 @@ RAISED: Final[pa.Schema] = pa.schema(
         _field("exception_type", pa.string(), doc="as in INVOCATION"),
         _field("pair_age_us", pa.int64(), doc="since the caller was first seen at the function, us"),
         _field("deployed_us", pa.int64(), doc="since the function's version changed, us; -1: not seen to change"),
+        _field("gate", pa.float64(), doc="the score as it counts for opening an incident"),
         _field("surprise", _FEATURES, doc="honest surprise of each feature"),
         _field("share", _FEATURES, doc="share of the score of each feature"),
         _field("value", _FEATURES, doc="each feature's value, in its unit"),

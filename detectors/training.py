@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from detectors.caller_features import CallerFeatures
 from detectors.drift_blocks import blocks_of
 from detectors.expectations import normal_events, without_bad
-from detectors.features import BLOCK_US
+from detectors.features import BLOCK_US, FAMILIES
 from detectors.function_features import (
     DEFAULT_SILENCE,
     IDENTIFIED,
@@ -54,6 +54,10 @@ FOLDS: Final = 5
 FOLD_US: Final = 6 * HOUR_US
 #: prior slope of the tails of surprise, in -log10 p a nat; 1 / ln 10 if extrapolation were always right
 HONEST_SLOPE: Final = 0.6
+#: families that share the budget when each is weighed, and how far weights may go
+BUSY_FAMILIES: Final = 5
+MIN_WEIGHT: Final = 0.8
+MAX_WEIGHT: Final = 1.5
 #: held-out events kept in memory, about 0.5 kB each
 MAX_HELD_OUT: Final = 2_000_000
 #: rows the forest is fitted on
@@ -141,6 +145,11 @@ def train(
         if not extreme.any():
             break
         keep[strange[extreme[story]]] = False
+    judge = replace(judge, weights=_weights(held, judge, score, story, strange, peaks, days))
+    gate = _gate(judge, held, surprise, score)
+    strange, story, _ = stories_of(held, judge, gate, 1e9)
+    peaks = _peaks(story, gate[strange])
+    peaks[story[expected[strange] | ~keep[strange]]] = 0.0
     curve = BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1][:CURVE_STORIES], days, JOIN_SCORE)
     silence = np.full(len(whole.cohort), DEFAULT_SILENCE)
     for name, gap in gaps.items():
@@ -151,7 +160,16 @@ def train(
     dropped = int((~keep).sum())
     if dropped:
         notes.append(f"{dropped:,} of {len(keep):,} held-out invocations were too strange to count as normal life.")
-    return Model(judge, silence, state, curve, (first, last), count, tuple(notes), reference=blocks_of(surprise, held.at, held.group))
+    return Model(
+        judge,
+        silence,
+        state,
+        curve,
+        (first, last),
+        count,
+        tuple(notes),
+        reference=blocks_of(surprise, held.at, held.group),
+    )
 
 
 def _good(slices: Slices, options: TrainingOptions) -> Iterable[pa.RecordBatch]:
@@ -349,6 +367,30 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
 def join_score(opens_at: float) -> float:
     """Score from which an event joins a story, given the score that opens one."""
     return JOIN_SCORE if opens_at > 1e6 else max(JOIN_SCORE, JOIN_SHARE * opens_at)
+
+
+def _gate(judge: Judge, held: _HeldOut, surprise: Vector, score: Vector) -> Vector:
+    believed = judge.honest.surprise(surprise, np.full(len(surprise), -1), held.cohort) if judge.honest else surprise
+    weighted: Vector = score * judge.weights[family_parts(believed).argmax(axis=1)]
+    return weighted
+
+
+def _weights(
+    held: _HeldOut, judge: Judge, score: Vector, story: Vector, strange: Vector, peaks: Vector, days: float
+) -> Vector:
+    """What a score led by each family counts for: more where normal life never shows such a score, at most MAX_WEIGHT.
+
+    Each family is given an equal part of a budget of one false incident a day, and the threshold that keeps it.
+    """
+    found = judge.score(held.raw[strange], held.group[strange], held.cohort[strange])
+    lead = found.families.argmax(axis=1)
+    own: list[list[float]] = [[] for _ in FAMILIES]
+    for number in np.flatnonzero(peaks > 0.0).tolist():
+        members = np.flatnonzero(story == number)
+        own[lead[members[np.argmax(score[strange[members]])]]].append(float(peaks[number]))
+    common = BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1], days, JOIN_SCORE).threshold(1.0)
+    alone = [BudgetCurve(np.sort(np.array(p))[::-1], days, JOIN_SCORE).threshold(1.0 / BUSY_FAMILIES) for p in own]
+    return np.clip(common / np.maximum(np.array(alone), 1e-9), MIN_WEIGHT, MAX_WEIGHT)
 
 
 def _peaks(story: Vector, score: Vector) -> Vector:

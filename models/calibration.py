@@ -16,7 +16,7 @@ TAIL_STORIES: Final = 30
 PRIOR_SLOPE: Final = 1.0
 PRIOR_STORIES: Final = 5.0
 #: the budget is aimed at this share, since a threshold from few days of normal life is itself uncertain
-AIM: Final = 0.6
+AIM: Final = 0.5
 
 
 @dataclass(frozen=True)
