@@ -80,9 +80,7 @@ def command(
     now = datetime.now(timezone.utc)
     if undo is not None:
         if incident is not None or what is not None:
-            raise click.UsageError(
-                "--undo takes back a statement; it takes no INCIDENT and neither --expected nor --bad."
-            )
+            raise click.UsageError("--undo takes a statement back: no INCIDENT, no --expected, no --bad.")
         at = now.isoformat(timespec="seconds")
         said = add_feedback(storage, Feedback("undo", at, whoami(), why=why, undoes=undo))
         print_json(said) if as_json else click.echo(printable(f"{undo} no longer stands ({said.id})."))
