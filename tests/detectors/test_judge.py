@@ -1,0 +1,150 @@
+"""The judge: surprise by feature, one part a family, the forest beside them; p-values that mean what they say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from detectors.caller_features import CallerFeatures
+from detectors.features import FAMILIES, FEATURE_NAMES, FEATURES
+from detectors.function_features import from_matrix
+from detectors.judge import FOREST_CLIP, GRANT, family_parts, judge_from, tables_of
+from detectors.local import Stage, run_local
+from detectors.model import Model
+from detectors.order import with_at
+from detectors.timeline import END
+from models.baselines import COHORTS
+from pipelines.graph import FUNCTION_KEY
+from pipelines.simulate import simulate
+from pipelines.sources.files import expand, read
+from pipelines.workflows import plan_for
+from tests.conftest import TENANT_DAYS, TENANT_SCALE, TENANT_SEED, TENANT_TRAIN_DAYS, once
+
+
+@pytest.fixture(scope="module")
+def clean(shared_folder: Any, model: Model) -> pa.RecordBatch:
+    """The tenant's last day without any trouble, with features: normal life that training never saw."""
+    folder = once(
+        shared_folder / "clean",
+        lambda target: simulate(
+            target,
+            seed=TENANT_SEED,
+            days=TENANT_DAYS,
+            train_days=TENANT_TRAIN_DAYS,
+            scale=TENANT_SCALE,
+            scenarios=False,
+            traces=False,
+        ),
+    )
+    batches = [with_at(piece.rows) for ref in expand([str(folder / "replay")]) for piece in read(ref)]
+    featured, _, _ = run_local(batches, [Stage("function", FUNCTION_KEY, plan_for(model, 1.0).function)])
+    assert featured is not None
+    callers = CallerFeatures()
+    callers.restore(model.part("caller"))
+    return callers.advance(featured, END)
+
+
+@pytest.fixture(scope="module")
+def raw(clean: pa.RecordBatch) -> Any:
+    return np.concatenate([from_matrix(clean[f"raw_{who}"]) for who in ("function", "caller")], axis=1)
+
+
+def test_small_p_values_are_no_more_frequent_in_normal_life_than_they_say_for_any_trigger(
+    model: Model, clean: pa.RecordBatch
+) -> None:
+    found = model.judge.judge(clean)
+    _, cohort = model.judge.locate(clean)
+    judged = 0
+    for number, name in enumerate(COHORTS):
+        p_value = found.p_value[cohort == number]
+        if len(p_value) < 150:
+            continue
+        judged += 1
+        # of so few events, whose neighbours hang together, no more can be asked; never far more than said
+        for share in (0.2, 0.05, 0.01):
+            assert (p_value <= share).mean() < 2.5 * share + 4.0 / len(p_value), (name, share)
+        assert (p_value < 1e-3).mean() <= 6e-3, name
+    assert judged >= 3
+
+
+def test_shares_of_a_score_add_up_to_one(model: Model, clean: pa.RecordBatch) -> None:
+    found = model.judge.judge(clean)
+    shares = model.judge.shares(found)
+    assert shares.shape == (clean.num_rows, len(FEATURES))
+    assert (shares >= 0.0).all()
+    assert shares.sum(axis=1)[found.score > 0.0] == pytest.approx(1.0)
+    assert (shares[found.score == 0.0] == 0.0).all()
+
+
+def test_the_score_is_the_families_parts_and_the_forests(model: Model, clean: pa.RecordBatch) -> None:
+    found = model.judge.judge(clean)
+    assert found.score == pytest.approx(found.families.sum(axis=1) + found.forest)
+    without = replace(model.judge, forest=None, forest_tails=None).judge(clean)
+    assert (without.forest == 0.0).all()
+    assert without.score == pytest.approx(found.families.sum(axis=1))
+
+
+def test_an_event_is_judged_the_same_alone_and_among_others(model: Model, clean: pa.RecordBatch, raw: Any) -> None:
+    group, cohort = model.judge.locate(clean)
+    whole = model.judge.score(raw, group, cohort)
+    for some in (slice(7, 8), slice(100, 333)):
+        part = model.judge.score(raw[some], group[some], cohort[some])
+        assert (part.score == whole.score[some]).all()
+        assert (part.p_value == whole.p_value[some]).all()
+
+
+def test_the_forest_adds_where_many_things_are_a_little_strange(model: Model) -> None:
+    wide = np.zeros((1, len(FEATURES)))
+    # each alone is within reach of normal life, all together are not
+    wide[0, ::3] = 2.0
+    quiet = np.zeros((1, len(FEATURES)))
+    http = np.array([COHORTS.index("http")])
+    assert model.judge.forest_part(wide, http)[0] > model.judge.forest_part(quiet, http)[0] == 0.0
+
+
+def test_what_the_forest_sees_is_clipped(model: Model) -> None:
+    far = np.zeros((2, len(FEATURES)))
+    far[0, 3], far[1, 3] = FOREST_CLIP, 10.0 * FOREST_CLIP
+    depth = model.judge.forest_feature(far)
+    assert depth[0, 0] == depth[1, 0]
+
+
+@pytest.mark.parametrize("feature", range(0, len(FEATURES), 4), ids=lambda number: FEATURE_NAMES[number])
+def test_a_feature_far_beyond_normal_life_is_strange_by_itself(model: Model, feature: int) -> None:
+    one = np.zeros((1, len(FEATURES)))
+    one[0, feature] = 1e4
+    cohort = np.array([COHORTS.index("http")])
+    found = model.judge.score(one, np.array([-1]), cohort)
+    ordinary = model.judge.score(np.zeros_like(one), np.array([-1]), cohort)
+    assert found.score[0] > ordinary.score[0]
+    assert found.p_value[0] < ordinary.p_value[0]
+    lead = FAMILIES.index(FEATURES[feature].family)
+    assert found.families[0].argmax() == lead
+    assert model.judge.shares(found)[0].argmax() == feature
+
+
+def test_of_a_family_only_the_largest_counts_beyond_what_all_are_granted() -> None:
+    surprise = np.zeros((1, len(FEATURES)))
+    members = [number for number, feature in enumerate(FEATURES) if feature.family == "load"]
+    surprise[0, members] = np.linspace(GRANT + 1.0, GRANT + 2.0, len(members))
+    parts = family_parts(surprise)[0]
+    assert parts[FAMILIES.index("load")] == pytest.approx(2.0)
+    assert parts.sum() == pytest.approx(2.0)
+
+
+def test_a_function_never_seen_is_judged_as_one_of_its_trigger(model: Model, raw: Any) -> None:
+    cohort = np.full(len(raw), COHORTS.index("timer"))
+    found = model.judge.score(raw, np.full(len(raw), -1), cohort)
+    assert np.isfinite(found.score).all()
+    assert ((found.p_value > 0.0) & (found.p_value <= 1.0)).all()
+
+
+def test_a_judge_comes_back_from_its_tables(model: Model, clean: pa.RecordBatch) -> None:
+    back = judge_from(dict(tables_of(model.judge))).judge(clean)
+    there = model.judge.judge(clean)
+    assert (back.score == there.score).all()
+    assert (back.p_value == there.p_value).all()

@@ -1,0 +1,133 @@
+"""Training: the same logs give the same bytes, a few percent of trouble does no harm, and too little is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from detectors.function_stage import CollateStage
+from detectors.local import Stage, run_local
+from detectors.model import Model
+from detectors.order import with_at
+from detectors.timeline import END, Timeline
+from detectors.training import TrainingOptions, train
+from models.bundle import encode_bundle
+from models.errors import InputError
+from pipelines import workflows
+from pipelines.graph import CALLER_KEY, FUNCTION_KEY
+from pipelines.simulate import simulate
+from pipelines.sources.files import expand, read
+from tests.conftest import TENANT_DAYS, TENANT_SCALE, TENANT_SEED, TENANT_TRAIN_DAYS, Tenant, once
+
+
+def collated(folder: Path) -> pa.RecordBatch:
+    """Each invocation once, in order."""
+    batches = [with_at(piece.rows) for ref in expand([str(folder)]) for piece in read(ref)]
+    rows, _, _ = run_local(batches, [Stage("function", FUNCTION_KEY, CollateStage())])
+    assert rows is not None
+    return rows
+
+
+@pytest.fixture(scope="module")
+def learned(tenant: Tenant) -> pa.RecordBatch:
+    return collated(tenant.train)
+
+
+def bytes_of(model: Model) -> dict[str, bytes]:
+    tables, documents = model.to_parts()
+    return dict(encode_bundle(tables=tables, documents=documents, manifest={}))
+
+
+def in_slices(rows: pa.RecordBatch, size: int) -> Iterator[pa.RecordBatch]:
+    for start in range(0, rows.num_rows, size):
+        yield rows.slice(start, size)
+
+
+def test_the_same_logs_and_seed_give_the_same_bundle_however_they_are_sliced(
+    learned: pa.RecordBatch, model: Model
+) -> None:
+    # the shared model was trained through Beam
+    again = bytes_of(train(lambda: in_slices(learned, 5_000)))
+    there = bytes_of(model)
+    assert again.keys() == there.keys()
+    assert [name for name in again if again[name] != there[name]] == []
+
+
+def test_another_seed_grows_another_forest_and_leaves_the_rest(learned: pa.RecordBatch, model: Model) -> None:
+    other = train(lambda: [learned], TrainingOptions(seed=1, trees=20))
+    assert other.judge.forest is not None
+    assert other.judge.forest.to_table() != model.judge.forest.to_table()  # type: ignore[union-attr]
+    assert other.judge.baselines.to_table().equals(model.judge.baselines.to_table())
+
+
+def scenarios_found(model: Model, tenant: Tenant) -> set[str]:
+    """Kinds of trouble of which at least one invocation is in an incident."""
+    plan = workflows.plan_for(model, 5.0)
+    batches = [with_at(piece.rows) for ref in expand([str(tenant.replay)]) for piece in read(ref)]
+    stages = [Stage("function", FUNCTION_KEY, plan.function), Stage("caller", CALLER_KEY, plan.caller)]
+    _, raised, _ = run_local(batches, stages)
+    assert plan.incident is not None
+    timeline = Timeline(plan.incident.make(0, 1))
+    for batch in raised:
+        timeline.push(batch)
+    strange = {
+        name
+        for batch in timeline.advance(END)
+        for name in batch.filter(batch["anomalous"])["invocation_id"].to_pylist()
+    }
+    truth = pq.read_table(tenant.truth).to_pylist()
+    return {row["scenario"] for row in truth if row["InvocationId"] in strange}
+
+
+def test_three_percent_of_attacks_in_the_training_logs_do_little_harm(
+    shared_folder: Path, tenant: Tenant, model: Model
+) -> None:
+    folder = once(
+        shared_folder / "contaminated",
+        lambda target: simulate(
+            target,
+            seed=TENANT_SEED,
+            days=TENANT_DAYS,
+            train_days=TENANT_TRAIN_DAYS,
+            scale=TENANT_SCALE,
+            contaminate=0.03,
+            traces=False,
+        ),
+    )
+    rows = collated(folder / "train")
+    found = scenarios_found(train(lambda: [rows]), tenant)
+    clean = scenarios_found(model, tenant)
+    assert len(clean) >= 8
+    assert len(found) >= 0.7 * len(clean)
+
+
+def test_too_little_to_learn_from_is_refused_with_what_there_was(tmp_path: Path, tenant: Tenant) -> None:
+    day = sorted(tenant.train.glob("*.parquet"))[0]
+    pq.write_table(pq.read_table(day).slice(0, 50), tmp_path / "few.parquet")
+    with pytest.raises(InputError) as caught:
+        workflows.train([str(tmp_path / "few.parquet")], tmp_path / "models")
+    assert "50 invocations" in str(caught.value.received)
+    assert not list((tmp_path / "models").glob("versions/*"))
+
+
+def test_logs_without_any_invocation_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty.ndjson").write_text(json.dumps({"hello": "world"}) + "\n")
+    with pytest.raises(InputError):
+        workflows.train([str(tmp_path / "empty.ndjson")], tmp_path / "models")
+
+
+def test_each_step_is_told(learned: pa.RecordBatch) -> None:
+    told: list[str] = []
+    train(lambda: [learned.slice(0, 4_000)], TrainingOptions(forest=False), told.append)
+    assert len(told) >= 4
+
+
+def test_without_a_forest_a_model_still_judges(learned: pa.RecordBatch) -> None:
+    found = train(lambda: [learned.slice(0, 8_000)], TrainingOptions(forest=False))
+    assert found.judge.forest is None
+    assert found.curve.threshold(1.0) > 0.0
