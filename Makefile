@@ -41,7 +41,7 @@ notebooks: $(VENV)/.with-dev $(VENV)/.with-notebooks  ## run every notebook in p
 	if [ -z "$$found" ]; then echo "no notebooks here"; else $(BIN)/jupyter execute --inplace $$found; fi
 
 docs: $(VENV)/.with-dev $(VENV)/.with-docs  ## the Python API as pages, in build/docs
-	$(BIN)/pdoc --output-directory build/docs models detectors pipelines
+	$(BIN)/pdoc --docformat google --output-directory build/docs models detectors pipelines
 
 pin:  ## resolve constraints.txt anew; needs python3.10 to python3.13 on the PATH
 	python3 .ci/pin.py python3.10 python3.11 python3.12 python3.13

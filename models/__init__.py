@@ -1,10 +1,15 @@
 """What normal looks like: forests, baselines, calibration, bundles and their registry. No Beam, no Azure.
 
-What a notebook needs is here by name, and read in only when asked for::
+What a notebook needs is here by name, and read in only when asked for:
 
     from models import Registry
 
     Registry("models").list()
+
+- `models.registry`: a `Registry` of immutable versions, one of them the champion
+- `models.feedback`: what people said about incidents: `read_feedback`, `add_feedback`, and what is `standing`
+- `models.calibration`: a `BudgetCurve`, false incidents a day by threshold
+- `models.errors`: every error that is raised on purpose
 """
 
 from __future__ import annotations
@@ -13,26 +18,30 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from models.calibration import BudgetCurve
-    from models.feedback import Feedback, add_feedback, read_feedback, standing
-    from models.registry import CHAMPION, Registry, Version
+    from models.calibration import BudgetCurve as BudgetCurve
+    from models.feedback import Feedback as Feedback
+    from models.feedback import add_feedback as add_feedback
+    from models.feedback import read_feedback as read_feedback
+    from models.feedback import standing as standing
+    from models.registry import CHAMPION as CHAMPION
+    from models.registry import Registry as Registry
+    from models.registry import Version as Version
 
+#: the public names, by the module that each lives in
 _HOMES: Final = {
     "models.calibration": ("BudgetCurve",),
-    "models.feedback": ("Feedback", "add_feedback", "read_feedback", "standing"),
-    "models.registry": ("CHAMPION", "Registry", "Version"),
+    "models.feedback": (
+        "Feedback",
+        "add_feedback",
+        "read_feedback",
+        "standing",
+    ),
+    "models.registry": (
+        "CHAMPION",
+        "Registry",
+        "Version",
+    ),
 }
-
-__all__ = [
-    "CHAMPION",
-    "BudgetCurve",
-    "Feedback",
-    "Registry",
-    "Version",
-    "add_feedback",
-    "read_feedback",
-    "standing",
-]
 
 
 def __getattr__(name: str) -> Any:
@@ -45,4 +54,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names."""
-    return [*__all__]
+    return sorted(name for names in _HOMES.values() for name in names)
