@@ -28,6 +28,8 @@ VAGUE_GAP_US: Final = 3600 * US
 STORM_US: Final = 1800 * US
 #: kinds of trouble that function stories are told apart by
 TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other")
+NEW: Final = TROUBLES.index("structure")
+SILENT: Final = TROUBLES.index("silent")
 _TROUBLE_OF: Final = {
     "run": "slow",
     "latency": "slow",
@@ -91,12 +93,10 @@ def assign(
                     found = k
                     break
             else:
-                storm = (
-                    keys[k, K_APP] == app[i]
-                    and numbers[k, O_TROUBLE] == trouble[i]
-                    and (trouble[i] <= 1 or trouble[i] == 5)
-                    and now - numbers[k, O_LAST] <= storm_us
-                )
+                # slow, failing, new or silent functions of one app: one story; new ones until the gap closes it
+                together = trouble[i] <= 1 or trouble[i] == NEW or trouble[i] == SILENT
+                soon = now - numbers[k, O_LAST] <= storm_us or trouble[i] == NEW
+                storm = keys[k, K_APP] == app[i] and numbers[k, O_TROUBLE] == trouble[i] and together and soon
                 if (keys[k, K_FUNCTION] == function[i] or storm) and (
                     not by_caller[i] or crowd[i] == 2 or (crowd[i] == 1 and numbers[k, O_TROUBLE] == 2)
                 ):
