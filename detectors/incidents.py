@@ -36,7 +36,7 @@ Vector = npt.NDArray[Any]
 #: invocation ids listed with an incident
 MAX_IDS: Final = 1000
 #: names of functions, callers and the like kept for a story, and shown
-MAX_NAMES: Final = 200
+MAX_NAMES: Final = 5000
 SHOWN_NAMES: Final = 50
 #: durations kept for the median
 MAX_DURATIONS: Final = 1001
