@@ -2,6 +2,7 @@
 
     checkpoint.json           cursors, watermarks, counters, incidents that no sink has yet; its own checksum
     state-00000042.arrows     all timelines, as Arrow IPC; named, and checked, by checkpoint.json
+    rows-00000042.arrows      rows that wait for the watermark, written once (pipelines/segments.py)
     lock                      held by the job
 
 State and cursors are one document's, so that they can't disagree. Nothing is pickled.
@@ -20,6 +21,7 @@ import pyarrow as pa
 
 from models.errors import InputError, SinkError
 from pipelines.durable import write_atomic
+from pipelines.segments import Segments
 
 #: changes whenever an older state can't be read any more
 SCHEMA: Final = "lonetree.watch/1"
@@ -48,6 +50,7 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._number = 0
+        self._segments = Segments(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._held = _hold(folder / "lock")
@@ -75,7 +78,7 @@ class Checkpoints:
             state = (self.folder / document["state"]["file"]).read_bytes()
             if _digest(state) != document["state"]["sha256"]:
                 raise ValueError(f"{document['state']['file']} does not match its checksum")
-            tables = _decode(state)
+            tables = self._segments.get(_decode(state), document["waiting"])
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             raise InputError(
                 "The saved state can't be used.",
@@ -99,16 +102,18 @@ class Checkpoints:
         Raises:
             SinkError: the disk is full or gone (``retry=True``); the old one is still there.
         """
-        state = _encode(tables)
         number = self._number + 1
         name = f"state-{number:08d}.arrows"
-        whole = {
-            **document,
-            "schema": SCHEMA,
-            "number": number,
-            "state": {"file": name, "bytes": len(state), "sha256": _digest(state)},
-        }
         try:
+            tables, waiting = self._segments.put(tables)
+            state = _encode(tables)
+            whole = {
+                **document,
+                "schema": SCHEMA,
+                "number": number,
+                "state": {"file": name, "bytes": len(state), "sha256": _digest(state)},
+                "waiting": waiting,
+            }
             write_atomic(self.folder / name, state)
             text = orjson.dumps({"document": whole, "sha256": _digest(_canonical(whole))})
             write_atomic(self.folder / _DOCUMENT, text)
@@ -133,6 +138,7 @@ class Checkpoints:
         for path in self.folder.glob("state-*.arrows"):
             if path.name != keep:
                 path.unlink(missing_ok=True)
+        self._segments.tidy()
 
 
 def _canonical(document: Mapping[str, Any]) -> bytes:

@@ -205,6 +205,10 @@ class Watch:
         self._take(self._engine.finish())
         self.stop()
 
+    def abandon(self) -> None:
+        """Let go of everything and save nothing: after a fault, the last checkpoint is what is known to be right."""
+        self._close()
+
     def _poll(self, name: str, source: Source, stopping: Callable[[], bool]) -> bool:
         came = False
         now_us = microseconds(self._clock())

@@ -9,13 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
-from models.errors import InputError
+from models.errors import InputError, LonetreeError
 from pipelines.cli.console import console, printable
 from pipelines.cli.options import LogsCommand, beam_options, budget_option, models_option
 
@@ -162,14 +162,6 @@ def command(
     for uri in sources:
         check_source(uri)
     champion = Champion(models, budget, _key(demand_signature))
-    checkpoints = Checkpoints(state)
-    saved = checkpoints.load()
-    if until_idle is None:
-        refuse_ended(saved)
-    cursors = saved.document["cursors"] if saved is not None else {}
-    opened = open_sources(sources, cursors, state / "cursors")
-    fan_out = open_sinks(sinks, state / "sinks")
-    fan_out.start()
     options = WatchOptions(
         lateness_us=round(allowed_lateness * 1e6),
         idle_us=round(idle_after * 1e6),
@@ -179,16 +171,31 @@ def command(
         checkpoint_s=checkpoint_every,
         incident_checkpoint_s=min(1.0, checkpoint_every),
     )
-    job = Watch(opened, saved, champion, checkpoints, fan_out, options)
-    served = Served(lambda: job.vitals, http, http_host) if http is not None else None
-    if served is not None:
-        click.echo(f"http://{http_host}:{served.port}/healthz and /metrics", err=True)
-    try:
-        with _stopping() as stop, _Shown(job) as shown:
-            ended = run(job, stop, shown, until_idle, done=saved is not None and bool(saved.document["ended"]))
-    finally:
+    with _stopping() as stop:
+        with ExitStack() as unwind:
+            checkpoints = Checkpoints(state)
+            unwind.callback(checkpoints.close)
+            saved = checkpoints.load()
+            if until_idle is None:
+                refuse_ended(saved)
+            opened = open_sources(sources, saved.document["cursors"] if saved is not None else {}, state / "cursors")
+            for source in opened.values():
+                unwind.callback(source.close)
+            fan_out = open_sinks(sinks, state / "sinks")
+            unwind.callback(fan_out.close)
+            fan_out.start()
+            job = Watch(opened, saved, champion, checkpoints, fan_out, options)
+            served = Served(lambda: job.vitals, http, http_host) if http is not None else None
+            # from here on the job closes what it was given
+            unwind.pop_all()
         if served is not None:
-            served.close()
+            click.echo(f"http://{http_host}:{served.port}/healthz and /metrics", err=True)
+        try:
+            with _Shown(job) as shown:
+                ended = run(job, stop, shown, until_idle, done=saved is not None and bool(saved.document["ended"]))
+        finally:
+            if served is not None:
+                served.close()
     click.echo(printable(_last_words(job.vitals, ended)), err=True)
 
 
@@ -216,11 +223,17 @@ def run(job: Watch, stop: threading.Event, shown: _Shown, until_idle: float | No
                 break
             if not came:
                 stop.wait(_PAUSE_S if until_idle is None else min(_PAUSE_S, until_idle / 2))
-    finally:
-        if ended and not done:
-            job.end()
-        else:
-            job.stop()
+    except LonetreeError:
+        job.stop()
+        raise
+    except BaseException:
+        # a fault may have left the state halfway; the last checkpoint is whole
+        job.abandon()
+        raise
+    if ended and not done:
+        job.end()
+    else:
+        job.stop()
     return ended
 
 
