@@ -53,7 +53,7 @@ def raw(clean: pa.RecordBatch) -> Any:
     return np.concatenate([from_matrix(clean[f"raw_{who}"]) for who in ("function", "caller")], axis=1)
 
 
-def test_small_p_values_are_no_more_frequent_in_normal_life_than_they_say_for_any_trigger(
+def test_small_p_values_are_as_rare_in_normal_life_as_they_say_for_each_trigger(
     model: Model, clean: pa.RecordBatch
 ) -> None:
     found = model.judge.judge(clean)

@@ -24,8 +24,8 @@ from pipelines.sources.files import expand, read
 from pipelines.workflows import plan_for
 from tests.conftest import Tenant
 
-ROWS = 1_500
-EXAMPLES = 8
+ROWS = 1_000
+EXAMPLES = 5
 #: where the run is cut, as shares of its rows
 CUTS = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=3).map(sorted)
 
