@@ -17,9 +17,9 @@ from models.jit import njit
 (
     S_N5, S_E5, S_N60, S_E60, S_NDAY, S_EDAY, S_N15, S_F15, S_C15, S_COST60, S_COSTDAY,
     S_VFAST, S_WFAST, S_VSLOW, S_WSLOW, S_LOGFAST, S_FEW, S_CEW, S_NEW60, S_MAX_GAP, S_COUNT, S_NEW_HABIT, S_NEW_TODAY,
-    S_SETTLED, S_TODAY, S_TOP, S_TOP_REFUSED,
-) = range(27)  # fmt: skip
-FUNCTION_STATE: Final = 27
+    S_SETTLED, S_TODAY, S_TOP, S_TOP_REFUSED, S_OFF,
+) = range(28)  # fmt: skip
+FUNCTION_STATE: Final = 28
 #: columns of the function's times, int64 us
 T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS, T_TOP, T_TOP_REFUSED = range(10)
 FUNCTION_TIMES: Final = 10
@@ -543,8 +543,11 @@ def advance_functions(
             bins = phase_count[k]
             phase = (start[i] // phase_us[k]) % bins
             near = phases[k, phase] + phases[k, (phase + 1) % bins] + phases[k, (phase + bins - 1) % bins]
-            # nats by which a start here is rarer than chance would have it; 0 for any phase the schedule uses
-            raw[i, 13] = max(np.log((phase_sum[k] + 0.1) / (near + 0.05)) - np.log(bins / 3.0), 0.0)
+            s[S_OFF] *= np.exp(-dt / TAU_1D)
+            if near <= 0.0:
+                # after n starts on schedule, one off it has a chance of 1 in n + 2 (the rule of succession); each adds
+                s[S_OFF] += 1.0
+                raw[i, 13] = s[S_OFF] * np.log(phase_sum[k] + 2.0)
             distance = 0
             while distance < bins // 2 and near <= 0.0:
                 distance += 1

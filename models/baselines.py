@@ -45,6 +45,9 @@ HOUR_PHASES: Final = 120
 DAY_PHASES: Final = 1440
 #: a function keeps a schedule if 95 % of its starts fall in at most this share of the phases
 SCHEDULE_SHARE: Final = 0.3
+#: starts up to which a timer's schedule is told by how its runs flock, and minutes that part two flocks
+SPARSE_STARTS: Final = 60
+FLOCK_MINUTES: Final = 10
 COHORTS: Final = ("http", "queue", "servicebus", "eventhub", "blob", "timer", "host-api", "other")
 
 
@@ -518,13 +521,34 @@ def _schedules(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> t
         inside = phase[mine] < DAY_PHASES
         daily[phase[mine][inside]] = counted[mine, 2][inside]
         hourly[phase[mine][~inside] - DAY_PHASES] = counted[mine, 2][~inside]
-        # a daily schedule is the stronger claim: it needs each of its phases seen five times
+        # a daily schedule is the stronger claim; a timer of a few runs a day keeps it if its runs flock together
+        if 3 <= daily.sum() <= SPARSE_STARTS and _flocks(daily).any():
+            phases[f, :DAY_PHASES] = _flocks(daily)
+            width[f], bins[f] = 60 * US, DAY_PHASES
+            continue
         for found, share, period_us, period in ((daily, 0.2, 60 * US, DAY_PHASES), (hourly, 0.5, 30 * US, HOUR_PHASES)):
             if found.sum() >= 4 and _concentrated(found, share):
                 phases[f, :period] = found
                 width[f], bins[f] = period_us, period
                 break
     return phases, width, bins
+
+
+def _flocks(daily: Floats) -> Floats:
+    """Share of starts by minute, each flock spread over the minutes it spans and FLOCK_MINUTES around; 0 if they stray.
+
+    A flock is three starts or more with no gap of FLOCK_MINUTES between two of them.
+    """
+    minutes = np.flatnonzero(daily)
+    breaks = np.flatnonzero(np.diff(minutes) > FLOCK_MINUTES)
+    out = np.zeros_like(daily)
+    for flock in np.split(minutes, breaks + 1):
+        count = daily[flock].sum()
+        if count < 3 or flock[-1] - flock[0] > 3 * FLOCK_MINUTES:
+            return np.zeros_like(daily)
+        first, last = max(flock[0] - FLOCK_MINUTES, 0), min(flock[-1] + FLOCK_MINUTES, len(daily) - 1)
+        out[first : last + 1] = count / (last - first + 1)
+    return out
 
 
 def _concentrated(found: Floats, share: float) -> bool:
