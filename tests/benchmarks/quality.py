@@ -231,6 +231,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--again", action="store_true", help="do finished cases again")
     parser.add_argument("--quick", action="store_true", help="one small world, full identity, simulated traffic")
     given = parser.parse_args(arguments)
+    unknown = set(given.detectors.split(",")) - {LONETREE, *COMPARATORS}
+    if unknown:
+        parser.error(f"no such detector: {', '.join(sorted(unknown))}; there are {', '.join([LONETREE, *COMPARATORS])}")
     if given.quick:
         given.seeds, given.identity, given.traffic, given.events_per_day = [0], "full", "simulated", 20_000
     traffics = given.traffic.split(",")
