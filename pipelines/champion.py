@@ -12,7 +12,7 @@ import pyarrow as pa
 from detectors.model import Model
 from models.errors import BundleForeignError, InputError, LonetreeError
 from models.feedback import Feedback, read_feedback, standing
-from models.registry import Registry
+from pipelines.registry_storage import open_registry
 from pipelines.sinks.escape import terminal
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ class Champion:
         public_key: PEM; if given, only versions signed with its private key are taken.
     """
 
-    def __init__(self, models: Path, budget: float, public_key: bytes | None = None) -> None:
+    def __init__(self, models: str | Path, budget: float, public_key: bytes | None = None) -> None:
         if not budget > 0:
             raise InputError("The budget can't be kept.", expected="a number above 0", received=f"{budget:g}")
-        self._registry = Registry(models)
+        self._registry = open_registry(models)
         self._budget, self._key = budget, public_key
         #: the version that judges, and with which feedback
         self.version: str | None = None

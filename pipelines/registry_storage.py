@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from models.errors import InputError, RegistryError
+from models.registry import Registry
 from models.storage import LocalStorage, Storage
 
 #: how a path of blobs begins
@@ -21,6 +22,11 @@ LEASE_S: Final = 30
 _RENEW_S: Final = 10.0
 #: s between two tries for a lock
 _POLL_S: Final = 0.5
+
+
+def open_registry(place: str | Path) -> Registry:
+    """The registry at a place; see ``open_storage``."""
+    return Registry(open_storage(place))
 
 
 def open_storage(place: str | Path) -> Storage:
@@ -69,10 +75,13 @@ class BlobStorage:
 
     def __init__(self, container: Any, root: str = "") -> None:
         self._container = container
-        self._root = root.strip("/")
+        #: the container's name
+        self.container = str(container.container_name)
+        #: path in it
+        self.root = root.strip("/")
 
     def __repr__(self) -> str:
-        return f"BlobStorage({self._container.container_name}/{self._root})"
+        return f"BlobStorage({self.container}/{self.root})"
 
     def read_bytes(self, key: str) -> bytes:
         """As Storage says."""
@@ -167,4 +176,4 @@ class BlobStorage:
         parts = key.split("/")
         if any(part in ("", ".", "..") or "\\" in part for part in parts):
             raise InputError("No key of a storage.", expected="names with slashes between", received=repr(key))
-        return f"{self._root}/{key}" if self._root else key
+        return f"{self.root}/{key}" if self.root else key

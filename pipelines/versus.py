@@ -18,7 +18,7 @@ from pipelines.workflows import feedback_of, load_model, replay
 
 def compare_on(
     inputs: Sequence[str],
-    models: Path,
+    models: str | Path,
     a: str,
     b: str,
     *,

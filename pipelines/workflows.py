@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,21 +12,22 @@ from typing import Any, Final, Literal
 
 import pyarrow as pa
 
+from detectors import versions
 from detectors.caller_stage import CallerStage
 from detectors.conform import ConformOptions
+from detectors.function_features import NEEDED
 from detectors.function_stage import CollateStage, FunctionStage
 from detectors.incidents import IncidentStage
 from detectors.model import Model
 from detectors.timeline import Tables, Timeline
 from detectors.training import TrainingOptions, join_score
 from detectors.training import train as fit
-from models.bundle import encode_bundle
 from models.errors import InputError
 from models.feedback import Feedback, read_feedback, standing
-from models.registry import CHAMPION, Registry
 from pipelines.graph import Plan
 from pipelines.jobs import Result, collect, run_bounded
 from pipelines.progress import Progress, silent
+from pipelines.registry_storage import open_registry, open_storage
 from pipelines.sources.files import expand
 from pipelines.spool import drain
 from pipelines.steps import FileReader
@@ -61,7 +61,7 @@ class TrainResult:
 
 def train(
     inputs: Sequence[str],
-    models: Path,
+    models: str | Path,
     *,
     options: TrainingOptions | None = None,
     conform: ConformOptions | None = None,
@@ -73,7 +73,7 @@ def train(
 
     Args:
         inputs: files, folders and globs.
-        models: the registry's folder; made if missing.
+        models: the registry: a folder, made if missing, or azfs://account/container/path.
         options: how to fit.
         conform: how to read.
         note: kept with the version.
@@ -93,6 +93,7 @@ def train(
             refs,
             CollateStage(),
             work,
+            columns=NEEDED,
             reader=FileReader(conform or ConformOptions()),
             beam_args=beam_args,
             progress=progress,
@@ -111,16 +112,8 @@ def train(
         model = fit(slices, options, progress=lambda step: progress(step, 0, None, ""))
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    tables, documents = model.to_parts()
     first, last = (datetime.fromtimestamp(us / 1e6, timezone.utc) for us in model.window)
-    manifest = {
-        "training_window": {"start": first.isoformat(), "end": last.isoformat()},
-        "invocations": model.invocations,
-        "functions": len(model.judge.baselines),
-        "notes": list(model.notes),
-    }
-    files = encode_bundle(tables=tables, documents=documents, manifest=manifest)
-    version = Registry(models).add(files, who=whoami(), note=note)
+    version = versions.save_model(model, open_registry(models), note=note)
     threshold = model.curve.threshold(1.0)
     return TrainResult(
         version=version,
@@ -133,41 +126,42 @@ def train(
     )
 
 
-def feedback_of(models: Path) -> tuple[Feedback, ...]:
+def feedback_of(models: str | Path) -> tuple[Feedback, ...]:
     """What people said about incidents, as it stands in a registry.
 
     Raises:
         BundleCorruptError: the file can't be read.
     """
-    return tuple(standing(read_feedback(Registry(models).storage)))
+    return tuple(standing(read_feedback(open_storage(models))))
 
 
-def load_model(models: Path, version: str | None = None) -> Model:
+def load_model(models: str | Path, version: str | None = None) -> Model:
     """A version of a registry, or its champion.
 
     Raises:
         RegistryError: there is none.
         BundleCorruptError, BundleForeignError, BundleNewerError: it can't be used.
     """
-    registry = Registry(models)
-    name = registry.resolve(version or CHAMPION)
-    bundle = registry.get(name)
-    return replace(Model.from_parts(bundle.tables, bundle.documents), version=name)
+    return versions.load_model(open_registry(models), version)
 
 
-def plan_for(model: Model, budget: float, feedback: tuple[Feedback, ...] = ()) -> Plan:
-    """The folds that judge with a model at a budget of false incidents a day; what feedback expects is marked."""
+def plan_for(model: Model, budget: float, feedback: tuple[Feedback, ...] = (), *, strange_only: bool = False) -> Plan:
+    """The folds that judge with a model at a budget of false incidents a day; what feedback expects is marked.
+
+    With ``strange_only`` there are verdicts only of what an incident may want.
+    """
     opens_at = model.curve.threshold(budget)
     return Plan(
         function=FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")),
-        caller=CallerStage(model.judge, join_score(opens_at), model.version, model.part("caller")),
+        caller=CallerStage(model.judge, join_score(opens_at), model.version, model.part("caller"), strange_only),
         incident=IncidentStage(opens_at, model.version, feedback),
+        columns=NEEDED,
     )
 
 
 def replay(
     inputs: Sequence[str],
-    models: Path,
+    models: str | Path,
     output: Path,
     *,
     version: str | None = None,
@@ -199,7 +193,7 @@ def replay(
     model = load_model(models, version)
     return run_bounded(
         expand(inputs),
-        plan_for(model, budget, feedback_of(models)),
+        plan_for(model, budget, feedback_of(models), strange_only=verdicts == "anomalous"),
         output,
         reader=FileReader(conform or ConformOptions()),
         verdicts=verdicts,
@@ -211,14 +205,6 @@ def replay(
             "expected_false_per_day": round(model.curve.rate(model.curve.threshold(budget)), 3),
         },
     )
-
-
-def whoami() -> str:
-    """The user's name, or "unknown" where the system has none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 class _Same:

@@ -34,7 +34,7 @@ ROWS = 10
 @models_option
 @budget_option
 @json_option
-def compare_versions(a: str, b: str, inputs: list[str], models: Path, budget: float, as_json: bool) -> None:
+def compare_versions(a: str, b: str, inputs: list[str], models: str | Path, budget: float, as_json: bool) -> None:
     """Judge the same logs with versions A and B: incidents gained and lost, and why; how scores moved; what became of
     the incidents that were said to be bad. A version's name, or `champion`.
 
@@ -91,7 +91,7 @@ def print_comparison(found: Comparison) -> None:
 @models_option
 @budget_option
 @json_option
-def drift_of_version(version: str, inputs: list[str], models: Path, budget: float, as_json: bool) -> None:
+def drift_of_version(version: str, inputs: list[str], models: str | Path, budget: float, as_json: bool) -> None:
     """Compare logs with the training window of VERSION, the champion by default: which functions moved and in what,
     whether it raises more than its budget, and whether to train again. The logs are read into memory; days will do.
 
@@ -101,8 +101,8 @@ def drift_of_version(version: str, inputs: list[str], models: Path, budget: floa
       lonetree models drift --input logs/september --models models --json
     """
     from detectors.drift import measure_drift
-    from detectors.versions import load_model
     from pipelines.sources.files import load
+    from pipelines.workflows import load_model
 
     found = measure_drift(load(inputs), load_model(models, version), budget=budget)
     print_json(found.to_json()) if as_json else print_drift(found)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @json_option
 def command(
     incident: str | None,
-    models: Path,
+    models: str | Path,
     output: Path | None,
     incidents: Path | None,
     what: Literal["expected", "bad"] | None,
@@ -73,10 +73,10 @@ def command(
       lonetree feedback --models models --undo F-3fa9c1d200
     """
     from models.feedback import Feedback, add_feedback, read_feedback, standing
-    from models.registry import Registry
     from models.user import whoami
+    from pipelines.registry_storage import open_storage
 
-    storage = Registry(models).storage
+    storage = open_storage(models)
     now = datetime.now(timezone.utc)
     if undo is not None:
         if incident is not None or what is not None:

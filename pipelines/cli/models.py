@@ -37,16 +37,16 @@ command.add_command(drift_of_version)
 @command.command("list", short_help="All versions, the champion marked.")
 @models_option
 @json_option
-def list_versions(models: Path, as_json: bool) -> None:
+def list_versions(models: str | Path, as_json: bool) -> None:
     """List the versions in DIR, oldest training window first.
 
     \b
     Examples:
       lonetree models list --models models
     """
-    from models.registry import Registry
+    from pipelines.registry_storage import open_registry
 
-    versions = Registry(models).list()
+    versions = open_registry(models).list()
     if as_json:
         print_json({"versions": versions})
     elif not versions:
@@ -73,7 +73,7 @@ def list_versions(models: Path, as_json: bool) -> None:
 @click.argument("version", metavar="[VERSION]", default="champion")
 @models_option
 @json_option
-def show_version(version: str, models: Path, as_json: bool) -> None:
+def show_version(version: str, models: str | Path, as_json: bool) -> None:
     """Show one version in DIR, the champion by default, after checking every checksum in it.
 
     \b
@@ -81,9 +81,9 @@ def show_version(version: str, models: Path, as_json: bool) -> None:
       lonetree models show --models models
       lonetree models show 20260801T000000-3fa9c1 --models models --json
     """
-    from models.registry import Registry
+    from pipelines.registry_storage import open_registry
 
-    registry = Registry(models)
+    registry = open_registry(models)
     name = registry.resolve(version)
     bundle = registry.get(name)
     about = {
@@ -105,32 +105,32 @@ def show_version(version: str, models: Path, as_json: bool) -> None:
 @click.argument("version", metavar="VERSION")
 @models_option
 @click.option("--why", metavar="TEXT", default="", help="The reason, kept in the registry's log.")
-def promote_version(version: str, models: Path, why: str) -> None:
+def promote_version(version: str, models: str | Path, why: str) -> None:
     """Make VERSION the champion, the one that judges unless told otherwise. It is read through first.
 
     \b
     Examples:
       lonetree models promote 20260801T000000-3fa9c1 --models models --why 'holds August'
     """
-    from models.registry import Registry
+    from pipelines.registry_storage import open_registry
 
-    name = Registry(models).promote(version, who=whoami(), why=why)
+    name = open_registry(models).promote(version, who=whoami(), why=why)
     click.echo(printable(f"{name} judges now."))
 
 
 @command.command("rollback", short_help="Go back to the champion before this one.")
 @models_option
 @click.option("--why", metavar="TEXT", default="", help="The reason, kept in the registry's log.")
-def roll_back(models: Path, why: str) -> None:
+def roll_back(models: str | Path, why: str) -> None:
     """Go back to the champion before this one; again, to the one before that.
 
     \b
     Examples:
       lonetree models rollback --models models --why 'too many false incidents since Monday'
     """
-    from models.registry import Registry
+    from pipelines.registry_storage import open_registry
 
-    name = Registry(models).rollback(who=whoami(), why=why)
+    name = open_registry(models).rollback(who=whoami(), why=why)
     click.echo(printable(f"{name} judges again."))
 
 

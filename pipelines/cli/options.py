@@ -90,14 +90,22 @@ def input_option(function: F) -> F:
     )(function)
 
 
+class Place(click.Path):
+    """A folder, or a place of blobs, ``azfs://account/container/path``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A Path, or the text where it is no path."""
+        return value if "://" in str(value) else super().convert(value, param, ctx)
+
+
 def models_option(function: F) -> F:
     """``--models DIR``, the registry."""
     return click.option(
         "--models",
         metavar="DIR",
         required=True,
-        type=click.Path(file_okay=False, path_type=Path),
-        help="The registry: a folder of trained versions.",
+        type=Place(file_okay=False, path_type=Path),
+        help="The registry: a folder of trained versions, or azfs://account/container/path.",
     )(function)
 
 

@@ -48,7 +48,7 @@ ROWS: Final = 20
 @json_option
 def command(
     inputs: list[str],
-    models: Path,
+    models: str | Path,
     output: Path,
     version: str | None,
     budget: float,

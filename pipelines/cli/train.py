@@ -16,7 +16,7 @@ from pipelines.cli.options import LogsCommand, beam_options, input_option, json_
 @models_option
 @click.option("--note", metavar="TEXT", default="", help="What should be known about the version; kept with it.")
 @json_option
-def command(inputs: list[str], models: Path, note: str, as_json: bool) -> None:
+def command(inputs: list[str], models: str | Path, note: str, as_json: bool) -> None:
     """Learn what is normal from logs, and add a version to the registry in DIR.
 
     One to four weeks are a good start. A few percent of anomalies in them do no harm.

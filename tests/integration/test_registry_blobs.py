@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,11 +10,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from detectors import load_model, save_model, statement
 from detectors.model import Model
 from models import Feedback, Registry, add_feedback, read_feedback, standing
 from models.errors import RegistryError
+from pipelines.cli.group import lonetree
 from pipelines.registry_storage import BlobStorage, open_storage
 from tests.integration.azurite import ACCOUNT, azurite
 
@@ -94,3 +97,12 @@ def test_what_is_not_there_is_told_as_a_folder_tells_it(storage: BlobStorage, tm
     assert storage.list("a") == ["b", "d"]
     storage.delete_tree("a")
     assert not storage.exists("a/d")
+
+
+def test_the_commands_take_a_place_of_blobs(storage: BlobStorage, model: Model) -> None:
+    version = save_model(model, Registry(storage), who="ann")
+    place = f"azfs://{ACCOUNT}/{storage.container}/{storage.root}"
+    shown = CliRunner().invoke(lonetree, ["models", "list", "--models", place, "--json"], catch_exceptions=False)
+    assert [one["id"] for one in json.loads(shown.stdout)["versions"]] == [version]
+    nowhere = CliRunner().invoke(lonetree, ["models", "list", "--models", "https://example.org/models"])
+    assert "azfs://account/container/path" in str(nowhere.exception)
