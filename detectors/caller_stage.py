@@ -31,6 +31,8 @@ EVIDENCE: Final = (
     *("caller_source", "country", "city", "trigger_source", "duration_ms", "succeeded", "status", "item_count"),
     *("path", "exception_type", "pair_age_us", "deployed_us"),
 )
+#: columns that verdicts and evidence are made of
+_JUDGED: Final = tuple(dict.fromkeys((*SCORED.names[:8], *EVIDENCE, "value_function", "typical_function")))
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,18 @@ class CallerStage:
         join_score: score from which an invocation is raised as strange.
         version: named in each verdict.
         state: tables of ``CallerFeatures.snapshot`` at the end of training, or None.
+        strange_only: what is not strange gets no verdict, which spares its reasons.
     """
 
     judge: Judge
     join_score: float
     version: str = ""
     state: Mapping[str, pa.Table] | None = None
+    strange_only: bool = False
 
     def make(self, shard: int, shards: int) -> CallerScoring:
         """The fold of one shard."""
-        fold = CallerScoring(self.judge, self.join_score, self.version)
+        fold = CallerScoring(self.judge, self.join_score, self.version, strange_only=self.strange_only)
         if self.state is not None:
             fold.restore(own_rows(self.state, "key", shard, shards))
         return fold
@@ -60,10 +64,11 @@ class CallerStage:
 class CallerScoring:
     """Caller features, then the judge."""
 
-    def __init__(self, judge: Judge, join_score: float, version: str = "") -> None:
+    def __init__(self, judge: Judge, join_score: float, version: str = "", *, strange_only: bool = False) -> None:
         self._judge = judge
         self._join = join_score
         self._version = version
+        self._strange_only = strange_only
         self._features = CallerFeatures()
         self._raised: pa.RecordBatch | None = None
 
@@ -73,10 +78,29 @@ class CallerScoring:
         raw = np.concatenate([from_matrix(rows.column("raw_function")), raw_c], axis=1)
         group, cohort = self._judge.locate(rows)
         found = self._judge.score(raw, group, cohort)
+        strange = self._judge.gate(found) >= self._join
+        self._raised = self._evidence(*self._told(strange, rows, found, value_c, typical_c, candidate=True))
+        others = np.zeros(len(strange), np.bool_) if self._strange_only else ~strange
+        return self._told(others, rows, found, value_c, typical_c, candidate=False)[1]
+
+    def _told(
+        self,
+        mask: Vector,
+        rows: pa.RecordBatch,
+        found: Judgement,
+        value_c: Vector,
+        typical_c: Vector,
+        *,
+        candidate: bool,
+    ) -> tuple[pa.RecordBatch, pa.RecordBatch, Judgement, Vector, Vector, Vector]:
+        """Some of the rows, as they are and as SCORED, with their judgement, shares, values and typical values."""
+        if not mask.all():
+            chosen = np.flatnonzero(mask)
+            rows, found = rows.select(_JUDGED).take(pa.array(chosen)), found.take(chosen)
+            value_c, typical_c = value_c[chosen], typical_c[chosen]
         value = np.concatenate([from_matrix(rows.column("value_function")), value_c], axis=1)
         typical = np.concatenate([from_matrix(rows.column("typical_function")), typical_c], axis=1)
         shares = self._judge.shares(found)
-        strange = self._judge.gate(found) >= self._join
         n = rows.num_rows
         columns: dict[str, Any] = {name: rows.column(name) for name in SCORED.names[:8]}
         columns["score"], columns["p_value"] = pa.array(found.score), pa.array(found.p_value)
@@ -84,14 +108,12 @@ class CallerScoring:
         columns["anomalous"] = pa.repeat(pa.scalar(False), n)
         columns["incident_id"] = pa.nulls(n, pa.string())
         columns["model_version"] = pa.repeat(pa.scalar(self._version), n)
-        columns["candidate"] = pa.array(strange)
+        columns["candidate"] = pa.repeat(pa.scalar(candidate), n)
         scored = pa.RecordBatch.from_arrays([columns[name] for name in SCORED.names], schema=SCORED)
-        self._raised = self._evidence(np.flatnonzero(strange), rows, scored, found, shares, value, typical)
-        return scored.filter(pa.array(~strange)) if strange.any() else scored
+        return rows, scored, found, shares, value, typical
 
     def _evidence(
         self,
-        chosen: Vector,
         rows: pa.RecordBatch,
         scored: pa.RecordBatch,
         found: Judgement,
@@ -99,19 +121,17 @@ class CallerScoring:
         value: Vector,
         typical: Vector,
     ) -> pa.RecordBatch:
-        take = pa.array(chosen)
-        rows, scored = rows.take(take), scored.take(take)
         identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
-        trouble, by_caller, crowd = blame(found.families[chosen], found.surprise[chosen], value[chosen], identified)
+        trouble, by_caller, crowd = blame(found.families, found.surprise, value, identified)
         app = hash_strings(rows.column("app"))
         columns: dict[str, Any] = {name: scored.column(name) for name in SCORED.names}
         columns |= {name: rows.column(name) for name in EVIDENCE}
         columns |= {
-            "gate": self._judge.gate(found)[chosen],
-            "surprise": matrix(found.surprise[chosen]),
-            "share": matrix(shares[chosen]),
-            "value": matrix(value[chosen].astype(np.float64)),
-            "typical": matrix(typical[chosen].astype(np.float64)),
+            "gate": self._judge.gate(found),
+            "surprise": matrix(found.surprise),
+            "share": matrix(shares),
+            "value": matrix(value.astype(np.float64)),
+            "typical": matrix(typical.astype(np.float64)),
             "function_key": combine(app, hash_strings(rows.column("function"))),
             "caller_key": np.where(identified, hash_strings(rows.column("caller")), np.uint64(0)),
             "app_key": app,
@@ -119,7 +139,7 @@ class CallerScoring:
             "by_caller": by_caller,
             "crowd": crowd,
         }
-        return raised_batch(columns, len(chosen))
+        return raised_batch(columns, rows.num_rows)
 
     def raised(self) -> pa.RecordBatch | None:
         """The strange invocations of the last ``advance``."""

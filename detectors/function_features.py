@@ -29,6 +29,11 @@ WIDTH: Final = len(FUNCTION_FEATURES)
 #: nats of silence needed where training says nothing of a function's gaps
 DEFAULT_SILENCE: Final = 12.0
 
+#: p-value told with a silence: thresholds are twice the longest gap of training, so it is a bound and not a measure
+SILENCE_P_VALUE: Final = 1e-6
+#: callers kept before the forgotten ones are cleared away
+CLEAR_AT: Final = 200_000
+
 #: columns of an invocation that later stages need
 KEPT: Final = (
     *(
@@ -45,6 +50,11 @@ KEPT: Final = (
     ),
     *("country", "city", "duration_ms", "succeeded", "status", "item_count", "operation_id", "path", "message"),
     *("exception_type", "app_version"),
+)
+
+#: columns of an invocation, with ``at`` and ``late``, that the first stage reads: what is not here need not travel
+NEEDED: Final = (
+    *("record", *KEPT, "host_instance", "caller_confidence", "sdk_version", "dequeue_count", "unscheduled_reason"),
 )
 
 Vector = npt.NDArray[Any]
@@ -104,6 +114,7 @@ class FunctionFeatures:
         self._app_last = np.zeros(0, np.int64)
         self._app_rate = np.zeros((0, baselines.rate.shape[1]))
         self._raised: pa.RecordBatch | None = None
+        self._clear_at = CLEAR_AT
         rate = baselines.rate
         self._mean_rate = rate.mean(axis=1)
         self._max_rate = rate.max(axis=1)
@@ -186,7 +197,8 @@ class FunctionFeatures:
                 (succeeded == 0).astype(np.int8), refused, weight,
                 hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
                 rows.column("dequeue_count").cast(pa.float64()).to_numpy(zero_copy_only=False),
-                unscheduled.astype(np.int8), ~manual, signature_of(rows), weight > 1.0,
+                unscheduled.astype(np.int8), ~manual,
+                np.asarray(rows.column("late")), signature_of(rows), weight > 1.0,
             )  # fmt: skip
             state = (
                 self._state, self._times, self._hosts, self._app_of, self._app_state, self._app_last, self._app_rate,
@@ -195,6 +207,7 @@ class FunctionFeatures:
             out = (raw, value, typical, cold, pair_age, deployed, quiet_f, quiet_at, quiet_since)
             arguments = (*events, *self._parameters(b), LEVELS, *state, *out)
             quiet = kernel.advance_functions(*arguments)
+        self._clear(rows)
         self._raised = self._silences(quiet_f[:quiet], quiet_at[:quiet], quiet_since[:quiet], watermark_us)
         columns = [rows.column(name) for name in KEPT]
         fields = [rows.schema.field(name) for name in KEPT]
@@ -228,6 +241,15 @@ class FunctionFeatures:
             self._silence[b],
         )
 
+    def _clear(self, rows: pa.RecordBatch) -> None:
+        """Drop callers that count as forgotten anyway, so that memory follows the callers alive and not the time run."""
+        if len(self._pairs) < self._clear_at or rows.num_rows == 0:
+            return
+        times = self._pairs.columns["times"][: len(self._pairs)]
+        silent_days = (int(np.asarray(rows.column("at"))[-1]) - times[:, kernel.Q_LAST]) / kernel.DAY_US
+        self._pairs.keep(silent_days <= np.minimum(kernel.FORGET_DAYS, 2 + times[:, kernel.Q_SETTLED_DAYS]))
+        self._clear_at = max(CLEAR_AT, 2 * len(self._pairs))
+
     # ------------------------------------------------------------------ silence
     def _silences(self, f: Vector, at: Vector, since: Vector, watermark_us: int) -> pa.RecordBatch:
         """Silences that events ended, and those that the watermark found still going on."""
@@ -255,6 +277,7 @@ class FunctionFeatures:
             "function": [names[k][1] for _, k, _, _ in found],
             "trigger": [COHORTS[self._base.cohort[self._rows[k]]] for _, k, _, _ in found],
             "candidate": [True] * rows,
+            "p_value": [SILENCE_P_VALUE] * rows,
             "signal": ["silence"] * rows,
             "since": [s for _, _, s, _ in found],
             "per_hour": [float(self._mean_rate[self._rows[k]] * 3600.0) for _, k, _, _ in found],
@@ -272,6 +295,7 @@ class FunctionFeatures:
                 ("signal", "tick"),
             ):
                 columns[name].append(value)
+            columns["p_value"].append(1.0)
             for name in ("since", "per_hour", "horizon"):
                 columns[name].append(None)
             rows += 1

@@ -55,6 +55,11 @@ class Judgement:
     score: Vector
     p_value: Vector
 
+    def take(self, rows: Vector) -> Judgement:
+        """What was found for some of the events, int64[m]."""
+        parts = (self.surprise, self.families, self.forest, self.score, self.p_value)
+        return Judgement(*(part[rows] for part in parts))
+
 
 @dataclass(frozen=True)
 class Judge:

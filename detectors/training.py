@@ -120,7 +120,9 @@ def train(
     tell = progress or (lambda _: None)
     tell("measuring the window")
     first, last, count = _window(_good(slices, options))
-    cut = first + int((last - first) * BASE_SHARE)
+    # what is held out stands in memory: of very many logs the last part is enough
+    share = max(BASE_SHARE, 1.0 - MAX_HELD_OUT / max(count, 1))
+    cut = first + int((last - first) * share)
     tell("learning what is usual")
     early, whole = _baselines(_good(slices, options), cut)
     tell("measuring features")

@@ -39,22 +39,22 @@ _LOG10: Final = float(np.log(10.0))
 
 
 @njit
-def _one(x: Any, values: Any, levels: Any, depth: Any, slope: Any, floor: Any) -> Any:
-    """Natural logarithm of the share of a group's normal events that reach x."""
+def _one(x: Any, values: Any, logs: Any, depth: Any, slope: Any, count: Any) -> Any:
+    """Natural logarithm of the share of a group's normal events that reach x; ``logs`` are those of the levels."""
     if depth == 0:
-        return min(floor - x / slope, 0.0)
+        return min(np.log(0.5 / (count + 1.0)) - x / slope, 0.0)
     last = depth - 1
     if x > values[last]:
-        return np.log(levels[last]) - (x - values[last]) / slope
+        return logs[last] - (x - values[last]) / slope
     place = last
     while place > 0 and values[place - 1] >= x:
         place -= 1
     if place == 0:
-        return np.log(levels[0]) * (x / values[0]) if values[0] > 0 else 0.0
+        return logs[0] * (x / values[0]) if values[0] > 0 else 0.0
     above, below = values[place], values[place - 1]
     part = (x - below) / (above - below) if above > below else 1.0
     # up to the level's own value the share lies between the two levels
-    return np.log(levels[place - 1]) + part * (np.log(levels[place]) - np.log(levels[place - 1]))
+    return logs[place - 1] + part * (logs[place] - logs[place - 1])
 
 
 @njit
@@ -62,6 +62,9 @@ def _surprises(
     X: Any, group: Any, cohort: Any, values: Any, depth: Any, slope: Any, count: Any, scale: Any, levels: Any, out: Any
 ) -> None:
     tenant_row = values.shape[0] - 1
+    logs = np.empty(levels.shape[0])
+    for place in range(levels.shape[0]):
+        logs[place] = np.log(levels[place])
     for i in range(X.shape[0]):
         g, c = group[i], cohort[i]
         for j in range(X.shape[1]):
@@ -70,18 +73,16 @@ def _surprises(
                 out[i, j] = 0.0
                 continue
             x = x / (scale[g, j] if g >= 0 else scale[c, j])
-            floor = np.log(0.5 / (count[tenant_row, j] + 1.0))
-            p = np.exp(_one(x, values[tenant_row, j], levels, depth[tenant_row, j], slope[tenant_row, j], floor))
+            n = count[tenant_row, j]
+            p = np.exp(_one(x, values[tenant_row, j], logs, depth[tenant_row, j], slope[tenant_row, j], n))
             n = count[c, j]
             if n > 0.0:
-                floor = np.log(0.5 / (n + 1.0))
-                own = np.exp(_one(x, values[c, j], levels, depth[c, j], slope[c, j], floor))
+                own = np.exp(_one(x, values[c, j], logs, depth[c, j], slope[c, j], n))
                 p = (n * own + PRIOR_EVENTS * p) / (n + PRIOR_EVENTS)
             if g >= 0:
                 n = count[g, j]
                 if n > 0.0:
-                    floor = np.log(0.5 / (n + 1.0))
-                    own = np.exp(_one(x, values[g, j], levels, depth[g, j], slope[g, j], floor))
+                    own = np.exp(_one(x, values[g, j], logs, depth[g, j], slope[g, j], n))
                     p = (n * own + PRIOR_EVENTS * p) / (n + PRIOR_EVENTS)
             out[i, j] = min(max(-np.log(p) / _LOG10, 0.0), MAX_SURPRISE) if p > 0.0 else MAX_SURPRISE
 

@@ -45,10 +45,16 @@ class Held:
 @contextmanager
 def held(plan: Plan) -> Iterator[Plan]:
     """The plan with its folds held here, for as long as the context lasts."""
-    names = {part: uuid.uuid4().hex for part in ("function", "caller", "incident") if getattr(plan, part) is not None}
-    _held.update({name: getattr(plan, part) for part, name in names.items()})
+    names: list[str] = []
+
+    def hold(folds: FoldFactory) -> Held:
+        names.append(uuid.uuid4().hex)
+        _held[names[-1]] = folds
+        return Held(names[-1])
+
     try:
-        yield replace(plan, **{part: Held(name) for part, name in names.items()})
+        incident = None if plan.incident is None else hold(plan.incident)
+        yield replace(plan, function=hold(plan.function), caller=hold(plan.caller), incident=incident)
     finally:
-        for name in names.values():
+        for name in names:
             _held.pop(name, None)
