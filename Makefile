@@ -39,6 +39,7 @@ bench-quality: $(VENV)/.with-dev $(VENV)/.with-bench  ## attacks and faults foun
 notebooks: $(VENV)/.with-dev $(VENV)/.with-notebooks  ## run every notebook in place
 	@found=$$(find notebooks -maxdepth 1 -name '*.ipynb' | sort); \
 	if [ -z "$$found" ]; then echo "no notebooks here"; else $(BIN)/jupyter execute --inplace $$found; fi
+	@$(BIN)/pytest -q -m "not integration" tests/notebooks
 
 docs: $(VENV)/.with-dev $(VENV)/.with-docs  ## the Python API as pages, in build/docs
 	$(BIN)/pdoc --docformat google --output-directory build/docs models detectors pipelines
