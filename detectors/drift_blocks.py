@@ -46,8 +46,8 @@ def blocks_of(surprise: Vector, at: Vector, group: Vector) -> pa.Table:
         ``group`` int32, ``feature`` str, ``blocks`` int32, ``mean`` and ``variance`` float64; by group, then feature,
         for each function seen.
     """
-    known = group >= 0
-    surprise, at, group = np.minimum(surprise[known], CLIP), at[known], group[known]
+    known = np.flatnonzero(group >= 0)
+    at, group = at[known], group[known]
     groups, where = np.unique(group, return_inverse=True)
     where = where.reshape(-1)
     blocks, mean, variance = (np.zeros((len(groups), len(FEATURE_NAMES))) for _ in range(3))
@@ -57,7 +57,10 @@ def blocks_of(surprise: Vector, at: Vector, group: Vector) -> pa.Table:
         key = where * (int(block.max() - block.min()) + 1) + block - block.min()
         order = np.argsort(key, kind="stable")
         first = np.flatnonzero(np.r_[True, key[order][1:] != key[order][:-1]])
-        highest = np.maximum.reduceat(surprise[order][:, features], first, axis=0)
+        # a column at a time, since the whole may be as large as training itself
+        rows = known[order]
+        columns = (np.maximum.reduceat(surprise[rows, j], first) for j in features)
+        highest = np.minimum(np.stack(list(columns), axis=1), CLIP)
         # rows are sorted by function, then block: sums by function are sums of stretches
         begin = np.searchsorted(where[order][first], np.arange(len(groups)))
         count = np.diff(np.append(begin, len(first)))[:, None]
