@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from detectors import caller_kernel as kernel
 from detectors.features import CALLER_FEATURES
-from detectors.function_features import IDENTIFIED, matrix
+from detectors.function_features import CLEAR_AT, IDENTIFIED, matrix
+from detectors.function_kernel import DAY_US, FORGET_DAYS
 from detectors.keyed import KeyedState
 from detectors.timeline import Tables
 from models.hashing import hash_strings
@@ -40,6 +41,7 @@ class CallerFeatures:
                 "today_hours": (np.float32, 24, 0.0),
             }
         )
+        self._clear_at = CLEAR_AT
 
     def measure(self, rows: pa.RecordBatch) -> tuple[Vector, Vector, Vector]:
         """raw, value and typical, float32[n, 9] each, of rows sorted by ``at``."""
@@ -62,12 +64,23 @@ class CallerFeatures:
             row, np.asarray(rows.column("at")), ident,
             hash_strings(rows.column("app")), hash_strings(rows.column("country")),
             np.asarray(rows.column("pair_age_us")), failed, refused, weight,
+            np.asarray(rows.column("late")),
             np.asarray(rows.column("failure_rate")), np.asarray(rows.column("refusal_rate")),
             c["state"], c["times"], c["apps"], c["app_first"], c["app_last"],
             c["lands"], c["land_first"], c["land_last"],
             c["settled_hours"], c["today_hours"], raw, value, typical,
         )  # fmt: skip
+        self._clear(rows)
         return raw, value, typical
+
+    def _clear(self, rows: pa.RecordBatch) -> None:
+        """Drop callers that count as forgotten anyway, so that memory follows callers alive, not time."""
+        if len(self._callers) < self._clear_at:
+            return
+        times = self._callers.columns["times"][: len(self._callers)]
+        silent_days = (int(np.asarray(rows.column("at"))[-1]) - times[:, kernel.D_LAST]) / DAY_US
+        self._callers.keep(silent_days <= np.minimum(FORGET_DAYS, 2 + times[:, kernel.D_SETTLED_DAYS]))
+        self._clear_at = max(CLEAR_AT, 2 * len(self._callers))
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:  # noqa: ARG002 - a Fold
         """The rows with ``raw_caller``, ``value_caller`` and ``typical_caller`` appended."""

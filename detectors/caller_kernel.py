@@ -61,6 +61,7 @@ def _place(keys: Any, first: Any, last: Any, key: Any, now: Any) -> Any:
 @njit
 def advance_callers(
     row: Any, at: Any, ident: Any, app: Any, country: Any, pair_age: Any, failed: Any, refused: Any, weight: Any,
+    late: Any,
     failure_rate: Any, refusal_rate: Any,
     state: Any, times: Any, apps: Any, app_first: Any, app_last: Any, lands: Any, land_first: Any, land_last: Any,
     settled_hours: Any, today_hours: Any,
@@ -73,10 +74,11 @@ def advance_callers(
     for i in range(row.shape[0]):
         if not ident[i]:
             continue
-        now = at[i]
         c = row[i]
         s = state[c]
         t = times[c]
+        # a late row is judged as of now: the windows have moved on, and must not begin anew
+        now = max(at[i], t[D_LAST]) if late[i] else at[i]
         w = weight[i]
         today = now // DAY_US
         if t[D_FIRST] != 0 and t[D_LAST] < now and (now - t[D_LAST]) / DAY_US > min(FORGET_DAYS, 2 + t[D_SETTLED_DAYS]):

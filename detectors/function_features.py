@@ -242,7 +242,7 @@ class FunctionFeatures:
         )
 
     def _clear(self, rows: pa.RecordBatch) -> None:
-        """Drop callers that count as forgotten anyway, so that memory follows the callers alive and not the time run."""
+        """Drop callers that count as forgotten anyway, so that memory follows callers alive, not time."""
         if len(self._pairs) < self._clear_at or rows.num_rows == 0:
             return
         times = self._pairs.columns["times"][: len(self._pairs)]

@@ -189,7 +189,7 @@ def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
 @njit
 def advance_functions(
     f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, lnd: Any, failed: Any, refused: Any,
-    weight: Any, version: Any, host: Any, dequeue: Any, unscheduled: Any, by_clock: Any, signature: Any,
+    weight: Any, version: Any, host: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any, signature: Any,
     sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any, spread: Any,
     cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
     dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any, phase_count: Any,
@@ -206,9 +206,10 @@ def advance_functions(
     median = _MEDIAN
     for i in range(f.shape[0]):
         k = f[i]
-        now = at[i]
         s = state[k]
         t = times[k]
+        # a late row is judged as of now: the windows have moved on, and must not begin anew
+        now = max(at[i], t[T_LAST]) if late[i] else at[i]
         w = weight[i]
         last = t[T_LAST]
         if last > now:

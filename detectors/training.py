@@ -392,7 +392,8 @@ def _weights(
         own[lead[members[np.argmax(score[strange[members]])]]].append(float(peaks[number]))
     common = BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1], days, JOIN_SCORE).threshold(1.0)
     alone = [BudgetCurve(np.sort(np.array(p))[::-1], days, JOIN_SCORE).threshold(1.0 / BUSY_FAMILIES) for p in own]
-    return np.clip(common / np.maximum(np.array(alone), 1e-9), MIN_WEIGHT, MAX_WEIGHT)
+    weights: Vector = np.clip(common / np.maximum(np.array(alone), 1e-9), MIN_WEIGHT, MAX_WEIGHT)
+    return weights
 
 
 def _peaks(story: Vector, score: Vector) -> Vector:
