@@ -121,7 +121,7 @@ _LOOK_EVERY_S: Final = 0.5
 @click.option("--runner", metavar="NAME", default="embedded", show_default=True, help="Only 'embedded'; see below.")
 def command(
     sources: tuple[str, ...],
-    models: Path,
+    models: str | Path,
     sinks: tuple[str, ...],
     budget: float,
     state: Path,
