@@ -1,0 +1,194 @@
+"""How fast Lonetree is, beside other ways to score the same events. Prints Markdown.
+
+    python tests/benchmarks/speed.py [--events 200000] [--sizes 200000 2000000] [--functions ...] [--callers ...]
+
+Each run of Lonetree is a process of its own, start, reading and writing included. Events per CPU-second say what a core
+gives whatever else the machine does; events per second by the clock depend on what else it does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # so that it runs as a script, too
+
+from tests.benchmarks.rivals import RIVALS, features, forest, timed  # noqa: E402
+from tests.benchmarks.stages import profile  # noqa: E402
+
+#: days of a sample, and days of them to train on
+DAYS, TRAIN_DAYS = 4, 2
+#: invocations a day at scale 1
+A_DAY: Final = 100_000
+DAY_US: Final = 86_400_000_000
+#: rows of a row group of what is made here
+GROUP_ROWS: Final = 65_536
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process: its account, and what it took."""
+
+    events: int
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+
+
+def lonetree(*arguments: str) -> tuple[float, float, float]:
+    """Run a command to its end: wall s, CPU s, peak MB."""
+    code = "from pipelines.cli import main; main()"
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    # the usage of this child alone; its output is read first, so that it can't block
+    said = process.stderr.read() if process.stderr else b""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"lonetree {' '.join(arguments)} failed:\n{said.decode()}")
+    # ru_maxrss is in kB on Linux
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1_024
+
+
+def replay(logs: Path, models: Path, out: Path) -> Run:
+    """Judge a folder."""
+    taken = lonetree("replay", "--input", str(logs), "--models", str(models), "--output", str(out))
+    return Run(json.loads((out / "run.json").read_bytes())["read"], *taken)
+
+
+def requests(folder: Path) -> pa.Table:
+    """The AppRequests of a sample's folder."""
+    return pa.concat_tables([pq.read_table(path) for path in sorted(folder.glob("*.parquet"))])
+
+
+def repeated(table: pa.Table, events: int, *, functions: int = 0, callers: int = 0) -> pa.Table:
+    """So many events: days come again later under new ids, spread over more functions or callers if asked for."""
+    span = int(np.ceil((pc.max(table["TimeGenerated"]).value - pc.min(table["TimeGenerated"]).value) / DAY_US)) * DAY_US
+    parts = []
+    for copy in range(-(-events // table.num_rows)):
+        later = pc.add(table["TimeGenerated"], pa.scalar(copy * span, pa.duration("us")))
+        fresh = pc.replace_substring(table["Properties"], '"InvocationId":"', f'"InvocationId":"{copy:x}')
+        part = _with(table, "TimeGenerated", later.cast(table.schema.field("TimeGenerated").type))
+        parts.append(_with(part, "Properties", fresh))
+    whole = pa.concat_tables(parts).slice(0, events)
+    rng = np.random.default_rng(0)
+    if functions:
+        known = pc.count_distinct(whole["Name"]).as_py()
+        number = pa.array(rng.integers(0, max(functions // known, 1), whole.num_rows)).cast(pa.string())
+        whole = _with(whole, "AppRoleName", pc.binary_join_element_wise(whole["AppRoleName"], number, "-"))
+    if callers:
+        number = pa.array(rng.integers(0, callers, whole.num_rows)).cast(pa.string())
+        user = pc.binary_join_element_wise(pa.scalar("user"), number, "-")
+        whole = _with(whole, "UserAuthenticatedId", user)
+    return whole
+
+
+def _with(table: pa.Table, name: str, values: Any) -> pa.Table:
+    index = table.schema.get_field_index(name)
+    return table.set_column(index, table.schema.field(index), values.cast(table.schema.field(index).type))
+
+
+def write(table: pa.Table, folder: Path, files: int = 4) -> Path:
+    """The table in Parquet files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = -(-table.num_rows // files)
+    for number in range(files):
+        part = table.slice(number * rows, rows)
+        pq.write_table(part, folder / f"part-{number}.parquet", row_group_size=GROUP_ROWS)
+    return folder
+
+
+def side_by_side(work: Path, sample: Path, models: Path, events: int) -> None:
+    """Lonetree from Parquet and NDJSON, and the others."""
+    table = repeated(requests(sample / "replay"), events)
+    logs = write(table, work / "logs")
+    lines = work / "lines"
+    lines.mkdir()
+    for number, batch in enumerate(table.to_batches(max_chunksize=-(-events // 4))):
+        with (lines / f"part-{number}.ndjson").open("wb") as file:
+            file.writelines(_line(row) for row in batch.to_pylist())
+    found: list[tuple[str, int, float, float, float | None]] = []
+    replay(logs, models, work / "warm")  # compiles what is not in the cache yet
+    for name, folder in (("Lonetree, Parquet", logs), ("Lonetree, NDJSON", lines)):
+        run = replay(folder, models, work / folder.name / "out")
+        found.append((name, run.events, run.wall_s, run.cpu_s, run.peak_mb))
+    X = features(table)
+    model = forest(X)
+    for name, (rival, rows) in RIVALS.items():
+        took = timed(rival, X[:rows], model)
+        found.append((name, took.events, took.wall_s, took.cpu_s, None))
+    best = found[0][1] / found[0][3]
+    print("\n## Side by side\n")
+    print("| way | events | events/s by the clock | events per CPU-second | Lonetree is | peak MB |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for name, n, wall, cpu, peak in found:
+        share = f"{best / (n / cpu):,.1f} x"
+        print(f"| {name} | {n:,} | {n / wall:,.0f} | {n / cpu:,.0f} | {share} | {f'{peak:,.0f}' if peak else ''} |")
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    import orjson
+
+    for name in ("Properties", "Measurements"):
+        if row.get(name):
+            row[name] = orjson.loads(row[name])
+    return orjson.dumps(row, option=orjson.OPT_UTC_Z) + b"\n"
+
+
+def growth(work: Path, table: pa.Table, models: Path, what: str, counts: list[int], events: int) -> None:
+    """Replays of growing input."""
+    print(
+        f"\n## By {what}\n\n| {what} | events | events per CPU-second | wall s | peak MB |\n|---:|---:|---:|---:|---:|"
+    )
+    for count in counts:
+        more = {} if what == "events" else {what: count}
+        logs = write(repeated(table, count if what == "events" else events, **more), work / f"{what}-{count}")
+        run = replay(logs, models, work / f"{what}-{count}-out")
+        cells = (f"{count:,}", f"{run.events:,}", f"{run.events / run.cpu_s:,.0f}", f"{run.wall_s:,.1f}")
+        print(f"| {' | '.join(cells)} | {run.peak_mb:,.0f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=200_000, help="side by side, and in the curves of the others")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[100_000, 1_000_000], help="events, to 20,000,000")
+    parser.add_argument("--functions", type=int, nargs="*", default=[50, 5_000])
+    parser.add_argument("--callers", type=int, nargs="*", default=[100, 100_000])
+    options = parser.parse_args()
+    print(
+        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}; load {os.getloadavg()[0]}"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        sample, models = work / "sample", work / "models"
+        days = ("--days", str(DAYS), "--train-days", str(TRAIN_DAYS))
+        lonetree("simulate", str(sample), *days, "--scale", "1")
+        wall, cpu, peak = lonetree("train", "--input", str(sample / "train"), "--models", str(models))
+        print(f"\nTraining on {TRAIN_DAYS * A_DAY:,} events or so: {wall:.1f} s, {cpu:.1f} CPU-s, {peak:,.0f} MB")
+        side_by_side(work, sample, models, options.events)
+        print("\n## By stage, one thread, without Beam\n")
+        print(profile(work / "logs", models))
+        table = requests(sample / "replay")
+        for what in ("events", "functions", "callers"):
+            growth(work, table, models, what, getattr(options, "sizes" if what == "events" else what), options.events)
+
+
+if __name__ == "__main__":
+    main()
