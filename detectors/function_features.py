@@ -22,6 +22,7 @@ from detectors.signatures import signature_kinds
 from detectors.timeline import END, Tables
 from models.baselines import COHORTS, LEVELS, Baselines, pair_codes
 from models.hashing import combine, hash_strings, shard_of
+from models.jit import njit
 
 #: sources of identity that make a caller somebody, whose habits and novelty mean something
 IDENTIFIED: Final = ("property", "user", "address", "role", "geography")
@@ -85,6 +86,17 @@ def own_rows(tables: Mapping[str, pa.Table], column: str, shard: int, shards: in
             table = table.filter(pa.array(of == shard))
         out[name] = table
     return out
+
+
+@njit
+def _cross(
+    rows: Any, times: Any, rate: Any, mean_rate: Any, silence_nats: Any, until: Any, known: Any, out: Any
+) -> None:
+    """When each function known from training, and heard since, has been silent for too long."""
+    for k in range(rows.shape[0]):
+        row = rows[k]
+        if row < known and times[k, kernel.T_ARMED] == 1 and mean_rate[row] > 0.0:
+            out[k], _ = kernel.silent_since(rate[row], times[k, kernel.T_LAST], until, silence_nats[row])
 
 
 class FunctionFeatures:
@@ -256,16 +268,11 @@ class FunctionFeatures:
         found = [(int(a), int(k), int(s), False) for k, a, s in zip(f, at, since, strict=True)]
         # functions that spoke in these logs; what others said may be later, in logs that a model was trained on
         speaking = self._times[:, kernel.T_ARMED] == 1
-        for k in range(len(self._rows)):
-            row, times = self._rows[k], self._times[k]
-            if row >= len(self._base) or times[kernel.T_ARMED] != 1 or self._mean_rate[row] <= 0.0:
-                continue
-            last = int(times[kernel.T_LAST])
-            crossing, _ = kernel.silent_since(self._base.rate[row], last, min(watermark_us, END), self._silence[row])
-            if 0 <= crossing < watermark_us:
-                found.append((int(crossing), k, last, watermark_us >= END))
-                # told once: the next event arms it again
-                times[kernel.T_ARMED] = 0
+        crossings = self._crossings(min(watermark_us, END))
+        for k in np.flatnonzero((crossings >= 0) & (crossings < watermark_us)).tolist():
+            found.append((int(crossings[k]), k, int(self._times[k, kernel.T_LAST]), watermark_us >= END))
+            # told once: the next event arms it again
+            self._times[k, kernel.T_ARMED] = 0
         found.sort()
         names = list(self._names)
         rows = len(found)
@@ -307,16 +314,18 @@ class FunctionFeatures:
 
     def due(self) -> int | None:
         """The lowest watermark at which a silence would be found."""
-        waiting = []
-        for k in range(len(self._rows)):
-            row, times = self._rows[k], self._times[k]
-            if row < len(self._base) and times[kernel.T_ARMED] == 1 and self._mean_rate[row] > 0.0:
-                crossing, _ = kernel.silent_since(
-                    self._base.rate[row], int(times[kernel.T_LAST]), END, self._silence[row]
-                )
-                if crossing >= 0:
-                    waiting.append(int(crossing) + 1)
-        return min(waiting, default=None)
+        crossings = self._crossings(END)
+        waiting = crossings[crossings >= 0]
+        return int(waiting.min()) + 1 if len(waiting) else None
+
+    def _crossings(self, until_us: int) -> Vector:
+        """int64[functions]: when each function's silence becomes strange if it says nothing until then; -1 if not."""
+        out = np.full(len(self._rows), -1, np.int64)
+        if len(out):
+            _cross(
+                self._rows, self._times, self._base.rate, self._mean_rate, self._silence, until_us, len(self._base), out
+            )
+        return out
 
     def disarm(self) -> None:
         """Silence counts only from a function's first event on: a gap between training and replay is no silence."""
