@@ -145,11 +145,11 @@ def half_space_trees(X: Rows, _: IsolationForest) -> None:
 
 #: name -> how, and the most rows it gets: slow ones get few, their rate is what counts
 RIVALS: Final[dict[str, tuple[Rival, int]]] = {
-    "per-event DoFn, scikit-learn": (per_event, 500),
-    "BatchElements, scikit-learn": (batched, 100_000),
-    "RunInference, SklearnModelHandlerNumpy": (run_inference, 100_000),
-    "Beam ml.anomaly, ZScore": (beam_zscore, 10_000),
-    "Beam ml.anomaly, PyOD IForest": (beam_pyod, 10_000),
+    "per-event DoFn, scikit-learn": (per_event, 200),
+    "BatchElements, scikit-learn": (batched, 30_000),
+    "RunInference, SklearnModelHandlerNumpy": (run_inference, 30_000),
+    "Beam ml.anomaly, ZScore": (beam_zscore, 5_000),
+    "Beam ml.anomaly, PyOD IForest": (beam_pyod, 5_000),
     "river HalfSpaceTrees, no pipeline": (half_space_trees, 10_000),
 }
 

@@ -32,7 +32,7 @@ from tests.benchmarks.rivals import RIVALS, features, forest, timed  # noqa: E40
 from tests.benchmarks.stages import profile  # noqa: E402
 
 #: days of a sample, and days of them to train on
-DAYS, TRAIN_DAYS = 4, 2
+DAYS, TRAIN_DAYS = 7, 5
 #: invocations a day at scale 1
 A_DAY: Final = 100_000
 DAY_US: Final = 86_400_000_000
@@ -168,7 +168,7 @@ def growth(work: Path, table: pa.Table, models: Path, what: str, counts: list[in
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=200_000, help="side by side, and in the curves of the others")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[100_000, 1_000_000], help="events, to 20,000,000")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[100_000, 500_000], help="events, to 20,000,000")
     parser.add_argument("--functions", type=int, nargs="*", default=[50, 5_000])
     parser.add_argument("--callers", type=int, nargs="*", default=[100, 100_000])
     options = parser.parse_args()
