@@ -63,6 +63,8 @@ def card(incident: Incident) -> Card:
 def _reason(reason: Any) -> str:
     if not isinstance(reason, dict):
         return shown(reason, _FACT)
+    if reason.get("text"):
+        return shown(reason["text"], _FACT)
     text = shown(reason.get("feature"), _FACT)
     if reason.get("value") is not None:
         text += f" {shown(reason['value'], _FACT)}"

@@ -42,7 +42,7 @@ INCIDENTS: Final[pa.Schema] = pa.schema(
         pa.field("p_value", pa.float64()),
         pa.field("reasons", pa.list_(REASON)),
         pa.field("attack", _TEXTS),
-        pa.field("runbook", pa.string()),
+        pa.field("runbook", _TEXTS),
         pa.field("model_version", pa.string()),
         pa.field("more", pa.string()),
     ]
