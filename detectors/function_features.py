@@ -30,7 +30,7 @@ WIDTH: Final = len(FUNCTION_FEATURES)
 #: nats of silence needed where training says nothing of a function's gaps
 DEFAULT_SILENCE: Final = 12.0
 
-#: p-value told with a silence: thresholds are twice the longest gap of training, so it is a bound and not a measure
+#: p-value told with a silence: its threshold is far beyond the longest gap of training, so it is a bound, no measure
 SILENCE_P_VALUE: Final = 1e-6
 #: callers kept before the forgotten ones are cleared away
 CLEAR_AT: Final = 200_000

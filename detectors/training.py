@@ -63,10 +63,10 @@ MAX_HELD_OUT: Final = 2_000_000
 #: rows the forest is fitted on
 FOREST_ROWS: Final = 200_000
 #: a function is silent after this many times the longest silence seen in training
-SILENCE_MARGIN: Final = 2.0
+SILENCE_MARGIN: Final = 3.0
 MIN_SILENCE: Final = 8.0
 #: s; a shorter silence is a restart or a hole in the logs, however busy the function
-SILENCE_SECONDS: Final = 1800.0
+SILENCE_SECONDS: Final = 3600.0
 #: strongest stories kept to tell how often normal life looks strange
 CURVE_STORIES: Final = 2000
 
@@ -156,8 +156,10 @@ def train(
     silence = np.full(len(whole.cohort), DEFAULT_SILENCE)
     for name, gap in gaps.items():
         if name in lookup:
-            per_second = float(whole.rate[lookup[name]].mean())
-            silence[lookup[name]] = max(MIN_SILENCE, SILENCE_MARGIN * gap, per_second * SILENCE_SECONDS)
+            row = lookup[name]
+            # work that comes in clumps is silent between them
+            least = MIN_SILENCE * min(max(float(whole.dispersion[row]) / 2.0, 1.0), 10.0)
+            silence[row] = max(least, SILENCE_MARGIN * gap, float(whole.rate[row].mean()) * SILENCE_SECONDS)
     notes = []
     dropped = int((~keep).sum())
     if dropped:
