@@ -171,11 +171,6 @@ def family_parts(surprise: Vector) -> Vector:
     return np.maximum(out - GRANT, 0.0)
 
 
-def lead_feature(surprise: Vector) -> Vector:
-    """int64[n]: the feature with the largest surprise."""
-    return np.asarray(surprise.argmax(axis=1))
-
-
 def tables_of(judge: Judge) -> Mapping[str, pa.Table]:
     """The judge as tables, for a bundle."""
     out = {"baselines": judge.baselines.to_table(), "tails": judge.tails.to_table()}

@@ -62,7 +62,7 @@ OPEN_STORIES: Final = 4096
 def assign(
     at: Any, function: Any, caller: Any, app: Any, score: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
     numbers: Any, keys: Any, peak: Any, live: Any, next_id: Any, opens_at: Any, gap_us: Any, storm_us: Any,
-    story: Any, opened: Any, previous: Any,
+    story: Any, opened: Any,
 ) -> Any:  # fmt: skip
     """Give each strange event (sorted by time) its story; returns (live stories, next story number).
 
@@ -129,7 +129,6 @@ def assign(
             keys[found, K_CALLER] = caller[i]
             keys[found, K_APP] = app[i]
             peak[found] = 0.0
-        previous[i] = numbers[found, O_LAST] if numbers[found, O_COUNT] > 0 else np.int64(-1)
         numbers[found, O_LAST] = now
         numbers[found, O_COUNT] += 1
         peak[found] = max(peak[found], score[i])
@@ -216,9 +215,9 @@ class Stories:
     ) -> tuple[Vector, Vector]:  # fmt: skip
         """Story number int64[n] and whether it is open bool[n]; arguments as in ``assign``."""
         n = len(at)
-        story, opened, previous = np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n, np.int64)
+        story, opened = np.zeros(n, np.int64), np.zeros(n, np.bool_)
         self._live, self._next = assign(
             at, function, caller, app, score, trouble, by_caller, crowd, vague, self._numbers, self._keys, self._peak,
-            self._live, self._next, self.opens_at, self._gap, self._storm, story, opened, previous,
+            self._live, self._next, self.opens_at, self._gap, self._storm, story, opened,
         )  # fmt: skip
         return story, opened
