@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.caller_features import CallerFeatures
+from detectors.deployments import Restarts, VersionLog
 from detectors.drift_blocks import blocks_of
 from detectors.expectations import normal_events, without_bad
 from detectors.features import BLOCK_US, FAMILIES
@@ -105,6 +106,10 @@ class _HeldOut:
     identified: Vector
     vague: Vector
 
+    def where(self, mask: Vector) -> _HeldOut:
+        """Some of the events, bool[n]."""
+        return self if mask.all() else _HeldOut(*(column[mask] for column in vars(self).values()))
+
 
 def train(
     slices: Slices, options: TrainingOptions | None = None, progress: Callable[[str], None] | None = None
@@ -119,14 +124,19 @@ def train(
     options = options or TrainingOptions()
     tell = progress or (lambda _: None)
     tell("measuring the window")
-    first, last, count = _window(_good(slices, options))
+    versions = VersionLog()
+    first, last, count = _window(_good(slices, options), versions)
+    restarts = Restarts(versions.restarts())
     # what is held out stands in memory: of very many logs the last part is enough
     share = max(BASE_SHARE, 1.0 - MAX_HELD_OUT / max(count, 1))
     cut = first + int((last - first) * share)
     tell("learning what is usual")
-    early, whole = _baselines(_good(slices, options), cut)
+    early, whole = _baselines(_good(slices, options), cut, restarts)
     tell("measuring features")
     held, state, gaps = _features(_good(slices, options), early, cut)
+    # what a deployment changed can't be held against what was usual before, unless nearly all has changed
+    changed = restarts.unseen_by(cut).after(held.function, held.at)
+    held = held.where(~changed) if 2 * int(changed.sum()) <= len(changed) else held
     group_early = held.group
     # from here on groups are rows of the final baselines
     lookup = {n: i for i, n in enumerate(zip(whole.apps, whole.functions, strict=True))}
@@ -160,7 +170,7 @@ def train(
             # work that comes in clumps is silent between them
             least = MIN_SILENCE * min(max(float(whole.dispersion[row]) / 2.0, 1.0), 10.0)
             silence[row] = max(least, SILENCE_MARGIN * gap, float(whole.rate[row].mean()) * SILENCE_SECONDS)
-    notes = []
+    notes = list(restarts.notes())
     dropped = int((~keep).sum())
     if dropped:
         notes.append(f"{dropped:,} of {len(keep):,} held-out invocations were too strange to count as normal life.")
@@ -180,17 +190,19 @@ def _good(slices: Slices, options: TrainingOptions) -> Iterable[pa.RecordBatch]:
     return without_bad(slices(), options.feedback) if options.feedback else slices()
 
 
-def _window(slices: Iterable[pa.RecordBatch]) -> tuple[int, int, int]:
+def _window(slices: Iterable[pa.RecordBatch], versions: VersionLog) -> tuple[int, int, int]:
     first, last, count = 2**62, -(2**62), 0
     for rows in slices:
         if rows.num_rows:
+            versions.update(rows)
             at = np.asarray(rows.column("at"))
             first, last, count = min(first, int(at.min())), max(last, int(at.max())), count + rows.num_rows
     return first, last, count
 
 
-def _baselines(slices: Iterable[pa.RecordBatch], cut: int) -> tuple[Baselines, Baselines]:
+def _baselines(slices: Iterable[pa.RecordBatch], cut: int, restarts: Restarts) -> tuple[Baselines, Baselines]:
     early, late = BaselineSketch(), BaselineSketch()
+    known = restarts.seen_by(cut)
     hosts = KeyedState({})
     for rows in slices:
         if rows.num_rows == 0:
@@ -205,14 +217,15 @@ def _baselines(slices: Iterable[pa.RecordBatch], cut: int) -> tuple[Baselines, B
         cold &= host != 0
         at = np.asarray(rows.column("at"))
         ids = hash_strings(rows.column("invocation_id"))
-        for sketch, mask in ((early, at < cut), (late, at >= cut)):
+        for sketch, mask, since in ((early, at < cut, known), (late, at >= cut, restarts)):
             if mask.any():
-                part = rows.filter(pa.array(mask)) if not mask.all() else rows
+                part = since.without_old_runs(rows.filter(pa.array(mask)) if not mask.all() else rows)
                 index = sketch.function_index(part.column("app"), part.column("function"))
                 sketch.update(part, index, cold[mask], ids[mask])
-    first = early.fit()
+    first = early.fit(known.since)
+    early.forget_runs(restarts.unseen_by(cut).since)
     late.merge(early)
-    return first, late.fit()
+    return first, late.fit(restarts.since)
 
 
 def _features(

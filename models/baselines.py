@@ -6,6 +6,7 @@ plain arrays with a row a function, then a row a trigger cohort, which stands in
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -144,10 +145,19 @@ class BaselineSketch:
             self._runs = [runs[_rank_in_group(runs[:, 0]) < RESERVOIR]]
         self._pending = 0
 
-    def fit(self) -> Baselines:
-        """Baselines with a row a function (ordered by app and name) and a row a cohort."""
+    def forget_runs(self, names: Iterable[tuple[str, str]]) -> None:
+        """Drop the run times of some functions, by app and name."""
+        gone = [self.names[name] for name in names if name in self.names]
+        self._runs = [runs[~np.isin(runs[:, 0], gone)] for runs in self._runs]
+
+    def fit(self, since: Mapping[tuple[str, str], int] | None = None) -> Baselines:
+        """Baselines with a row a function (ordered by app and name) and a row a cohort.
+
+        Args:
+            since: by app and name, completion (UTC us) from which on a function's errors count; its rhythm always does.
+        """
         self._compact()
-        return _fit(self)
+        return _fit(self, since or {})
 
 
 @dataclass(frozen=True)
@@ -157,7 +167,7 @@ class Baselines:
     Attributes:
         apps, functions: str, length F.
         cohort: int64[F+C], index into COHORTS.
-        count: float64[F+C], weighted invocations.
+        count: float64[F+C], weighted invocations whose errors count.
         quantiles: float64[F+C, len(LEVELS)], of ln(duration in ms).
         tail_high, tail_low: float64[F+C], scale of the exponential tails of ln(duration) beyond the outer levels, nats.
         longest: float64[F+C], largest ln(duration) seen.
@@ -296,7 +306,7 @@ def _rank_in_group(sorted_keys: Floats) -> Ints:
     return rank
 
 
-def _fit(sketch: BaselineSketch) -> Baselines:
+def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baselines:
     names = sorted(sketch.names)
     size, cohorts = len(names), len(COHORTS)
     rank = np.zeros(max(size, 1), dtype=np.int64)
@@ -314,16 +324,20 @@ def _fit(sketch: BaselineSketch) -> Baselines:
 
     bins = sketch._bins[0] if sketch._bins else np.zeros((0, 6))
     who = rank[bins[:, 0].astype(np.int64)] if size else np.zeros(0, np.int64)
+    # the bin in which it begins is left out
+    begin = np.array([since.get(name, -(2**62)) // BIN_US + 1 for name in names], dtype=np.int64)
+    counted = bins[:, 1] >= begin[who] if len(bins) else np.zeros(0, bool)
+    rated, rated_who = (bins[counted], who[counted]) if since else (bins, who)
     rows = size + cohorts
     count, failures, refusals = (np.zeros(rows) for _ in range(3))
     for totals, column in ((count, 2), (failures, 3), (refusals, 4)):
-        np.add.at(totals, who, bins[:, column])
-        np.add.at(totals, size + cohort[who], bins[:, column])
+        np.add.at(totals, rated_who, rated[:, column])
+        np.add.at(totals, size + cohort[rated_who], rated[:, column])
     first = int(bins[:, 1].min()) if len(bins) else 0
     last = int(bins[:, 1].max()) if len(bins) else 0
 
-    failure_rate = _shrunk(_trimmed_rate(bins, who, 3, size, cohort), failures, count, size, cohort)
-    refusal_rate = _shrunk(_trimmed_rate(bins, who, 4, size, cohort), refusals, count, size, cohort)
+    failure_rate = _shrunk(_trimmed_rate(rated, rated_who, 3, size, cohort), failures, count, size, cohort)
+    refusal_rate = _shrunk(_trimmed_rate(rated, rated_who, 4, size, cohort), refusals, count, size, cohort)
     rate = _rhythm(bins, who, size, cohorts, first, last)
     dispersion = _dispersion(bins, who, rate, size, cohorts, first, last)
     quantiles, tail_high, tail_low, longest, cold_extra, mean_ms, square_ms = _durations(sketch, rank, size, cohort)
