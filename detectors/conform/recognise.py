@@ -116,9 +116,9 @@ def _by_keys(columns: Columns, rows: int) -> NDArray[np.int8]:
     key = has(*slots.INVOCATION_ID)
     log = has("functioninvocationid", "p.functioninvocationid", *slots.LOG_FUNCTION) & has(*slots.MESSAGE)
     request = has(*slots.DURATION) & (named | key)
-    bare_request = has(*slots.SUCCESS) & named & key
     exception = has(*slots.EXCEPTION_TYPE)
     trace = has(*slots.MESSAGE)
+    bare_request = named & key & (has(*slots.SUCCESS) | ~(exception | trace))
     other = has(*slots.TYPE) & has(*slots.TIME)
     found: NDArray[np.int8] = np.select(
         [log, request, bare_request, exception, trace, other],

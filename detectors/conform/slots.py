@@ -58,15 +58,16 @@ INVOCATION_ID: Final = (
     "p.azurefunctions_invocationid",
     "functioninvocationid",
     "p.functioninvocationid",
+    "invocationid",
 )
 FULL_NAME: Final = ("p.fullname", "p.faas.name")
-TRIGGER_REASON: Final = ("p.triggerreason",)
+TRIGGER_REASON: Final = ("p.triggerreason", "triggerreason")
 BINDING: Final = ("p.faas.trigger",)
 LOG_CATEGORY: Final = ("p.category", "category")
 HOST_INSTANCE: Final = ("p.hostinstanceid", "hostinstanceid")
-EXECUTION: Final = ("p.functionexecutiontimems",)
-METHOD: Final = ("p.httpmethod",)
-PATH: Final = ("p.httppath",)
+EXECUTION: Final = ("p.functionexecutiontimems", "functionexecutiontimems")
+METHOD: Final = ("p.httpmethod", "httpmethod")
+PATH: Final = ("p.httppath", "httppath")
 COLD_START: Final = ("p.faas.coldstart",)
 DEQUEUE_COUNT: Final = ("p.prop__dequeuecount", "p.dequeuecount", "p.prop__deliverycount")
 UNSCHEDULED: Final = ("p.prop__unscheduledinvocationreason", "p.unscheduledinvocationreason")

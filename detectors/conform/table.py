@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,15 @@ from detectors.conform import scan
 from detectors.conform.assemble import assemble
 from detectors.conform.options import Conformed, ConformOptions
 from detectors.conform.records import object_of_text, strings, text_of
-from detectors.conform.slots import CONTAINERS, METHOD, Columns, wanted
+from detectors.conform.slots import CONTAINERS, METHOD, Columns, text, wanted
+
+#: between a container and its key, in the names of columns that somebody unfolded: ``Properties.InvocationId``
+_UNFOLDED_BY: Final = (".", "_")
+#: types that JSON text may have
+_TEXTS: Final = (
+    *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+    *(pa.types.is_binary, pa.types.is_large_binary),
+)
 
 
 def columns_needed(schema: pa.Schema, options: ConformOptions | None = None) -> list[str]:
@@ -25,15 +33,24 @@ def columns_needed(schema: pa.Schema, options: ConformOptions | None = None) -> 
         if prefix is not None and pa.types.is_struct(field.type):
             inner = [field.type.field(index).name for index in range(field.type.num_fields)]
             needed += [f"{field.name}.{name}" for name in inner if prefix + name.lower() in slots]
-        elif prefix is not None or field.name.lower() in slots:
+        elif prefix is not None or _slot_of(field.name) in slots:
             needed.append(field.name)
     return needed
+
+
+def _slot_of(name: str) -> str:
+    """The slot that a column's name means."""
+    lower = name.lower()
+    for container, prefix in CONTAINERS.items():
+        if lower.startswith(container) and lower[len(container) : len(container) + 1] in _UNFOLDED_BY:
+            return prefix + lower[len(container) + 1 :]
+    return lower
 
 
 def conform_table(
     batch: pa.RecordBatch, source: str, first_position: int, options: ConformOptions | None = None
 ) -> Conformed:
-    """Rows of a table as INVOCATION rows; Properties may be a struct, a map or JSON text.
+    """Rows of a table as INVOCATION rows; Properties may be a struct, a map, JSON text, or columns of their own.
 
     Args:
         batch: rows of AppRequests, AppTraces, AppExceptions, FunctionAppLogs or their classic forms, mixed or not.
@@ -48,15 +65,15 @@ def conform_table(
     slots = wanted(options.caller_property)
     columns: Columns = {}
     for name, array in zip(batch.schema.names, batch.columns, strict=True):
-        lower = name.lower()
-        prefix = CONTAINERS.get(lower)
+        prefix = CONTAINERS.get(name.lower())
+        slot = _slot_of(name)
         if prefix is not None:
             columns |= _nested(array, prefix, slots)
             if prefix == "p." and not pa.types.is_struct(array.type):
                 # such properties have no fixed keys: a missing one was not logged
                 columns.setdefault(METHOD[0], pa.nulls(batch.num_rows, pa.string()))
-        elif lower in slots and lower not in columns:
-            columns[lower] = array
+        elif slot in slots and slot not in columns:
+            columns[slot] = array
     positions = np.arange(first_position, first_position + batch.num_rows, dtype=np.int64)
     return assemble(columns, batch.num_rows, positions, source, options, raw=lambda row: _row_text(batch, row))
 
@@ -71,8 +88,8 @@ def _nested(array: pa.Array, prefix: str, slots: tuple[str, ...]) -> Columns:
         return _of_struct(array, prefix, slots)
     if pa.types.is_map(kind):
         return _of_map(array, prefix, slots)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return _of_text(pc.cast(array, pa.string()), prefix, slots)
+    if any(is_kind(kind) for is_kind in _TEXTS):
+        return _of_text(text(array), prefix, slots)
     return {}
 
 

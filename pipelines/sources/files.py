@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from detectors.conform import Conformed, ConformOptions, columns_needed, conform_json, conform_table
 from detectors.conform.assemble import dead_letters, no_rows
 from detectors.conform.options import MAX_RECORD_BYTES
+from detectors.conform.slots import TIME
 from detectors.schema import INVOCATION
 from models.errors import InputError
 from pipelines.sources import documents
@@ -179,7 +180,7 @@ def _is_labels(stream: IO[bytes]) -> bool:
         names = {name.lower() for name in pq.read_schema(pa.PythonFile(_Unclosed(stream), mode="r")).names}
     except (pa.ArrowException, OSError, ValueError):
         return False  # broken: reading it will say where
-    return names >= _LABEL_COLUMNS and not columns_needed(pa.schema([(name, pa.null()) for name in names]))
+    return names >= _LABEL_COLUMNS and names.isdisjoint(TIME)
 
 
 class _Unclosed(io.RawIOBase):

@@ -259,10 +259,32 @@ class TestParquet:
     def test_properties_as_a_struct(self, records, expected):
         assert self.rows(*records).equals(expected)
 
-    @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+    @pytest.mark.parametrize(
+        "kind", [pa.string(), pa.large_string(), pa.binary(), pa.dictionary(pa.int32(), pa.string())]
+    )
     def test_properties_as_text(self, records, expected, kind):
         texts = pa.array([json.dumps(record["Properties"]) for record in records], pa.string()).cast(kind)
         assert self.rows(*records, properties=texts).equals(expected)
+
+    @pytest.mark.parametrize("between", [".", "_"])
+    def test_properties_unfolded_into_columns(self, records, expected, between):
+        unfolded = {
+            f"Properties{between}{key}": pa.array([record["Properties"][key] for record in records])
+            for key in REQUEST["Properties"]
+        }
+        plain = [{name: value for name, value in record.items() if name != "Properties"} for record in records]
+        assert self.rows(*plain, **unfolded).equals(expected)
+
+    def test_properties_projected_by_a_query_under_their_own_names(self, records, expected):
+        flat = [{**record, **record["Properties"], "Properties": None, "Type": None} for record in records]
+        assert self.rows(*flat).equals(expected)
+        assert conform_json(lines(*flat), "here", 0).rows.equals(expected)
+
+    def test_time_name_and_properties_are_enough_to_be_a_request(self, records):
+        few = ("TimeGenerated", "AppRoleName", "Name", "Properties")
+        rows = self.rows(*({name: record[name] for name in few} for record in records))
+        assert rows["invocation_id"].to_pylist() == ["11111111-2222-3333-4444-555555555555", "b"]
+        assert rows["succeeded"].null_count == rows["duration_ms"].null_count == 2
 
     def test_properties_as_a_map(self, records, expected):
         pairs = [list(record["Properties"].items()) for record in records]
