@@ -1,4 +1,4 @@
-"""The first stage as a fold: collate, then what the function's own timeline says."""
+"""The first stage as a fold: collate, count what the logs carry, then what the function's own timeline says."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from detectors.collate import Collate
+from detectors.coverage import Tally
 from detectors.function_features import FunctionFeatures, own_rows
 from detectors.local import Chain
 from detectors.timeline import Fold
@@ -22,7 +23,7 @@ class CollateStage:
 
     def make(self, shard: int, shards: int) -> Fold:  # noqa: ARG002 - the same in each shard
         """The fold of one shard."""
-        return Collate()
+        return Chain(Collate(), Tally())
 
 
 @dataclass(frozen=True)
@@ -45,4 +46,4 @@ class FunctionStage:
         if self.state is not None:
             features.restore(own_rows(self.state, "app_key", shard, shards))
             features.disarm()
-        return Chain(Collate(), features)
+        return Chain(Collate(), Tally(), features)

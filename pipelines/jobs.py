@@ -9,13 +9,15 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
+from detectors.blind_spots import blind_spots
+from detectors.coverage import PREFIX, coverage_of
 from detectors.timeline import FoldFactory
 from pipelines import graph, meter
 from pipelines.held import held
@@ -242,7 +244,11 @@ def account_of(counted: dict[str, int]) -> dict[str, Any]:
         "late": counted.get("late_function", 0),
     }
     known = {"read", "invocations", "dead_letter", "duplicates"}
-    account |= {k: v for k, v in sorted(counted.items()) if k not in known and not k.startswith("late_")}
+    rest = {name: count for name, count in sorted(counted.items()) if name not in known}
+    account |= {name: count for name, count in rest.items() if not name.startswith(("late_", PREFIX))}
+    seen = coverage_of(counted)
+    account["coverage"] = {name: share for name, share in asdict(seen).items() if share is not None}
+    account["blind_spots"] = blind_spots(seen)
     if account["read"] != account["scored"] + account["dead_letter"] + account["duplicates"]:
         _log.error("the account does not add up: %s", account)
     return account

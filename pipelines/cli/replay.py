@@ -18,7 +18,7 @@ from pipelines.cli.options import (
     json_option,
     models_option,
 )
-from pipelines.cli.show import print_incidents
+from pipelines.cli.show import print_blind_spots, print_incidents
 
 #: rows shown at the end of a replay; `lonetree incidents` has them all
 ROWS: Final = 20
@@ -87,6 +87,7 @@ def command(
     print_incidents(result.incidents, limit=ROWS, hint=f"lonetree incidents {output}")
     if result.incidents:
         click.echo(printable(f"One from all sides: lonetree incidents {output} --id ID"))
+    print_blind_spots(result.run)
 
 
 def account(run: Mapping[str, Any]) -> str:

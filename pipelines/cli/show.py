@@ -111,6 +111,19 @@ def print_incident(one: Incident) -> None:
     _print_ids(one.get("invocation_ids") or ())
 
 
+def print_blind_spots(run: Mapping[str, Any]) -> None:
+    """Print what the logs of a run don't let anyone see, and which setting lets it be seen; nothing where all is there.
+
+    Args:
+        run: the account of the run, ``run.json``.
+    """
+    spots = run.get("blind_spots")
+    if isinstance(spots, (list, tuple)) and spots:
+        click.echo("\nWhat these logs don't show, and how to let it be seen:")
+        for spot in spots:
+            click.echo(f"  - {printable(str(spot))}")
+
+
 def _strangeness(one: Incident) -> str:
     score = one.get("score")
     text = odds(one.get("p_value"), score)

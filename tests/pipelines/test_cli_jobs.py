@@ -33,7 +33,13 @@ class Jobs(ModuleType):
         options["progress"]("reading logs", 1, 2, "files")
         window = (datetime(2026, 10, 1, tzinfo=timezone.utc), datetime(2026, 10, 31, tzinfo=timezone.utc))
         return SimpleNamespace(
-            version="v1", functions=40, invocations=3_000_000, window=window, expected=0.9, notes=["masked"]
+            version="v1",
+            functions=40,
+            invocations=3_000_000,
+            window=window,
+            expected=0.9,
+            notes=["masked"],
+            run={"read": 3_000_000, "blind_spots": ["98% of the calls have no identity."]},
         )
 
     def replay(self, inputs: list[str], models: Path, output: Path, **options: Any) -> Any:
@@ -58,6 +64,7 @@ def test_train_hands_on_paths_registry_and_beam_options(jobs: Jobs, capsys: pyte
     assert "Version v1 in m: 40 functions from 3,000,000 invocations, 2026-10-01 to 2026-10-31." in shown.out
     assert "About 0.9 false incidents a day" in shown.out
     assert "note: masked" in shown.out
+    assert "  - 98% of the calls have no identity." in shown.out
     assert "reading logs" in shown.err
 
 
@@ -69,6 +76,15 @@ def test_replay_hands_on_version_budget_and_verdicts(jobs: Jobs, capsys: pytest.
     shown = capsys.readouterr().out
     assert "1,200 records read in 2.0 s: 1,000 scored, 150 duplicates, 50 dead letters." in shown
     assert "Guessing" in shown
+
+
+def test_replay_says_what_the_logs_do_not_show(
+    jobs: Jobs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RUN, "blind_spots", ["90% of the rows are sampled.", "strange \x1b[31m"])
+    assert run(["replay", "--input", "a", "--models", "m", "--output", "o"]) == 0
+    told = capsys.readouterr().out.partition("What these logs don't show")[2]
+    assert "\n  - 90% of the rows are sampled.\n  - strange \\x1b[31m\n" in told
 
 
 def test_replay_tells_a_program_all_in_one_document(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,6 +53,7 @@ def test_from_the_first_version_to_a_roll_back(tenant: Tenant, tmp_path: Path) -
     assert again["run"]["scored"] == before["run"]["scored"]
     written = json.loads((tmp_path / "two" / "run.json").read_text())
     assert written["suppressed"][0]["feedback"] == said["id"]
+    assert any("enableQueryStringTracing" in line for line in written["blind_spots"])
 
     # retrain on everything: what is bad is kept out, so that it is still found
     second = ask("train", "--input", str(tenant.train), logs, "--models", models, "--note", "with feedback")
