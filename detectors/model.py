@@ -35,6 +35,7 @@ class Model:
         notes: what a person should know about the training, one sentence each.
         version: the registry's name for it; empty before it has one.
         reference: how surprising the held-out part of the window was, by function and feature, for ``detectors.drift``.
+        caller_property: key in Properties in which the app's owner logs who called; logs to judge are read by it, too.
     """
 
     judge: Judge
@@ -46,6 +47,7 @@ class Model:
     notes: tuple[str, ...] = ()
     version: str = ""
     reference: pa.Table | None = None
+    caller_property: str | None = None
 
     def part(self, prefix: str) -> dict[str, pa.Table]:
         """The state's tables of one stage: ``function`` or ``caller``."""
@@ -66,6 +68,8 @@ class Model:
             "invocations": self.invocations,
             "notes": list(self.notes),
         }
+        if self.caller_property is not None:
+            document["caller_property"] = self.caller_property
         return tables, {"model": document}
 
     @classmethod
@@ -96,4 +100,5 @@ class Model:
             notes=tuple(document["notes"]),
             version=version,
             reference=tables.get("reference"),
+            caller_property=document.get("caller_property"),
         )

@@ -38,6 +38,8 @@ def save_model(
         "functions": len(model.judge.baselines),
         "notes": list(model.notes),
     }
+    if model.caller_property is not None:
+        manifest["caller_property"] = model.caller_property
     files = encode_bundle(tables=tables, documents=documents, manifest=manifest)
     return _opened(registry).add(files, who=who or whoami(), note=note)
 

@@ -55,6 +55,15 @@ class Champion:
         #: why the champion does not judge; None where it does
         self.trouble: str | None = None
 
+    def caller_property(self) -> str | None:
+        """The property in which the app's owner logs who called, as the champion learned it; None where it has none."""
+        try:
+            manifest = self._registry.get(public_key=self._key).manifest
+        except LonetreeError:
+            return None  # ``start`` says why, or takes the former version
+        name = manifest.get("caller_property")
+        return name if isinstance(name, str) else None
+
     def start(self, former: str | None = None) -> Judging:
         """The champion; where it can't be used, the version that judged before.
 

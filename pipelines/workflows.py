@@ -27,6 +27,7 @@ from models.feedback import Feedback, read_feedback, standing
 from pipelines.graph import Plan
 from pipelines.jobs import Result, collect, run_bounded
 from pipelines.progress import Progress, silent
+from pipelines.reading import reading
 from pipelines.registry_storage import open_registry, open_storage
 from pipelines.sources.files import expand
 from pipelines.spool import drain
@@ -65,6 +66,7 @@ def train(
     *,
     options: TrainingOptions | None = None,
     conform: ConformOptions | None = None,
+    caller_property: str | None = None,
     note: str = "",
     beam_args: Sequence[str] = (),
     progress: Progress = silent,
@@ -75,7 +77,8 @@ def train(
         inputs: files, folders and globs.
         models: the registry: a folder, made if missing, or azfs://account/container/path.
         options: how to fit.
-        conform: how to read.
+        conform: how to read; by default as ``pipelines.reading`` has it.
+        caller_property: key in Properties in which the app's owner logs who called; kept with the version.
         note: kept with the version.
         beam_args: options for Beam.
         progress: told how far it is.
@@ -87,6 +90,7 @@ def train(
     refs = expand(inputs)
     options = options or TrainingOptions()
     options = replace(options, feedback=options.feedback or feedback_of(models))
+    conform = conform or reading(caller_property)
     work = Path(tempfile.mkdtemp(prefix="lonetree-train-"))
     try:
         run, parcels = collect(
@@ -94,7 +98,7 @@ def train(
             CollateStage(),
             work,
             columns=NEEDED,
-            reader=FileReader(conform or ConformOptions()),
+            reader=FileReader(conform),
             beam_args=beam_args,
             progress=progress,
         )
@@ -112,6 +116,7 @@ def train(
         model = fit(slices, options, progress=lambda step: progress(step, 0, None, ""))
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    model = replace(model, caller_property=conform.caller_property)
     first, last = (datetime.fromtimestamp(us / 1e6, timezone.utc) for us in model.window)
     version = versions.save_model(model, open_registry(models), note=note)
     threshold = model.curve.threshold(1.0)
@@ -180,7 +185,7 @@ def replay(
         version: the champion by default.
         budget: false incidents a day that the reader is willing to read, above 0.
         verdicts: which are written.
-        conform: how to read.
+        conform: how to read; by default as ``pipelines.reading`` has it, callers as the version knows them.
         beam_args: options for Beam.
         progress: told how far it is.
 
@@ -195,7 +200,7 @@ def replay(
         expand(inputs),
         plan_for(model, budget, feedback_of(models), strange_only=verdicts == "anomalous"),
         output,
-        reader=FileReader(conform or ConformOptions()),
+        reader=FileReader(conform or reading(model.caller_property)),
         verdicts=verdicts,
         beam_args=beam_args,
         progress=progress,

@@ -101,10 +101,12 @@ def drift_of_version(version: str, inputs: list[str], models: str | Path, budget
       lonetree models drift --input logs/september --models models --json
     """
     from detectors.drift import measure_drift
+    from pipelines.reading import reading
     from pipelines.sources.files import load
     from pipelines.workflows import load_model
 
-    found = measure_drift(load(inputs), load_model(models, version), budget=budget)
+    model = load_model(models, version)
+    found = measure_drift(load(inputs, reading(model.caller_property)), model, budget=budget)
     print_json(found.to_json()) if as_json else print_drift(found)
 
 

@@ -15,9 +15,14 @@ from pipelines.cli.show import print_blind_spots
 @click.command("train", cls=LogsCommand, short_help="Learn what is normal from logs; adds a version to a registry.")
 @input_option
 @models_option
+@click.option(
+    "--caller-property",
+    metavar="KEY",
+    help="A property of the request in which you log who called, say a hash of the key's id; kept with the version.",
+)
 @click.option("--note", metavar="TEXT", default="", help="What should be known about the version; kept with it.")
 @json_option
-def command(inputs: list[str], models: str | Path, note: str, as_json: bool) -> None:
+def command(inputs: list[str], models: str | Path, caller_property: str | None, note: str, as_json: bool) -> None:
     """Learn what is normal from logs, and add a version to the registry in DIR.
 
     One to four weeks are a good start. A few percent of anomalies in them do no harm.
@@ -32,7 +37,14 @@ def command(inputs: list[str], models: str | Path, note: str, as_json: bool) -> 
     from pipelines.workflows import train
 
     with ShownProgress() as progress:
-        result = train(inputs, models, note=note, beam_args=beam_options(), progress=progress)
+        result = train(
+            inputs,
+            models,
+            caller_property=caller_property,
+            note=note,
+            beam_args=beam_options(),
+            progress=progress,
+        )
     if as_json:
         print_json(result)
         return

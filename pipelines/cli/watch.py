@@ -152,6 +152,7 @@ def command(
     folds through pipelines.graph (docs/deploy.md).
     """
     _only_embedded(runner, beam_options())
+    from detectors.conform import ConformOptions
     from pipelines.champion import Champion
     from pipelines.checkpoint import Checkpoints
     from pipelines.serve import Served
@@ -178,7 +179,9 @@ def command(
             saved = checkpoints.load()
             if until_idle is None:
                 refuse_ended(saved)
-            opened = open_sources(sources, saved.document["cursors"] if saved is not None else {}, state / "cursors")
+            cursors = saved.document["cursors"] if saved is not None else {}
+            conform = ConformOptions(caller_property=champion.caller_property())
+            opened = open_sources(sources, cursors, state / "cursors", conform)
             for source in opened.values():
                 unwind.callback(source.close)
             fan_out = open_sinks(sinks, state / "sinks")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
+from detectors.conform import ConformOptions
 from models.errors import InputError
 from pipelines.secrets import Secret
 from pipelines.sources.base import Cursor, Source
@@ -21,8 +22,8 @@ from pipelines.sources.state import save_cursor
 _SECOND_US: Final = 1_000_000
 
 Options = Mapping[str, str]
-#: target, options, cursor to go on from, file of the cursor
-Build = Callable[[str, Options, "Cursor | None", Path], Source]
+#: target, options, cursor to go on from, file of the cursor, how records are read
+Build = Callable[[str, Options, "Cursor | None", Path, "ConformOptions | None"], Source]
 
 
 def source_name(uri: str) -> str:
@@ -39,13 +40,16 @@ def check_source(uri: str) -> None:
     _parse(uri)
 
 
-def open_sources(uris: Iterable[str], cursors: Mapping[str, Cursor], folder: Path) -> dict[str, Source]:
+def open_sources(
+    uris: Iterable[str], cursors: Mapping[str, Cursor], folder: Path, conform: ConformOptions | None = None
+) -> dict[str, Source]:
     """All sources by name, each from its cursor.
 
     Args:
         uris: one a source.
         cursors: name to cursor, as the checkpoint has them; a source without one starts anew.
         folder: for the files of cursors that sources keep beside; they are made from ``cursors``.
+        conform: how records are read.
 
     Raises:
         InputError: a URI can't be used, or stands twice.
@@ -62,7 +66,7 @@ def open_sources(uris: Iterable[str], cursors: Mapping[str, Cursor], folder: Pat
         path.unlink(missing_ok=True)
         if cursor is not None:
             save_cursor(path, cursor)
-        sources[name] = build(target, options, cursor, path)
+        sources[name] = build(target, options, cursor, path, conform)
     return sources
 
 
@@ -121,18 +125,20 @@ def _delay(options: Options, name: str) -> dict[str, Any]:
     return {name: round(delay_s * _SECOND_US)}
 
 
-def _files(target: str, options: Options, cursor: Cursor | None, path: Path) -> Source:
+def _files(target: str, options: Options, cursor: Cursor | None, path: Path, conform: ConformOptions | None) -> Source:
     from pipelines.sources.tail import TailSource
 
     del cursor  # it is in the file
-    return TailSource(target, state=path, start=_time(options), **_delay(options, "delivery_delay_us"))
+    return TailSource(target, state=path, start=_time(options), conform=conform, **_delay(options, "delivery_delay_us"))
 
 
-def _azure_monitor(target: str, options: Options, cursor: Cursor | None, path: Path) -> Source:
+def _azure_monitor(
+    target: str, options: Options, cursor: Cursor | None, path: Path, conform: ConformOptions | None
+) -> Source:
     from pipelines.sources.azure_monitor import AzureMonitorSource
 
     del cursor  # it is in the file
-    more: dict[str, Any] = _delay(options, "ingestion_delay_us")
+    more: dict[str, Any] = _delay(options, "ingestion_delay_us") | {"conform": conform}
     if "tables" in options:
         more["tables"] = options["tables"].split(",")
     return AzureMonitorSource(
@@ -140,7 +146,7 @@ def _azure_monitor(target: str, options: Options, cursor: Cursor | None, path: P
     )
 
 
-def _kafka(target: str, options: Options, cursor: Cursor | None, path: Path) -> Source:
+def _kafka(target: str, options: Options, cursor: Cursor | None, path: Path, conform: ConformOptions | None) -> Source:
     from pipelines.kafka_config import KafkaAccess
     from pipelines.sources.kafka import KafkaSource
 
@@ -158,6 +164,7 @@ def _kafka(target: str, options: Options, cursor: Cursor | None, path: Path) -> 
         group=options.get("group", "lonetree"),
         start=_time(options),
         cursor=cursor,
+        conform=conform,
         **_delay(options, "delivery_delay_us"),
     )
 
