@@ -40,9 +40,9 @@ from pipelines.watermarks import DEFAULT_IDLE_US, DEFAULT_LATENESS_US
 #: a checkpoint at the latest after so long, s: what a restart reads again
 CHECKPOINT_S: Final = 10.0
 #: incidents don't wait for that, but a checkpoint is not made more often than this, s
-INCIDENT_CHECKPOINT_S: Final = 1.0
-#: nor may checkpoints take more than one part in so many of the time
-CHECKPOINT_SHARE: Final = 10.0
+INCIDENT_CHECKPOINT_S: Final = 0.5
+#: nor may checkpoints take more than one part in so many of the time, and of the time while incidents wait for one
+CHECKPOINT_SHARE, INCIDENT_CHECKPOINT_SHARE = 10.0, 4.0
 #: how often the registry is asked for its champion, s
 MODEL_POLL_S: Final = 15.0
 #: dead letters kept: so many parts of up to 100,000
@@ -299,8 +299,10 @@ class Watch:
         if not self._dirty and self.vitals.checkpoint_trouble is None:
             return
         since = self._steady() - self._last_save
-        wanted = self._options.incident_checkpoint_s if self._outbox else self._options.checkpoint_s
-        if since >= max(wanted, CHECKPOINT_SHARE * self.vitals.checkpoint_s):
+        wanted, share = self._options.checkpoint_s, CHECKPOINT_SHARE
+        if self._outbox:
+            wanted, share = self._options.incident_checkpoint_s, INCIDENT_CHECKPOINT_SHARE
+        if since >= max(wanted, share * self.vitals.checkpoint_s):
             self._save()
 
     def _save(self) -> bool:

@@ -29,7 +29,7 @@ def test_make_alone_lists_every_target() -> None:
 
 @needs_make
 @pytest.mark.parametrize(
-    "target", ["demo", "test", "lint", "bench", "bench-quality", "notebooks", "docs", "integration"]
+    "target", ["demo", "test", "lint", "bench", "bench-stream", "bench-quality", "notebooks", "docs", "integration"]
 )
 def test_a_target_first_sets_up_its_environment(target: str) -> None:
     command = ["make", "--no-print-directory", "--dry-run", "VENV=build/no-such-venv", target]

@@ -100,7 +100,7 @@ _LOOK_EVERY_S: Final = 0.5
     type=click.FloatRange(min=0, min_open=True),
     default=10.0,
     show_default=True,
-    help="Seconds between two checkpoints; incidents wait for one, at most a second.",
+    help="Seconds between two checkpoints; incidents wait for one, about half a second.",
 )
 @click.option(
     "--poll-models",
@@ -158,7 +158,7 @@ def command(
     from pipelines.serve import Served
     from pipelines.sinks.uri import open_sinks
     from pipelines.sources.uri import check_source, open_sources
-    from pipelines.watch import Watch, WatchOptions, refuse_ended
+    from pipelines.watch import INCIDENT_CHECKPOINT_S, Watch, WatchOptions, refuse_ended
 
     for uri in sources:
         check_source(uri)
@@ -170,7 +170,7 @@ def command(
         verdicts=verdicts,
         model_poll_s=poll_models,
         checkpoint_s=checkpoint_every,
-        incident_checkpoint_s=min(1.0, checkpoint_every),
+        incident_checkpoint_s=min(INCIDENT_CHECKPOINT_S, checkpoint_every),
     )
     with _stopping() as stop:
         with ExitStack() as unwind:

@@ -1,0 +1,209 @@
+"""How long an incident takes from its event to its sink, while thousands of events a second come. Prints Markdown.
+
+    python tests/benchmarks/stream.py [--rates 5000 20000] [--seconds 600] [--lateness 5]
+
+A real ``lonetree watch`` follows a folder that another process writes to; trouble is planted at known times. Latency is
+counted from the moment that the newest event of a telling could be read to the moment that the telling stands in the
+sink's file, less the allowed lateness, which the job has to wait.
+"""
+
+from __future__ import annotations
+
+import argparse
+import bisect
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # so that it runs as a script, too
+
+from detectors.versions import load_model, save_model  # noqa: E402
+from pipelines.workflows import train  # noqa: E402
+from tests.benchmarks.stream_load import number_of, planted_number, thickened, write_training  # noqa: E402
+
+#: how often the process and its metrics are looked at, s
+LOOK_S: Final = 2.0
+#: how often the sink's file is looked at: what a latency may be too long by, s
+TAIL_S: Final = 0.01
+#: the job gets so long to catch up after the last attack, s
+REST_S: Final = 30.0
+#: clock ticks a second of /proc
+TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Seen:
+    """What was seen of a run."""
+
+    #: (when, incident) as they came to the sink
+    told: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    #: (s since the first event, resident MB, CPU s, metrics)
+    looks: list[tuple[float, float, float, dict[str, float]]] = field(default_factory=list)
+
+
+def prepared(work: Path, rate: float) -> Path:
+    """A registry whose champion knows the estate at this rate."""
+    models = work / f"models-{rate:.0f}"
+    thin = work / "thin"
+    if not thin.exists():
+        thin_rate = write_training(work / "train", time.time() - 3_600)
+        train([str(work / "train")], thin)
+        (work / "thin-rate").write_text(str(thin_rate))
+    factor = rate / float((work / "thin-rate").read_text())
+    save_model(thickened(load_model(thin), factor), models, who="benchmark")
+    return models
+
+
+def watched(work: Path, models: Path, rate: float, seconds: float, lateness_s: float, budget: float) -> Seen:
+    """One run."""
+    folder = work / f"run-{rate:.0f}"
+    logs, sink = folder / "logs", folder / "incidents.ndjson"
+    logs.mkdir(parents=True)
+    words = ["watch", "--source", f"files:{logs}", "--models", str(models), "--sink", f"ndjson:{sink}"]
+    words += ["--state", str(folder / "state"), "--allowed-lateness", str(lateness_s), "--http", "0"]
+    words += ["--budget", str(budget)]
+    code = f"from pipelines.cli.entry import main; import sys; sys.argv = ['lonetree', *{words!r}]; main()"
+    job = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    address = _address(job)
+    script = str(ROOT / "tests" / "benchmarks" / "stream_load.py")
+    load = subprocess.Popen(
+        [sys.executable, script, str(logs), "--rate", str(rate), "--seconds", str(seconds)],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    seen, over = Seen(), threading.Event()
+    tail = threading.Thread(target=_tail, args=(sink, seen, over))
+    tail.start()
+    began = time.time()
+    try:
+        while load.poll() is None or time.time() < began + seconds + REST_S:
+            time.sleep(LOOK_S)
+            if job.poll() is not None:
+                raise SystemExit("the job has ended")
+            seen.looks.append((time.time() - began, *_usage(job.pid), _metrics(address)))
+    finally:
+        over.set()
+        load.terminate()
+        job.terminate()
+        job.wait(60)
+        tail.join()
+    return seen
+
+
+def _address(job: subprocess.Popen[str]) -> str:
+    assert job.stderr is not None
+    for line in job.stderr:
+        if line.startswith("http://"):
+            threading.Thread(target=job.stderr.read, daemon=True).start()
+            return line.split("/healthz")[0]
+    raise SystemExit("the job did not start")
+
+
+def _tail(path: Path, seen: Seen, over: threading.Event) -> None:
+    rest = b""
+    while not path.exists():
+        if over.wait(TAIL_S):
+            return
+    with path.open("rb") as file:
+        while not over.wait(TAIL_S):
+            *lines, rest = (rest + file.read()).split(b"\n")
+            now = time.time()
+            seen.told += [(now, json.loads(line)) for line in lines]
+
+
+def _usage(pid: int) -> tuple[float, float]:
+    """Resident MB and CPU seconds of a process."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(stat[21]) * os.sysconf("SC_PAGE_SIZE") / 1e6, (int(stat[11]) + int(stat[12])) / TICKS
+
+
+def _metrics(address: str) -> dict[str, float]:
+    with urllib.request.urlopen(f"{address}/metrics", timeout=10) as answer:  # noqa: S310 - an address of this machine
+        lines = answer.read().decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+
+def latencies(folder: Path, seen: Seen) -> tuple[np.ndarray[Any, Any], int, int]:
+    """Seconds of each telling, how many attacks were planted, and how many of them were told."""
+    marks = [json.loads(line) for line in (folder / "marks.ndjson").open()]
+    nexts, planted = [mark["next"] for mark in marks], [mark["planted"] for mark in marks]
+    found, attacks = [], set()
+    for when, incident in seen.told:
+        numbers = [number_of(one) for one in incident["invocation_ids"]]
+        if incident["closed"] or not numbers:
+            continue
+        readable = []
+        for number in numbers:
+            attack = (number - planted_number(0)) // (planted_number(1) - planted_number(0))
+            if attack >= 0:
+                attacks.add(attack)
+                readable.append(marks[bisect.bisect_right(planted, attack)]["readable_s"])
+            else:
+                readable.append(marks[bisect.bisect_right(nexts, number)]["readable_s"])
+        found.append(when - max(readable))
+    return np.array(found), planted[-1], len(attacks)
+
+
+def report(rate: float, seconds: float, lateness_s: float, folder: Path, seen: Seen) -> None:
+    """Print what a run came to."""
+    waited, planted, told = latencies(folder, seen)
+    beyond = waited - lateness_s
+    while_running = [look for look in seen.looks if look[0] <= seconds]
+    memory = [mb for _, mb, _, _ in while_running]
+    metric = {n: [look[3].get(f"lonetree_{n}", np.nan) for look in while_running] for n in (
+        "watermark_lag_seconds", "pending_rows", "checkpoint_seconds", "checkpoint_bytes", "records_total",
+    )}  # fmt: skip
+    lag = np.array(metric["watermark_lag_seconds"]) - lateness_s
+    third = len(memory) // 3
+    cpu_s = seen.looks[-1][2] - seen.looks[0][2]
+    read = seen.looks[-1][3]["lonetree_records_total"]
+    print(f"\n### {rate:,.0f} events/s for {seconds:.0f} s\n")
+    print("| | |\n|---|---:|")
+    print(f"| events read | {read:,.0f} |")
+    print(f"| events per CPU-second of the job | {read / cpu_s:,.0f} |")
+    print(f"| cores used | {cpu_s / (seen.looks[-1][0] - seen.looks[0][0]):.2f} |")
+    print(f"| attacks planted, told | {planted}, {told} |")
+    print(f"| tellings measured | {len(beyond)} |")
+    if len(beyond):
+        for q in (50, 90, 99, 100):
+            print(f"| latency beyond the lateness, p{q}, s | {np.percentile(beyond, q):.2f} |")
+    print(f"| watermark lag beyond the lateness, median, worst, s | {np.nanmedian(lag):.1f}, {np.nanmax(lag):.1f} |")
+    print(f"| the same, mean of the last third, s | {np.nanmean(lag[-third:]):.1f} |")
+    thirds = ", ".join(f"{np.mean(memory[i * third : (i + 1) * third]):,.0f}" for i in range(3))
+    print(f"| resident MB, mean of each third; peak | {thirds}; {max(memory):,.0f} |")
+    saved_s, saved_mb = metric["checkpoint_seconds"][-1], metric["checkpoint_bytes"][-1] / 1e6
+    print(f"| last checkpoint, s, MB | {saved_s:.3f}, {saved_mb:.1f} |")
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rates", type=float, nargs="+", default=[5_000.0])
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--lateness", type=float, default=5.0)
+    parser.add_argument("--budget", type=float, default=0.01)
+    parser.add_argument("--work", type=Path, help="where to work and to leave what was made")
+    options = parser.parse_args()
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+          f"load before: {os.getloadavg()[0]:.1f}")  # fmt: skip
+    with tempfile.TemporaryDirectory() as made:
+        work = options.work or Path(made)
+        for rate in options.rates:
+            models = prepared(work, rate)
+            seen = watched(work, models, rate, options.seconds, options.lateness, options.budget)
+            report(rate, options.seconds, options.lateness, work / f"run-{rate:.0f}", seen)
+
+
+if __name__ == "__main__":
+    main()
