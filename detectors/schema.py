@@ -18,7 +18,7 @@ CALLER_CONFIDENCE: Final[dict[str, float]] = {
     "property": 1.0,  # logged on purpose by the app's owner
     "user": 0.9,  # UserAuthenticatedId
     "address": 0.7,  # ClientIP, not masked
-    "role": 0.6,  # the app upstream, found by ParentId
+    "role": 0.6,  # the app upstream, as its call told Application Insights (Source)
     "queue": 0.4,  # name of the queue, topic or container
     "geography": 0.2,  # country, state, city
     "timer": 1.0,  # the platform's own clock

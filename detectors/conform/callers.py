@@ -2,7 +2,7 @@
 
 A caller is written ``source:value``: ``property:9f2c``, ``user:ann@example.org``, ``address:203.0.113.7``,
 ``geography:Finland/Uusimaa/Helsinki``, ``queue:orders``, ``timer:timer``, ``host-api:host-api``, ``unknown:unknown``.
-The role upstream needs the rows of other apps, so it is joined later by ``parent_id``.
+``role:shop`` or ``role:cid-v1:…`` is the app upstream, where its call said so (docs/decisions/0014).
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ MASKED: Final = "0.0.0.0"  # noqa: S104  an address to compare with, nothing lis
 _V4_PREFIX: Final = 24
 _V6_PREFIX: Final = 48
 _SOURCES: Final = tuple(CALLER_CONFIDENCE)
+#: Source of an HTTP row whose caller is instrumented, too: the id of its Application Insights, maybe its role
+_UPSTREAM_ROLE: Final = r"(?:^|[|,; ])roleName:(?P<role>[A-Za-z0-9][A-Za-z0-9._-]{0,127})"
+_UPSTREAM_ID: Final = r"(?:^|[|,; ])(?P<id>cid-v1:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"
 
 
 class Callers(NamedTuple):
@@ -92,12 +95,25 @@ def hide(array: pa.Array, options: ConformOptions) -> pa.Array:
     return pa.array(hidden, pa.string()).take(encoded.indices)
 
 
+def upstream(source: pa.Array) -> pa.Array:
+    """The app upstream that Source of HTTP rows tells, string[n]: its role, else the id of its Application Insights.
+
+    >>> upstream(pa.array(["cid-v1:0236a5cc-b73b-454b-85c4-8728dd0d5963 | roleName:shop", "elsewhere"])).to_pylist()
+    ['shop', None]
+    """
+    encoded = source.dictionary_encode()
+    role = pc.struct_field(pc.extract_regex(encoded.dictionary, _UPSTREAM_ROLE), "role")
+    told = pc.struct_field(pc.extract_regex(encoded.dictionary, _UPSTREAM_ID), "id")
+    return pc.coalesce(role, pc.utf8_lower(told)).take(encoded.indices)
+
+
 def callers(
     fired: triggers.Triggers,
     *,
     owner_property: pa.Array | None,
     user: pa.Array | None,
     client_ip: pa.Array | None,
+    source: pa.Array | None = None,
     geography: tuple[pa.Array, pa.Array, pa.Array] | None,
     options: ConformOptions,
 ) -> Callers:
@@ -120,6 +136,8 @@ def callers(
         found.append(("user", _where(open_ended, hide(user, options))))
     if address.null_count < rows:
         found.append(("address", _where(open_ended, address)))
+    if source is not None:
+        found.append(("role", upstream(_where(http, source))))
     if geography is not None:
         place = _place(geography)
         if place.null_count < rows:

@@ -81,6 +81,7 @@ def requests(columns: Columns, rows: int, options: ConformOptions) -> Shaped:
         owner_property=None if owner is None else strings.maybe(owner),
         user=strings.maybe(slots.USER),
         client_ip=strings.maybe(slots.ADDRESS),
+        source=strings.maybe(slots.SOURCE),
         geography=geography,
         options=options,
     )

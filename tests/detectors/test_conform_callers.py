@@ -7,6 +7,8 @@ from detectors.conform.callers import MASKED, parse_address
 from detectors.conform.triggers import parse_binding, parse_reason
 from tests.detectors.azure_records import HOST_API, REQUEST, changed, lines
 
+UPSTREAM = "cid-v1:0236a5cc-b73b-454b-85c4-8728dd0d5963"
+
 
 def row(record, options=None):
     result = conform_json(lines(record), "here", 0, options)
@@ -14,11 +16,18 @@ def row(record, options=None):
     return found
 
 
-def test_the_order_is_property_user_address_geography_unknown():
+def test_the_order_is_property_user_address_role_geography_unknown():
     options = ConformOptions(caller_property="who")
-    record = changed(REQUEST, {"who": "key-7"}, UserAuthenticatedId="ann")
+    record = changed(REQUEST, {"who": "key-7"}, UserAuthenticatedId="ann", Source=f"{UPSTREAM} | roleName:till")
     seen = []
-    for gone in ({}, {"properties": {"who": None}}, {"UserAuthenticatedId": None}, {"ClientIP": MASKED}):
+    for gone in (
+        {},
+        {"properties": {"who": None}},
+        {"UserAuthenticatedId": None},
+        {"ClientIP": MASKED},
+        {"Source": UPSTREAM},
+        {"Source": None},
+    ):
         record = changed(record, **gone)
         seen.append(row(record, options)["caller"])
     record = changed(record, ClientCity=None, ClientCountryOrRegion=None, ClientStateOrProvince=None)
@@ -27,9 +36,21 @@ def test_the_order_is_property_user_address_geography_unknown():
         "property:key-7",
         "user:ann",
         "address:203.0.113.7",
+        "role:till",
+        f"role:{UPSTREAM}",
         "geography:Finland/Uusimaa/Helsinki",
         "unknown:unknown",
     ]
+
+
+@pytest.mark.parametrize("told", ["cid-v1:", "cid-v1:me", "roleName:", "roleName:\x1b[31m", "x" * 3_000, "sb://bus/q"])
+def test_a_source_that_names_no_app_upstream_is_nobody(told):
+    assert row(changed(REQUEST, ClientIP=MASKED, Source=told))["caller_source"] == "geography"
+
+
+def test_what_fires_a_queue_run_is_no_app_upstream():
+    reason = {"TriggerReason": "New queue message detected on 'orders'.", "HttpMethod": None, "HttpPath": None}
+    assert row(changed(REQUEST, reason, Url=None, Source=UPSTREAM))["caller"] == "queue:orders"
 
 
 @pytest.mark.parametrize("masked", [MASKED, "", None, "::", f"{MASKED}:0", "not an address", "010.1.1.1"])
