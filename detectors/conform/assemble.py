@@ -10,8 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from detectors.conform import recognise as tables
+from detectors.conform.distinct import Distinct
 from detectors.conform.options import MAX_RAW, Conformed, ConformOptions
-from detectors.conform.shape import NO_FUNCTION, NO_TIME, OK, OUT_OF_TIME, SHAPERS, SKIP, Shaped
+from detectors.conform.shape import NO_FUNCTION, NO_TIME, OK, OUT_OF_TIME, SHAPERS, SKIP, Shaped, plain
 from detectors.conform.slots import Columns
 from detectors.masking import mask_secrets
 from detectors.schema import DEAD_LETTER, INVOCATION
@@ -113,20 +114,23 @@ def _fate(shaped: Shaped, options: ConformOptions) -> NDArray[np.int8]:
 
 
 def _batch(shaped: Shaped, kept: NDArray[np.bool_], positions: NDArray[np.int64], source: str) -> pa.RecordBatch:
-    rows = len(kept)
     fields = dict(shaped.fields)
     fields["event_time"] = pa.array(shaped.event_time).cast(INVOCATION.field("event_time").type)
-    fields["source"] = pa.repeat(pa.scalar(source, pa.string()), rows)
+    fields["source"] = Distinct.constant(source, len(kept))
     fields["position"] = pa.array(positions)
+    if not kept.all():
+        # fields of rows that go elsewhere may be null where the schema forbids it, so filter before it is put on
+        mask = pa.array(kept)
+        fields = {
+            name: field.filter(kept) if isinstance(field, Distinct) else field.filter(mask)
+            for name, field in fields.items()
+        }
+    rows = int(kept.sum())
     arrays = [
-        fields[field.name] if field.name in fields else pa.nulls(rows, field.type)  # what this shape never tells
+        plain(fields[field.name]) if field.name in fields else pa.nulls(rows, field.type)  # what this shape never tells
         for field in INVOCATION
     ]
-    if kept.all():
-        return pa.RecordBatch.from_arrays(arrays, schema=INVOCATION)
-    # fields of rows that go elsewhere may be null where the schema forbids it, so filter before the schema is put on
-    mask = pa.array(kept)
-    return pa.RecordBatch.from_arrays([array.filter(mask) for array in arrays], schema=INVOCATION)
+    return pa.RecordBatch.from_arrays(arrays, schema=INVOCATION)
 
 
 def _in_order(parts: list[pa.RecordBatch], order: list[NDArray[np.int64]]) -> pa.RecordBatch:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from detectors.conform import triggers
+from detectors.conform.distinct import Distinct, combined, first_of
 from detectors.conform.options import ConformOptions
 from detectors.schema import CALLER_CONFIDENCE
 
@@ -33,13 +34,14 @@ _UPSTREAM_ID: Final = r"(?:^|[|,; ])(?P<id>cid-v1:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{
 
 
 class Callers(NamedTuple):
-    """Identity of n rows, each string[n] but the confidence, float32[n]."""
+    """Identity of n rows."""
 
-    caller: pa.Array
-    source: pa.Array
-    confidence: pa.Array
-    address: pa.Array
-    network: pa.Array
+    caller: Distinct
+    source: Distinct
+    #: float32[n]
+    confidence: NDArray[np.float32]
+    address: Distinct
+    network: Distinct
 
 
 def parse_address(value: str) -> tuple[str, str] | None:
@@ -66,33 +68,26 @@ def parse_address(value: str) -> tuple[str, str] | None:
     return str(address), str(network)
 
 
-def addresses(array: pa.Array, options: ConformOptions) -> tuple[pa.Array, pa.Array]:
-    """Addresses and networks, string[n] each, of whatever stands in ClientIP; null where masked or unreadable."""
-    encoded = array.dictionary_encode()
-    unique = encoded.dictionary
-    if len(unique) == 0:
-        return pa.nulls(len(array), pa.string()), pa.nulls(len(array), pa.string())
-    usual = pc.and_(pc.match_substring_regex(unique, _IPV4), pc.not_equal(unique, MASKED))
+def addresses(found: Distinct, options: ConformOptions) -> tuple[Distinct, Distinct]:
+    """Addresses and networks of whatever stands in ClientIP; none where masked or unreadable."""
+    values = found.values
+    if len(values) == 0:
+        return found, found
+    usual = pc.and_(pc.match_substring_regex(values, _IPV4), pc.not_equal(values, MASKED))
     none = pa.scalar(None, pa.string())
-    address = pc.if_else(usual, unique, none)
+    address = pc.if_else(usual, values, none)
     network = pc.replace_substring_regex(address, r"\.[0-9]+$", f".0/{_V4_PREFIX}")
     unusual = pc.invert(usual)
     if pc.any(unusual).as_py():
-        parsed = [parse_address(value) or (None, None) for value in unique.filter(unusual).to_pylist()]
+        parsed = [parse_address(value) or (None, None) for value in values.filter(unusual).to_pylist()]
         address = pc.replace_with_mask(address, unusual, pa.array([pair[0] for pair in parsed], pa.string()))
         network = pc.replace_with_mask(network, unusual, pa.array([pair[1] for pair in parsed], pa.string()))
-    if options.pseudonym_key is not None:
-        address, network = hide(address, options), hide(network, options)
-    return address.take(encoded.indices), network.take(encoded.indices)
+    return hide(found.mapped(lambda _: address), options), hide(found.mapped(lambda _: network), options)
 
 
-def hide(array: pa.Array, options: ConformOptions) -> pa.Array:
-    """Identities string[n] as pseudonyms where the options ask for it."""
-    if options.pseudonym_key is None or array.null_count == len(array):
-        return array
-    encoded = array.dictionary_encode()
-    hidden = [options.pseudonym(value) for value in encoded.dictionary.to_pylist()]
-    return pa.array(hidden, pa.string()).take(encoded.indices)
+def hide(identities: Distinct, options: ConformOptions) -> Distinct:
+    """Identities as pseudonyms where the options ask for it."""
+    return identities if options.pseudonym_key is None else identities.each(options.pseudonym)
 
 
 def upstream(source: pa.Array) -> pa.Array:
@@ -101,88 +96,74 @@ def upstream(source: pa.Array) -> pa.Array:
     >>> upstream(pa.array(["cid-v1:0236a5cc-b73b-454b-85c4-8728dd0d5963 | roleName:shop", "elsewhere"])).to_pylist()
     ['shop', None]
     """
-    encoded = source.dictionary_encode()
-    role = pc.struct_field(pc.extract_regex(encoded.dictionary, _UPSTREAM_ROLE), "role")
-    told = pc.struct_field(pc.extract_regex(encoded.dictionary, _UPSTREAM_ID), "id")
-    return pc.coalesce(role, pc.utf8_lower(told)).take(encoded.indices)
+    role = pc.struct_field(pc.extract_regex(source, _UPSTREAM_ROLE), "role")
+    told = pc.struct_field(pc.extract_regex(source, _UPSTREAM_ID), "id")
+    return pc.coalesce(role, pc.utf8_lower(told))
 
 
 def callers(
     fired: triggers.Triggers,
     *,
-    owner_property: pa.Array | None,
-    user: pa.Array | None,
-    client_ip: pa.Array | None,
-    source: pa.Array | None = None,
-    geography: tuple[pa.Array, pa.Array, pa.Array] | None,
+    owner_property: Distinct | None = None,
+    user: Distinct | None = None,
+    client_ip: Distinct | None = None,
+    source: Distinct | None = None,
+    geography: tuple[Distinct, Distinct, Distinct] | None = None,
     options: ConformOptions,
 ) -> Callers:
-    """Callers of n rows; each identity is string[n], or None where no row has it.
+    """Callers of n rows; an identity that no row has may be None.
 
-    Geography (country, state, city) must be null already where it can't be trusted.
+    Geography (country, state, city) must be missing already where it can't be trusted.
     """
     rows = len(fired.kind)
     http = fired.kind == triggers.HTTP
     open_ended = http | (fired.kind == triggers.OTHER)
-    address = network = pa.nulls(rows, pa.string())
+    address = network = Distinct.none(rows)
     if client_ip is not None:
-        address, network = addresses(_where(open_ended | (fired.kind == triggers.HOST_API), client_ip), options)
+        address, network = addresses(client_ip.where(open_ended | (fired.kind == triggers.HOST_API)), options)
 
-    found: list[tuple[str, pa.Array]] = []
+    found: list[tuple[str, Distinct]] = []
     fixed = np.isin(fired.kind, (triggers.TIMER, triggers.HOST_API))
     if owner_property is not None:
-        found.append(("property", _where(~fixed, hide(owner_property, options))))
+        found.append(("property", hide(owner_property.where(~fixed), options)))
     if user is not None:
-        found.append(("user", _where(open_ended, hide(user, options))))
-    if address.null_count < rows:
-        found.append(("address", _where(open_ended, address)))
+        found.append(("user", hide(user.where(open_ended), options)))
+    found.append(("address", address.where(open_ended)))
     if source is not None:
-        found.append(("role", upstream(_where(http, source))))
+        found.append(("role", source.where(http).mapped(upstream)))
     if geography is not None:
-        place = _place(geography)
-        if place.null_count < rows:
-            found.append(("geography", place))
-    messaging = np.isin(fired.kind, (*triggers.MESSAGING, triggers.OTHER))
-    found.append(("queue", _where(messaging, fired.source)))
+        found.append(("geography", combined(geography, _place)))
+    found.append(("queue", fired.source.where(np.isin(fired.kind, (*triggers.MESSAGING, triggers.OTHER)))))
 
-    source = np.full(rows, _SOURCES.index("unknown"), np.int8)
-    source[fired.kind == triggers.TIMER] = _SOURCES.index("timer")
-    source[fired.kind == triggers.HOST_API] = _SOURCES.index("host-api")
-    constants = pa.array([f"{name}:{name}" for name in _SOURCES], pa.string())
+    taken = np.full(rows, _SOURCES.index("unknown"), np.int32)
+    taken[fired.kind == triggers.TIMER] = _SOURCES.index("timer")
+    taken[fired.kind == triggers.HOST_API] = _SOURCES.index("host-api")
     open_rows = ~fixed
     choices = []
-    for name, values in found:
-        valid = values.is_valid().to_numpy(zero_copy_only=False)
-        chosen = open_rows & valid
+    for name, identities in found:
+        chosen = open_rows & identities.valid
         if not chosen.any():
             continue
-        source[chosen] = _SOURCES.index(name)
-        open_rows &= ~valid
-        choices.append(_where(chosen, _prefixed(name, values)))
-    rest = constants.take(pa.array(source))
-    confidence = np.array(list(CALLER_CONFIDENCE.values()), np.float32)[source]
+        taken[chosen] = _SOURCES.index(name)
+        open_rows &= ~chosen
+        choices.append(_prefixed(name, identities.where(chosen)))
+    rest = Distinct(taken, pa.array([f"{name}:{name}" for name in _SOURCES], pa.string()))
     return Callers(
-        caller=pc.coalesce(*choices, rest) if choices else rest,
-        source=pa.array(_SOURCES, pa.string()).take(pa.array(source)),
-        confidence=pa.array(confidence),
+        caller=first_of([*choices, rest], rows),
+        source=Distinct(taken, pa.array(_SOURCES, pa.string())),
+        confidence=np.array(list(CALLER_CONFIDENCE.values()), np.float32)[taken],
         address=address,
         network=network,
     )
 
 
-def _place(geography: tuple[pa.Array, pa.Array, pa.Array]) -> pa.Array:
-    """``country/state/city``, without what is missing; null where all is."""
+def _place(parts: list[pa.Array]) -> pa.Array:
+    """``country/state/city``, string[k] each, without what is missing; null where all is."""
     # not null_handling="skip": it loses the rows in which every part is null
-    parts = [pc.fill_null(_prefixed("", part, "/"), "") for part in geography]
-    place = pc.binary_join_element_wise(*parts, "")
+    prefixed = [pc.fill_null(pc.binary_join_element_wise("/", part, ""), "") for part in parts]
+    place = pc.binary_join_element_wise(*prefixed, "")
     return pc.if_else(pc.equal(place, ""), pa.scalar(None, pa.string()), pc.utf8_slice_codeunits(place, 1))
 
 
-def _prefixed(name: str, values: pa.Array, sign: str = ":") -> pa.Array:
-    encoded = values.dictionary_encode()
-    return pc.binary_join_element_wise(name + sign, encoded.dictionary, "").take(encoded.indices)
-
-
-def _where(mask: NDArray[np.bool_], array: pa.Array) -> pa.Array:
-    """The array where the mask holds, else null."""
-    return array if mask.all() else pc.if_else(pa.array(mask), array, pa.scalar(None, array.type))
+def _prefixed(name: str, identities: Distinct) -> Distinct:
+    return identities.mapped(lambda values: pc.binary_join_element_wise(f"{name}:", values, ""))

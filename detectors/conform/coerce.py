@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Final
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from detectors.conform.distinct import Distinct
 from detectors.conform.slots import text
 
 _NUMBER: Final = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
@@ -32,8 +34,7 @@ def numbers(array: pa.Array) -> NDArray[np.float64]:
     """A column as float64, NaN where it is missing or not a number."""
     kind = array.type
     if pa.types.is_dictionary(kind):
-        array = array.dictionary_decode()
-        kind = array.type
+        return _of_values(array, numbers, np.nan)
     if pa.types.is_null(kind):
         return np.full(len(array), np.nan)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
@@ -54,6 +55,8 @@ def numbers(array: pa.Array) -> NDArray[np.float64]:
 
 def milliseconds(array: pa.Array) -> NDArray[np.float64]:
     """A column of durations as float64 ms; plain numbers are ms already, timespans (hh:mm:ss.f) are converted."""
+    if pa.types.is_dictionary(array.type):
+        return _of_values(array, milliseconds, np.nan)
     if pa.types.is_duration(array.type):
         return _to_numpy(pc.cast(pc.cast(array, pa.duration("us"), safe=False), pa.int64())) / 1e3
     values = numbers(array)
@@ -69,6 +72,8 @@ def truths(array: pa.Array) -> pa.BooleanArray:
     """A column as booleans: True, 'True', 'true', 1; anything else that is no truth value is null."""
     if pa.types.is_boolean(array.type):
         return array
+    if pa.types.is_dictionary(array.type):
+        return truths(array.dictionary).take(array.indices)
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
         return pc.not_equal(array, 0)
     lower = pc.utf8_lower(text(array))
@@ -85,7 +90,7 @@ def moments(array: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """
     kind = array.type
     if pa.types.is_dictionary(kind):
-        return moments(array.dictionary_decode())
+        return moments(text(array))
     if pa.types.is_timestamp(kind):
         micros = pc.cast(pc.cast(array, pa.timestamp("us", kind.tz), safe=False), pa.int64())
         return micros.fill_null(0).to_numpy(), micros.is_valid().to_numpy(zero_copy_only=False)
@@ -98,6 +103,14 @@ def moments(array: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         return _nanos_to_micros(pc.cast(array, pa.timestamp("ns", "UTC")))
     except pa.ArrowInvalid:
         return _mixed_moments(array)
+
+
+def _of_values(
+    array: pa.DictionaryArray, read: Callable[[pa.Array], NDArray[np.float64]], missing: float
+) -> NDArray[np.float64]:
+    """What ``read`` makes of each distinct value, for each row."""
+    found = Distinct.of(array)
+    return found.spread(read(found.values), missing)
 
 
 def _mixed_moments(array: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.conform import slots
-from detectors.conform.slots import Columns, pick, text
+from detectors.conform.slots import Columns, pick, texts
 
 #: families of records
 UNKNOWN: Final = -1
@@ -86,12 +86,8 @@ def recognise(columns: Columns, rows: int) -> NDArray[np.int8]:
         array = pick(columns, names)
         if array is None or not (family == UNKNOWN).any():
             continue
-        encoded = text(array).dictionary_encode()
-        codes = np.array([_family(value) for value in encoded.dictionary.to_pylist()], np.int8)
-        if len(codes) == 0:
-            continue
-        indices = encoded.indices.fill_null(-1).to_numpy()
-        said = np.where(indices < 0, np.int8(UNKNOWN), codes[indices])
+        named = texts(array)
+        said = named.spread(np.array([_family(value) for value in named.values.to_pylist()], np.int8), UNKNOWN)
         family = np.where(family == UNKNOWN, said, family)
     if not (family == UNKNOWN).any():
         return family

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +15,13 @@ from detectors.conform import recognise as tables
 from detectors.conform import slots, triggers
 from detectors.conform.callers import callers
 from detectors.conform.coerce import milliseconds, moments, numbers, truths
+from detectors.conform.distinct import Distinct
 from detectors.conform.function_logs import read_messages
 from detectors.conform.options import ConformOptions
 from detectors.conform.slots import Columns, pick
 from detectors.conform.texts import app_names, clean, function_names
 from detectors.masking import mask_secrets_array
-from detectors.schema import CALLER_CONFIDENCE
+from detectors.schema import CALLER_CONFIDENCE, RECORDS
 
 #: what becomes of a record
 OK, SKIP, NO_TIME, OUT_OF_TIME, NO_FUNCTION = range(5)
@@ -35,79 +36,69 @@ _TRACE_UNSCHEDULED: Final = r"UnscheduledInvocationReason: (?P<why>[^,]+)"
 _CATEGORY_FUNCTION: Final = r"^Function\.(?P<function>[^.]+)"
 
 
+#: one field of INVOCATION: texts by their distinct values, or any Arrow column
+Field: TypeAlias = pa.Array | Distinct
+
+
 class Shaped(NamedTuple):
     """n records as INVOCATION's fields; what a shape never tells is not in ``fields``."""
 
-    fields: dict[str, pa.Array]
+    fields: dict[str, Field]
     #: int64[n], microseconds UTC
     event_time: NDArray[np.int64]
     #: int8[n], one of OK, SKIP, NO_TIME, OUT_OF_TIME, NO_FUNCTION
     fate: NDArray[np.int8]
 
 
-class Common(NamedTuple):
-    """What every family has."""
-
-    fields: dict[str, pa.Array]
-    event_time: NDArray[np.int64]
-    fate: NDArray[np.int8]
-
-
 def requests(columns: Columns, rows: int, options: ConformOptions) -> Shaped:
     """AppRequests, classic requests, and spans and exports mapped to them."""
     fields, event_time, fate = _common(columns, rows, options)
-    strings = _Strings(columns, rows, options)
-    operation, span = strings(slots.OPERATION_ID), strings(slots.SPAN_ID)
-    names = function_names(
-        strings.maybe(slots.NAME), strings.maybe(slots.OPERATION_NAME), strings.maybe(slots.FULL_NAME), rows
-    )
-    fate[(fate == OK) & names.is_null().to_numpy(zero_copy_only=False)] = NO_FUNCTION
+    texts = _Texts(columns, rows, options)
+    names = function_names([texts(names) for names in (slots.NAME, slots.OPERATION_NAME, slots.FULL_NAME)], rows)
+    fate[(fate == OK) & ~names.valid] = NO_FUNCTION
 
-    method, path, url = strings(slots.METHOD), strings.maybe(slots.PATH), strings.maybe(slots.URL)
-    fired = triggers.triggers(
-        strings.maybe(slots.TRIGGER_REASON), strings.maybe(slots.BINDING), strings.maybe(slots.SOURCE), rows
-    )
-    path = _paths(path, url, rows)
+    method = texts(slots.METHOD)
+    fired = triggers.triggers(texts(slots.TRIGGER_REASON), texts(slots.BINDING), texts(slots.SOURCE))
+    path = _paths(texts.maybe(slots.PATH), texts.maybe(slots.URL), rows)
     kind = _http_or_manual(columns, fired, method, path)
     fired = fired._replace(kind=kind)
     http = kind == triggers.HTTP
 
-    duration = _sane_ms(columns, slots.DURATION, rows)
-    sdk = strings(slots.SDK_VERSION)
-    geography = _geography(strings, http, sdk)
+    sdk = texts(slots.SDK_VERSION)
+    geography = _geography(texts, http, sdk)
     owner = None if options.caller_property is None else (slots.caller_slot(options.caller_property),)
     who = callers(
         fired,
-        owner_property=None if owner is None else strings.maybe(owner),
-        user=strings.maybe(slots.USER),
-        client_ip=strings.maybe(slots.ADDRESS),
-        source=strings.maybe(slots.SOURCE),
+        owner_property=None if owner is None else texts.maybe(owner),
+        user=texts.maybe(slots.USER),
+        client_ip=texts.maybe(slots.ADDRESS),
+        source=texts.maybe(slots.SOURCE),
         geography=geography,
         options=options,
     )
     fields |= {
-        "record": pa.repeat("invocation", rows),
-        "invocation_id": pc.coalesce(strings(slots.INVOCATION_ID), span),
+        "record": Distinct.constant("invocation", rows),
+        "invocation_id": either(texts.plain(slots.INVOCATION_ID), lambda: texts.plain(slots.SPAN_ID)),
         "function": names,
         "trigger": triggers.kind_names(kind),
         "trigger_source": fired.source,
-        "operation_id": operation,
-        "parent_id": strings(slots.PARENT_ID),
-        "duration_ms": duration,
+        "operation_id": texts.plain(slots.OPERATION_ID),
+        "parent_id": texts.plain(slots.PARENT_ID),
+        "duration_ms": _sane_ms(columns, slots.DURATION, rows),
         "execution_ms": _sane_ms(columns, slots.EXECUTION, rows),
         "succeeded": _truths(columns, slots.SUCCESS, rows),
         "status": _status(columns, http, rows),
         "caller": who.caller,
         "caller_source": who.source,
-        "caller_confidence": who.confidence,
+        "caller_confidence": pa.array(who.confidence),
         "address": who.address,
         "network": who.network,
         "method": method,
-        "path": mask_secrets_array(path),
+        "path": path.mapped(mask_secrets_array),
         "sdk_version": sdk,
         "cold_start": _truths(columns, slots.COLD_START, rows),
         "dequeue_count": _small_ints(columns, slots.DEQUEUE_COUNT, rows),
-        "unscheduled_reason": strings(slots.UNSCHEDULED),
+        "unscheduled_reason": texts(slots.UNSCHEDULED),
         "queued_ms": _sane_ms(columns, slots.QUEUED, rows),
     }
     if geography is not None:
@@ -119,10 +110,10 @@ def requests(columns: Columns, rows: int, options: ConformOptions) -> Shaped:
 def traces(columns: Columns, rows: int, options: ConformOptions) -> Shaped:
     """AppTraces: details of an invocation, above all of its trigger; without its id, nothing to join."""
     fields, event_time, fate = _common(columns, rows, options)
-    strings = _Strings(columns, rows, options)
-    message = strings(slots.MESSAGE)
-    fields |= _details("trace", strings, rows) | _trigger_details(columns, strings, message, rows)
-    fields["message"] = mask_secrets_array(message)
+    texts = _Texts(columns, rows, options)
+    message = texts(slots.MESSAGE)
+    fields |= _details("trace", texts, rows) | _trigger_details(columns, texts, message, rows)
+    fields["message"] = message.mapped(mask_secrets_array)
     _skip_unjoinable(fields, fate)
     return Shaped(fields, event_time, fate)
 
@@ -130,10 +121,10 @@ def traces(columns: Columns, rows: int, options: ConformOptions) -> Shaped:
 def exceptions(columns: Columns, rows: int, options: ConformOptions) -> Shaped:
     """AppExceptions: type and message of a failure; some lack the invocation's id and join nothing."""
     fields, event_time, fate = _common(columns, rows, options)
-    strings = _Strings(columns, rows, options)
-    fields |= _details("exception", strings, rows)
-    fields["exception_type"] = strings((*slots.EXCEPTION_TYPE, *slots.TYPE))
-    fields["message"] = mask_secrets_array(strings((*slots.EXCEPTION_MESSAGE, *slots.MESSAGE)))
+    texts = _Texts(columns, rows, options)
+    fields |= _details("exception", texts, rows)
+    fields["exception_type"] = texts((*slots.EXCEPTION_TYPE, *slots.TYPE))
+    fields["message"] = texts((*slots.EXCEPTION_MESSAGE, *slots.MESSAGE)).mapped(mask_secrets_array)
     _skip_unjoinable(fields, fate)
     return Shaped(fields, event_time, fate)
 
@@ -141,44 +132,48 @@ def exceptions(columns: Columns, rows: int, options: ConformOptions) -> Shaped:
 def function_logs(columns: Columns, rows: int, options: ConformOptions) -> Shaped:
     """FunctionAppLogs: began, ended, or a detail; the outcome stands in the message (trap 5)."""
     fields, event_time, fate = _common(columns, rows, options)
-    strings = _Strings(columns, rows, options)
-    message = strings(slots.MESSAGE)
+    texts = _Texts(columns, rows, options)
+    message = texts.plain(slots.MESSAGE)
     event_id = pick(columns, slots.EVENT_ID)
     said = read_messages(message, np.full(rows, np.nan) if event_id is None else numbers(event_id))
-    exception_type = strings(slots.EXCEPTION_TYPE)
+    exception_type = texts(slots.EXCEPTION_TYPE)
 
-    ids = pc.coalesce(strings(slots.INVOCATION_ID), said.invocation_id)
-    names = function_names(said.function, strings.maybe(slots.LOG_FUNCTION), _category_function(strings), rows)
-    fired = triggers.triggers(said.reason, None, None, rows)
-    who = callers(fired, owner_property=None, user=None, client_ip=None, geography=None, options=options)
+    names = function_names(
+        [Distinct.of(said.function), texts(slots.LOG_FUNCTION), texts(slots.LOG_CATEGORY).mapped(_category_function)],
+        rows,
+    )
+    fired = triggers.triggers(Distinct.of(said.reason), Distinct.none(rows), Distinct.none(rows))
+    who = callers(fired, options=options)
     # the host's line of a failure carries the exception, and stays an invocation
-    detail = np.where(exception_type.is_valid().to_numpy(zero_copy_only=False), "exception", "trace")
-    record = np.where(said.completed, "invocation", np.where(said.started, "started", detail))
+    detail = np.where(exception_type.valid, RECORDS.index("exception"), RECORDS.index("trace"))
+    record = np.where(said.started, RECORDS.index("started"), detail)
+    record[said.completed] = RECORDS.index("invocation")
 
     duration = _sane(milliseconds(said.duration))
     duration[~said.completed] = np.nan
     # the line is written when it ends, an invocation's time is when it began
     event_time = event_time - np.rint(np.nan_to_num(duration) * 1e3).astype(np.int64)
     fields |= {
-        "record": pa.array(record.tolist(), pa.string()),
-        "invocation_id": ids,
-        "function": pc.fill_null(names, ""),
+        "record": Distinct(record.astype(np.int32), pa.array(RECORDS, pa.string())),
+        "invocation_id": either(texts.plain(slots.INVOCATION_ID), lambda: said.invocation_id),
+        "function": names.or_else(Distinct.constant("", rows)),
         "trigger": triggers.kind_names(fired.kind),
         "trigger_source": fired.source,
         "duration_ms": _nullable(duration),
         "succeeded": said.succeeded,
         "caller": who.caller,
         "caller_source": who.source,
-        "caller_confidence": who.confidence,
+        "caller_confidence": pa.array(who.confidence),
         "exception_type": exception_type,
         "item_count": pa.repeat(pa.scalar(1, pa.int32()), rows),
     }
-    fields |= _trigger_details(columns, strings, message, rows)
+    fields |= _trigger_details(columns, texts, Distinct.of(message), rows)
     plain = pa.array(~said.completed & ~said.started)
-    outcome = pc.coalesce(strings(slots.EXCEPTION_MESSAGE), pc.if_else(plain, message, pa.scalar(None, pa.string())))
+    outcome = either(
+        texts.plain(slots.EXCEPTION_MESSAGE), lambda: pc.if_else(plain, message, pa.scalar(None, pa.string()))
+    )
     fields["message"] = mask_secrets_array(outcome)
-    nameless = names.is_null().to_numpy(zero_copy_only=False)
-    fate[(fate == OK) & nameless & (said.completed | said.started)] = NO_FUNCTION
+    fate[(fate == OK) & ~names.valid & (said.completed | said.started)] = NO_FUNCTION
     _skip_unjoinable(fields, fate)
     return Shaped(fields, event_time, fate)
 
@@ -192,25 +187,53 @@ SHAPERS: Final[dict[int, Callable[[Columns, int, ConformOptions], Shaped]]] = {
 }
 
 
-class _Strings:
-    """Slots as clean text: empty is null, long is cut."""
+def plain(field: Field) -> pa.Array:
+    """A field as an Arrow column."""
+    return field.plain() if isinstance(field, Distinct) else field
+
+
+def either(array: pa.Array, other: Callable[[], pa.Array]) -> pa.Array:
+    """string[n], the other's value where the first has none."""
+    return array if array.null_count == 0 else pc.coalesce(array, other())
+
+
+class _Texts:
+    """Slots as clean text: empty is missing, long is cut."""
 
     def __init__(self, columns: Columns, rows: int, options: ConformOptions) -> None:
         self._columns, self._rows, self._limit = columns, rows, options.max_string
 
-    def maybe(self, names: tuple[str, ...]) -> pa.Array | None:
-        """string[n], or None where no row has it."""
-        found = {name: clean(self._columns[name], self._limit) for name in names if name in self._columns}
-        return pick(found, names)
+    def maybe(self, names: tuple[str, ...]) -> Distinct | None:
+        """Distinct texts, or None where no row has one."""
+        found = Distinct.none(self._rows)
+        for array in self._having(names):
+            if len(found.values) and found.valid.all():
+                break
+            found = found.or_else(slots.texts(array).mapped(lambda values: clean(values, self._limit)))
+        return found if found.valid.any() else None
 
-    def __call__(self, names: tuple[str, ...]) -> pa.Array:
-        """string[n]."""
-        found = self.maybe(names)
+    def __call__(self, names: tuple[str, ...]) -> Distinct:
+        """Distinct texts."""
+        return self.maybe(names) or Distinct.none(self._rows)
+
+    def plain(self, names: tuple[str, ...]) -> pa.Array:
+        """string[n], for what is different in nearly every row."""
+        found: pa.Array | None = None
+        for array in self._having(names):
+            if found is not None and found.null_count == 0:
+                break
+            array = clean(slots.text(array), self._limit)
+            found = array if found is None else pc.coalesce(found, array)
         return pa.nulls(self._rows, pa.string()) if found is None else found
 
+    def _having(self, names: tuple[str, ...]) -> list[pa.Array]:
+        columns = [self._columns[name] for name in names if name in self._columns]
+        return [array for array in columns if array.null_count < len(array)]
 
-def _common(columns: Columns, rows: int, options: ConformOptions) -> Common:
-    strings = _Strings(columns, rows, options)
+
+def _common(columns: Columns, rows: int, options: ConformOptions) -> Shaped:
+    """What every family has."""
+    texts = _Texts(columns, rows, options)
     fate = np.full(rows, OK, np.int8)
     time = pick(columns, slots.TIME)
     if time is None:
@@ -218,60 +241,63 @@ def _common(columns: Columns, rows: int, options: ConformOptions) -> Common:
     else:
         event_time, timed = moments(time)
     fate[~timed] = NO_TIME
-    fields = {
-        "app": app_names(strings.maybe(slots.APP), strings.maybe(slots.RESOURCE), rows),
-        "instance": strings(slots.INSTANCE),
-        "host_instance": strings(slots.HOST_INSTANCE),
-        "app_version": strings(slots.APP_VERSION),
+    fields: dict[str, Field] = {
+        "app": app_names(texts(slots.APP), texts(slots.RESOURCE)),
+        "instance": texts(slots.INSTANCE),
+        "host_instance": texts(slots.HOST_INSTANCE),
+        "app_version": texts(slots.APP_VERSION),
         "item_count": _item_counts(columns, rows),
     }
-    return Common(fields, event_time, fate)
+    return Shaped(fields, event_time, fate)
 
 
-def _details(record: str, strings: _Strings, rows: int) -> dict[str, pa.Array]:
+def _details(record: str, texts: _Texts, rows: int) -> dict[str, Field]:
     """Fields of a detail; who called and what fired is the invocation's to say."""
-    names = function_names(strings.maybe(slots.OPERATION_NAME), _category_function(strings), None, rows)
+    names = function_names(
+        [texts(slots.OPERATION_NAME), texts(slots.LOG_CATEGORY).mapped(_category_function)],
+        rows,
+    )
     return {
-        "record": pa.repeat(record, rows),
-        "invocation_id": strings(slots.INVOCATION_ID),
-        "function": pc.fill_null(names, ""),
-        "trigger": pa.repeat("other", rows),
-        "operation_id": strings(slots.OPERATION_ID),
-        "parent_id": strings(slots.PARENT_ID),
-        "caller": pa.repeat("unknown:unknown", rows),
-        "caller_source": pa.repeat("unknown", rows),
+        "record": Distinct.constant(record, rows),
+        "invocation_id": texts.plain(slots.INVOCATION_ID),
+        "function": names.or_else(Distinct.constant("", rows)),
+        "trigger": Distinct.constant("other", rows),
+        "operation_id": texts.plain(slots.OPERATION_ID),
+        "parent_id": texts.plain(slots.PARENT_ID),
+        "caller": Distinct.constant("unknown:unknown", rows),
+        "caller_source": Distinct.constant("unknown", rows),
         "caller_confidence": pa.repeat(pa.scalar(CALLER_CONFIDENCE["unknown"], pa.float32()), rows),
-        "sdk_version": strings(slots.SDK_VERSION),
+        "sdk_version": texts(slots.SDK_VERSION),
     }
 
 
-def _trigger_details(columns: Columns, strings: _Strings, message: pa.Array, rows: int) -> dict[str, pa.Array]:
+def _trigger_details(columns: Columns, texts: _Texts, message: Distinct, rows: int) -> dict[str, Field]:
     """Deliveries so far and the reason of an unscheduled timer, out of properties or of 'Trigger Details: …'."""
-    count, why = _small_ints(columns, slots.DEQUEUE_COUNT, rows), strings(slots.UNSCHEDULED)
-    detailed = pc.fill_null(pc.starts_with(message, "Trigger Details"), False)
-    if pc.any(detailed).as_py():
-        told = pc.if_else(detailed, message, pa.scalar(None, pa.string()))
-        counted = pc.struct_field(pc.extract_regex(told, _TRACE_COUNT), "count")
-        count = pc.coalesce(count, pc.cast(counted, pa.int32()))
-        why = pc.coalesce(why, pc.struct_field(pc.extract_regex(told, _TRACE_UNSCHEDULED), "why"))
+    count, why = _small_ints(columns, slots.DEQUEUE_COUNT, rows), texts(slots.UNSCHEDULED)
+    told = message.mapped(
+        lambda values: pc.if_else(pc.starts_with(values, "Trigger Details"), values, pa.scalar(None, pa.string()))
+    )
+    if told.valid.any():
+        counted = told.mapped(lambda values: pc.struct_field(pc.extract_regex(values, _TRACE_COUNT), "count"))
+        count = pc.coalesce(count, pc.cast(counted.plain(), pa.int32()))
+        why = why.or_else(
+            told.mapped(lambda values: pc.struct_field(pc.extract_regex(values, _TRACE_UNSCHEDULED), "why"))
+        )
     return {"dequeue_count": count, "unscheduled_reason": why}
 
 
-def _skip_unjoinable(fields: dict[str, pa.Array], fate: NDArray[np.int8]) -> None:
-    fate[(fate == OK) & fields["invocation_id"].is_null().to_numpy(zero_copy_only=False)] = SKIP
+def _skip_unjoinable(fields: dict[str, Field], fate: NDArray[np.int8]) -> None:
+    fate[(fate == OK) & plain(fields["invocation_id"]).is_null().to_numpy(zero_copy_only=False)] = SKIP
 
 
-def _category_function(strings: _Strings) -> pa.Array | None:
-    category = strings.maybe(slots.LOG_CATEGORY)
-    if category is None:
-        return None
-    return pc.struct_field(pc.extract_regex(category, _CATEGORY_FUNCTION), "function")
+def _category_function(categories: pa.Array) -> pa.Array:
+    return pc.struct_field(pc.extract_regex(categories, _CATEGORY_FUNCTION), "function")
 
 
-def _http_or_manual(columns: Columns, fired: triggers.Triggers, method: pa.Array, path: pa.Array) -> NDArray[np.int8]:
+def _http_or_manual(columns: Columns, fired: triggers.Triggers, method: Distinct, path: Distinct) -> NDArray[np.int8]:
     """Trigger kinds, with a run through the admin API told from a call, and a row with a URL but no reason as HTTP."""
     kind: NDArray[np.int8] = fired.kind.copy()
-    has_http = method.is_valid().to_numpy(zero_copy_only=False) | path.is_valid().to_numpy(zero_copy_only=False)
+    has_http = method.valid | path.valid
     # columns absent from the whole source say nothing about how a row was called
     if any(name in columns for name in (*slots.METHOD, *slots.PATH, *slots.URL)):
         kind[fired.via_host & ~has_http] = triggers.HOST_API
@@ -279,33 +305,25 @@ def _http_or_manual(columns: Columns, fired: triggers.Triggers, method: pa.Array
     return kind
 
 
-def _paths(path: pa.Array | None, url: pa.Array | None, rows: int) -> pa.Array:
+def _paths(path: Distinct | None, url: Distinct | None, rows: int) -> Distinct:
     """HTTP paths; the URL's where it carries a query or nothing else does."""
     if url is None:
-        return pa.nulls(rows, pa.string()) if path is None else path
-    below = pc.replace_substring_regex(url, r"^[A-Za-z]+://[^/?]*", "") if path is None else None
+        return path or Distinct.none(rows)
+    below = url.mapped(lambda values: pc.replace_substring_regex(values, r"^[A-Za-z]+://[^/?]*", ""))
     if path is None:
-        return pc.if_else(pc.equal(below, ""), "/", below)
-    use_url = pc.or_(pc.fill_null(pc.match_substring(url, "?"), False), path.is_null())
-    if not pc.any(use_url).as_py():
-        return path
-    below = pc.replace_substring_regex(
-        pc.if_else(use_url, url, pa.scalar(None, pa.string())), r"^[A-Za-z]+://[^/?]*", ""
-    )
-    return pc.coalesce(below, path)
+        return below.mapped(lambda values: pc.if_else(pc.equal(values, ""), "/", values))
+    queried = url.spread(pc.match_substring(url.values, "?").to_numpy(zero_copy_only=False), missing=False)
+    return below.where(queried | ~path.valid).or_else(path)
 
 
-def _geography(strings: _Strings, http: NDArray[np.bool_], sdk: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array] | None:
+def _geography(texts: _Texts, http: NDArray[np.bool_], sdk: Distinct) -> tuple[Distinct, Distinct, Distinct] | None:
     """Country, state and city where they are the caller's: HTTP rows of the host, or of a log without SDKVersion."""
-    parts = [strings(names) for names in (slots.COUNTRY, slots.STATE, slots.CITY)]
-    if all(part.null_count == len(part) for part in parts):
+    parts = [texts(names) for names in (slots.COUNTRY, slots.STATE, slots.CITY)]
+    if not any(len(part.values) for part in parts):
         return None
-    by_host = pc.fill_null(pc.starts_with(sdk, _HOST_SDK), True).to_numpy(zero_copy_only=False)
-    trusted = http & by_host
-    if not trusted.all():
-        mask = pa.array(trusted)
-        parts = [pc.if_else(mask, part, pa.scalar(None, pa.string())) for part in parts]
-    return parts[0], parts[1], parts[2]
+    by_host = sdk.spread(pc.starts_with(sdk.values, _HOST_SDK).to_numpy(zero_copy_only=False), missing=True)
+    country, state, city = (part.where(http & by_host) for part in parts)
+    return country, state, city
 
 
 def _status(columns: Columns, http: NDArray[np.bool_], rows: int) -> pa.Array:
@@ -358,14 +376,14 @@ def _nullable(values: NDArray[np.float64]) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
 
 
-def _derived_ids(fields: dict[str, pa.Array], event_time: NDArray[np.int64]) -> pa.Array:
+def _derived_ids(fields: dict[str, Field], event_time: NDArray[np.int64]) -> pa.Array:
     """Invocation ids, those missing made of the record's content: a copy of the record gets the same id."""
-    ids = fields["invocation_id"]
+    ids = plain(fields["invocation_id"])
     if ids.null_count == 0:
         return ids
     missing = ids.is_null().to_numpy(zero_copy_only=False)
     parts = ("app", "function", "instance", "operation_id", "duration_ms", "status", "caller")
-    values = [fields[name].filter(pa.array(missing)).to_pylist() for name in parts]
+    values = [plain(fields[name]).filter(pa.array(missing)).to_pylist() for name in parts]
     made = [
         "content:" + hashlib.blake2b(repr(key).encode("utf-8", "replace"), digest_size=16).hexdigest()
         for key in zip(event_time[missing].tolist(), *values, strict=True)

@@ -2,7 +2,7 @@
 
 A slot is one key that some shape uses, in lower case: ``durationms`` at the top of a record, ``p.invocationid`` in its
 Properties, ``m.timesinceenqueued`` in its Measurements. A reader turns records into columns of slots; what stands in
-them is text or any Arrow type. The tuples below say which slots mean the same, best first.
+them is text, maybe CODED, or any Arrow type. The tuples below say which slots mean the same, best first.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from detectors.conform.distinct import CODED, Distinct
 
 #: columns of slots, all of the same length
 Columns = dict[str, pa.Array]
@@ -98,22 +101,18 @@ def caller_slot(caller_property: str) -> str:
 
 def pick(columns: Columns, names: tuple[str, ...]) -> pa.Array | None:
     """The first non-null value of these slots in each row; None where no shape here has them."""
-    import pyarrow.compute as pc
-
     found = [columns[name] for name in names if name in columns and columns[name].null_count < len(columns[name])]
     if not found:
         return None
     if len(found) == 1 or found[0].null_count == 0:
         return found[0]
-    if any(array.type != found[0].type for array in found):
+    if any(array.type != found[0].type for array in found) or pa.types.is_dictionary(found[0].type):
         found = [text(array) for array in found]
     return pc.coalesce(*found)
 
 
 def text(array: pa.Array) -> pa.Array:
     """Any column as plain text; floats that are whole print as whole."""
-    import pyarrow.compute as pc
-
     if pa.types.is_string(array.type):
         return array
     if pa.types.is_dictionary(array.type):
@@ -123,3 +122,23 @@ def text(array: pa.Array) -> pa.Array:
             [None if value is None else value.decode("utf-8", "replace") for value in array.to_pylist()], pa.string()
         )
     return pc.cast(array, pa.string())
+
+
+def coded(array: pa.Array) -> pa.Array:
+    """A column as readers may keep it: a dictionary is one of texts without nulls (CODED), or decoded."""
+    kind = array.type
+    if not pa.types.is_dictionary(kind) or kind == CODED:
+        return array if kind != CODED or not array.dictionary.null_count else array.dictionary_decode()
+    values = array.dictionary
+    if not _is_text(kind.value_type) or values.null_count:
+        return array.dictionary_decode()
+    return pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), text(values))
+
+
+def texts(array: pa.Array) -> Distinct:
+    """Any column as distinct texts."""
+    return Distinct.of(array if array.type == CODED else text(array))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))

@@ -13,7 +13,7 @@ from detectors.conform import scan
 from detectors.conform.assemble import assemble
 from detectors.conform.options import Conformed, ConformOptions
 from detectors.conform.records import object_of_text, strings, text_of
-from detectors.conform.slots import CONTAINERS, METHOD, Columns, text, wanted
+from detectors.conform.slots import CONTAINERS, METHOD, Columns, coded, text, wanted
 
 #: between a container and its key, in the names of columns that somebody unfolded: ``Properties.InvocationId``
 _UNFOLDED_BY: Final = (".", "_")
@@ -73,7 +73,7 @@ def conform_table(
                 # such properties have no fixed keys: a missing one was not logged
                 columns.setdefault(METHOD[0], pa.nulls(batch.num_rows, pa.string()))
         elif slot in slots and slot not in columns:
-            columns[slot] = array
+            columns[slot] = coded(array)
     positions = np.arange(first_position, first_position + batch.num_rows, dtype=np.int64)
     return assemble(columns, batch.num_rows, positions, source, options, raw=lambda row: _row_text(batch, row))
 
@@ -98,7 +98,7 @@ def _of_struct(array: pa.Array, prefix: str, slots: tuple[str, ...]) -> Columns:
     for index in range(array.type.num_fields):
         slot = prefix + array.type.field(index).name.lower()
         if slot in slots and slot not in found:
-            found[slot] = pc.struct_field(array, index)
+            found[slot] = coded(pc.struct_field(array, index))
     return found
 
 

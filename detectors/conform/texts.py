@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.conform.slots import text
+from detectors.conform.distinct import Distinct, first_of
 
 #: bytes a character takes at most in UTF-8
 _MAX_UTF8: Final = 4
@@ -20,8 +20,7 @@ UNKNOWN_APP: Final = "unknown"
 
 
 def clean(array: pa.Array, limit: int) -> pa.Array:
-    """A column as string[n] with empty and blank-only values null and at most ``limit`` characters each."""
-    array = text(array)
+    """string[n] with empty values null and at most ``limit`` characters each; itself where that is so already."""
     if array.null_count == len(array):
         return array
     lengths = pc.binary_length(array)
@@ -41,34 +40,20 @@ def _cut(array: pa.Array, limit: int) -> pa.Array:
     return pc.replace_with_mask(array, long, pa.array(cut, pa.string()))
 
 
-def function_names(first: pa.Array | None, second: pa.Array | None, third: pa.Array | None, rows: int) -> pa.Array:
-    """Function names string[n] out of up to three columns, best first; a route ("GET /api/x") yields to a real name."""
-    candidates = [array for array in (first, second, third) if array is not None]
-    if not candidates:
-        return pa.nulls(rows, pa.string())
-    stripped = [_mapped(array, _bare_name) for array in candidates]
-    real = [_mapped(array, _no_route) for array in stripped] if _any_route(stripped[0]) else stripped
-    return pc.coalesce(*real, *stripped) if len(stripped) > 1 else stripped[0]
+def function_names(columns: Iterable[Distinct], rows: int) -> Distinct:
+    """Function names out of columns, best first; a route ("GET /api/x") yields to a real name."""
+    stripped = [column.each(_bare_name) for column in columns if len(column.values)]
+    if stripped and any(_ROUTE.match(value) for value in stripped[0].values.to_pylist()):
+        return first_of([*(column.each(_no_route) for column in stripped), *stripped], rows)
+    return first_of(stripped, rows)
 
 
-def app_names(app: pa.Array | None, resource: pa.Array | None, rows: int) -> pa.Array:
-    """App names string[n]: the role's, else the last part of the resource id, else ``unknown``."""
-    named = pa.nulls(rows, pa.string()) if app is None else app
-    if named.null_count and resource is not None:
-        named = pc.coalesce(
-            named, _mapped(resource, lambda value: value.rstrip("/").rpartition("/")[2].lower() or None)
-        )
-    return pc.fill_null(named, UNKNOWN_APP)
-
-
-def _mapped(array: pa.Array, function: Callable[[str], str | None]) -> pa.Array:
-    """A function of text applied to each distinct value of string[n]."""
-    encoded = array.dictionary_encode()
-    before = encoded.dictionary.to_pylist()
-    after = [function(value) for value in before]
-    if before == after:
-        return array
-    return pa.array(after, pa.string()).take(encoded.indices)
+def app_names(app: Distinct, resource: Distinct) -> Distinct:
+    """App names: the role's, else the last part of the resource id, else ``unknown``."""
+    if app.valid.all():
+        return app
+    of_resource = resource.each(lambda value: value.rstrip("/").rpartition("/")[2].lower() or None)
+    return first_of([app, of_resource, Distinct.constant(UNKNOWN_APP, len(app.codes))], len(app.codes))
 
 
 def _bare_name(value: str) -> str | None:
@@ -77,7 +62,3 @@ def _bare_name(value: str) -> str | None:
 
 def _no_route(value: str) -> str | None:
     return None if _ROUTE.match(value) else value
-
-
-def _any_route(array: pa.Array) -> bool:
-    return bool(pc.any(pc.match_substring_regex(array, r"^[A-Z]{3,7} /")).as_py())

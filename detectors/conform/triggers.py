@@ -7,8 +7,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from detectors.conform.distinct import Distinct
 from detectors.schema import TRIGGERS
 
 _CODES: Final = {name: code for code, name in enumerate(TRIGGERS)}
@@ -28,6 +30,9 @@ _REASONS: Final = (
     (re.compile(r"^New (?:EventHub|Event Hub) (?:message|event)s? detected on '?([^']+?)'?\.?$", re.I), "eventhub"),
     (re.compile(r"^New blob detected(?:\([^)]*\))?: ?'?([^']+?)'?$"), "blob"),
 )
+#: RE2: the usual wording of reasons that are different in each row; what they match, _REASONS reads the same
+_PLAIN_TIMER: Final = r"^Timer fired at [0-9]"
+_PLAIN_BLOB: Final = r"^New blob detected(?:\([^)\n]*\))?: '?(?P<container>[A-Za-z0-9$-]{1,63})/[!-&(-~]+'?$"
 #: faas.trigger: "http" or the binding's type ("queueTrigger"), and the words of OpenTelemetry's own convention
 _BINDINGS: Final = {
     "http": "http",
@@ -47,8 +52,8 @@ class Triggers(NamedTuple):
 
     #: int8[n], index into TRIGGERS
     kind: NDArray[np.int8]
-    #: string[n], queue, topic/subscription, container or hub; null where there is none
-    source: pa.Array
+    #: queue, topic/subscription, container or hub, where there is one
+    source: Distinct
     #: bool[n], the reason is the host APIs': a call over HTTP, or a manual run
     via_host: NDArray[np.bool_]
 
@@ -70,48 +75,41 @@ def parse_binding(binding: str) -> str:
     return _BINDINGS.get(binding.lower().removesuffix("trigger"), "other")
 
 
-def triggers(reason: pa.Array | None, binding: pa.Array | None, source: pa.Array | None, rows: int) -> Triggers:
-    """Trigger kinds and sources of ``rows`` rows; each argument is string[rows] or None."""
-    kind = np.full(rows, OTHER, np.int8)
-    via_host = np.zeros(rows, np.bool_)
-    names: pa.Array = pa.nulls(rows, pa.string())
-    if binding is not None:
-        encoded = binding.dictionary_encode()
-        codes = [_CODES[parse_binding(value)] for value in encoded.dictionary.to_pylist()]
-        kind = _spread(encoded, np.array(codes, np.int8), kind)
-    if reason is not None:
-        encoded = reason.dictionary_encode()
-        parsed = [parse_reason(value) for value in encoded.dictionary.to_pylist()]
-        codes = [_CODES[name] for name, _ in parsed]
-        told = _spread(encoded, np.array(codes, np.int8), np.full(rows, OTHER, np.int8))
-        kind = np.where(told == OTHER, kind, told)
-        via_host = told == HTTP
-        if any(name is not None for _, name in parsed):
-            names = pa.array([name for _, name in parsed], pa.string()).take(encoded.indices)
-    if source is not None:
+def triggers(reason: Distinct, binding: Distinct, source: Distinct) -> Triggers:
+    """Trigger kinds and sources of n rows."""
+    kind = binding.spread(
+        np.array([_CODES[parse_binding(value)] for value in binding.values.to_pylist()], np.int8), OTHER
+    )
+    of_reasons, names_of_reasons = _reasons(reason.values)
+    told = reason.spread(of_reasons, OTHER)
+    kind = np.where(told == OTHER, kind, told)
+    names = reason.mapped(lambda _: names_of_reasons)
+    if len(source.values):
         # Source is "endpoint/entity"; for HTTP it is something else (the caller's application id)
-        entity = _entities(source)
-        messaging = pa.array(np.isin(kind, (*MESSAGING, OTHER)))
-        names = pa.compute.coalesce(names, pa.compute.if_else(messaging, entity, pa.scalar(None, pa.string())))
-    return Triggers(kind, names, via_host)
+        names = names.or_else(source.each(_entity).where(np.isin(kind, (*MESSAGING, OTHER))))
+    return Triggers(kind, names, told == HTTP)
 
 
-def kind_names(kind: NDArray[np.int8]) -> pa.Array:
-    """Trigger codes int8[n] as string[n]."""
-    return pa.array(TRIGGERS, pa.string()).take(pa.array(kind))
+def kind_names(kind: NDArray[np.int8]) -> Distinct:
+    """Trigger codes int8[n] as texts."""
+    return Distinct(kind.astype(np.int32), pa.array(TRIGGERS, pa.string()))
 
 
-def _entities(source: pa.Array) -> pa.Array:
-    encoded = source.dictionary_encode()
-    entities = []
-    for value in encoded.dictionary.to_pylist():
-        _, slash, entity = value.removeprefix("sb://").partition("/")
-        entities.append((entity.strip("/") if slash else value)[:_MAX_SOURCE] or None)
-    return pa.array(entities, pa.string()).take(encoded.indices)
+def _reasons(values: pa.StringArray) -> tuple[NDArray[np.int8], pa.StringArray]:
+    """``parse_reason`` of string[k]: kinds int8[k] and names string[k]; reasons that tell a time or a blob are many."""
+    if len(values) == 0:
+        return np.zeros(0, np.int8), pa.array([], pa.string())
+    timers = pc.match_substring_regex(values, _PLAIN_TIMER)
+    container = pc.struct_field(pc.extract_regex(values, _PLAIN_BLOB), "container")
+    kind = np.full(len(values), OTHER, np.int8)
+    kind[timers.to_numpy(zero_copy_only=False)] = TIMER
+    kind[container.is_valid().to_numpy(zero_copy_only=False)] = _CODES["blob"]
+    rest = pc.and_(pc.invert(timers), container.is_null())
+    parsed = [parse_reason(value) for value in values.filter(rest).to_pylist()]
+    kind[rest.to_numpy(zero_copy_only=False)] = [_CODES[name] for name, _ in parsed]
+    return kind, pc.replace_with_mask(container, rest, pa.array([name for _, name in parsed], pa.string()))
 
 
-def _spread(encoded: pa.DictionaryArray, codes: NDArray[np.int8], default: NDArray[np.int8]) -> NDArray[np.int8]:
-    if len(codes) == 0:
-        return default
-    indices = encoded.indices.fill_null(-1).to_numpy()
-    return np.where(indices < 0, default, codes[indices])
+def _entity(source: str) -> str | None:
+    _, slash, entity = source.removeprefix("sb://").partition("/")
+    return (entity.strip("/") if slash else source)[:_MAX_SOURCE] or None
