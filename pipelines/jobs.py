@@ -98,7 +98,7 @@ def run_bounded(
         judged_plan = replace(plan, spool=None if _asks_for("--runner", beam_args) else str(staging.spool))
         judged_plan = stay.enter_context(held(judged_plan)) if _in_process(options) else judged_plan
         pieces = pipeline | "Files" >> beam.Create(deal(refs, workers)) | "Deal" >> beam.GroupByKey()
-        read = pieces | "Read" >> read_files(reader or FileReader(), run)
+        read = pieces | "Read" >> read_files(reader or FileReader.of(None, plan.columns), run)
         judged = graph.judge(read.rows, judged_plan)
         folder = staging.folder
         _ = read.dead | "Dead letters" >> beam.ParDo(JsonParts(str(folder / DEAD_LETTERS)))

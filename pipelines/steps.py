@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 import apache_beam as beam
@@ -43,6 +43,12 @@ class FileReader:
     """Reads what ``pipelines.sources.files`` reads."""
 
     options: ConformOptions = field(default_factory=ConformOptions)
+
+    @classmethod
+    def of(cls, options: ConformOptions | None, columns: tuple[str, ...]) -> FileReader:
+        """A reader for a plan that needs these columns, or all where none is named."""
+        options = options or ConformOptions()
+        return cls(replace(options, columns=frozenset(columns)) if columns else options)
 
     def read(self, ref: FileRef) -> Iterator[Conformed]:
         """The file's records, in batches."""

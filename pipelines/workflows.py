@@ -98,7 +98,7 @@ def train(
             CollateStage(),
             work,
             columns=NEEDED,
-            reader=FileReader(conform),
+            reader=FileReader.of(conform, NEEDED),
             beam_args=beam_args,
             progress=progress,
         )
@@ -196,11 +196,12 @@ def replay(
     if not budget > 0:
         raise InputError("The budget can't be kept.", expected="a number above 0", received=f"{budget:g}")
     model = load_model(models, version)
+    plan = plan_for(model, budget, feedback_of(models), strange_only=verdicts == "anomalous")
     return run_bounded(
         expand(inputs),
-        plan_for(model, budget, feedback_of(models), strange_only=verdicts == "anomalous"),
+        plan,
         output,
-        reader=FileReader(conform or reading(model.caller_property)),
+        reader=FileReader.of(conform or reading(model.caller_property), plan.columns),
         verdicts=verdicts,
         beam_args=beam_args,
         progress=progress,

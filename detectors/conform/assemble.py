@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from detectors.conform import recognise as tables
 from detectors.conform.distinct import Distinct
-from detectors.conform.options import MAX_RAW, Conformed, ConformOptions
+from detectors.conform.options import MAX_RAW, Conformed, ConformOptions, schema_of
 from detectors.conform.shape import NO_FUNCTION, NO_TIME, OK, OUT_OF_TIME, SHAPERS, SKIP, Shaped, plain
 from detectors.conform.slots import Columns
 from detectors.masking import mask_secrets
@@ -65,7 +65,7 @@ def assemble(
     raw: Callable[[int], str],
     before: Iterable[DeadLetter] = (),
 ) -> Conformed:
-    """INVOCATION and DEAD_LETTER batches of ``rows`` records.
+    """INVOCATION (those of its columns that are asked for) and DEAD_LETTER batches of ``rows`` records.
 
     Args:
         columns: slots, arrays of length ``rows``.
@@ -97,10 +97,10 @@ def assemble(
         lost = np.flatnonzero((fate != OK) & (fate != SKIP))
         letters.extend((int(positions[index[row]]), _ERRORS[int(fate[row])], raw(int(index[row]))) for row in lost)
         kept = fate == OK
-        parts.append(_batch(shaped, kept, positions[index], source))
+        parts.append(_batch(shaped, kept, positions[index], source, schema_of(options)))
         order.append(index[kept])
     letters.sort(key=lambda letter: letter[0])
-    return Conformed(_in_order(parts, order), dead_letters(source, letters, options), ignored)
+    return Conformed(_in_order(parts, order, schema_of(options)), dead_letters(source, letters, options), ignored)
 
 
 def _fate(shaped: Shaped, options: ConformOptions) -> NDArray[np.int8]:
@@ -113,7 +113,9 @@ def _fate(shaped: Shaped, options: ConformOptions) -> NDArray[np.int8]:
     return fate
 
 
-def _batch(shaped: Shaped, kept: NDArray[np.bool_], positions: NDArray[np.int64], source: str) -> pa.RecordBatch:
+def _batch(
+    shaped: Shaped, kept: NDArray[np.bool_], positions: NDArray[np.int64], source: str, schema: pa.Schema
+) -> pa.RecordBatch:
     fields = dict(shaped.fields)
     fields["event_time"] = pa.array(shaped.event_time).cast(INVOCATION.field("event_time").type)
     fields["source"] = Distinct.constant(source, len(kept))
@@ -128,21 +130,21 @@ def _batch(shaped: Shaped, kept: NDArray[np.bool_], positions: NDArray[np.int64]
     rows = int(kept.sum())
     arrays = [
         plain(fields[field.name]) if field.name in fields else pa.nulls(rows, field.type)  # what this shape never tells
-        for field in INVOCATION
+        for field in schema
     ]
-    return pa.RecordBatch.from_arrays(arrays, schema=INVOCATION)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _in_order(parts: list[pa.RecordBatch], order: list[NDArray[np.int64]]) -> pa.RecordBatch:
+def _in_order(parts: list[pa.RecordBatch], order: list[NDArray[np.int64]], schema: pa.Schema) -> pa.RecordBatch:
     if not parts:
-        return no_rows()
+        return no_rows(schema)
     if len(parts) == 1:
         return parts[0]
     table = pa.Table.from_batches(parts).take(pa.array(np.argsort(np.concatenate(order), kind="stable")))
     batches = table.combine_chunks().to_batches()
-    return batches[0] if batches else no_rows()
+    return batches[0] if batches else no_rows(schema)
 
 
-def no_rows() -> pa.RecordBatch:
-    """INVOCATION without a row."""
-    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in INVOCATION], schema=INVOCATION)
+def no_rows(schema: pa.Schema = INVOCATION) -> pa.RecordBatch:
+    """INVOCATION, or some of its columns, without a row."""
+    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)

@@ -8,6 +8,7 @@ A caller is written ``source:value``: ``property:9f2c``, ``user:ann@example.org`
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ MASKED: Final = "0.0.0.0"  # noqa: S104  an address to compare with, nothing lis
 #: prefix lengths of the network of an address: what one customer line or site usually holds
 _V4_PREFIX: Final = 24
 _V6_PREFIX: Final = 48
+#: addresses whose reading is kept: callers come again in the next batch
+_REMEMBERED: Final = 16_384
 _SOURCES: Final = tuple(CALLER_CONFIDENCE)
 #: Source of an HTTP row whose caller is instrumented, too: the id of its Application Insights, maybe its role
 _UPSTREAM_ROLE: Final = r"(?:^|[|,; ])roleName:(?P<role>[A-Za-z0-9][A-Za-z0-9._-]{0,127})"
@@ -44,6 +47,7 @@ class Callers(NamedTuple):
     network: Distinct
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_address(value: str) -> tuple[str, str] | None:
     """An address and its network, from ``ip``, ``ip:port``, ``[ip]:port`` or a list of hops; None if masked or none.
 
@@ -64,8 +68,9 @@ def parse_address(value: str) -> tuple[str, str] | None:
     if address.is_unspecified:
         return None
     prefix = _V4_PREFIX if address.version == 4 else _V6_PREFIX
-    network = ipaddress.ip_network((address, prefix), strict=False)
-    return str(address), str(network)
+    host_bits = address.max_prefixlen - prefix
+    network = type(address)(int(address) >> host_bits << host_bits)
+    return str(address), f"{network}/{prefix}"
 
 
 def addresses(found: Distinct, options: ConformOptions) -> tuple[Distinct, Distinct]:

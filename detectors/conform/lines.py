@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from detectors.conform import scan
 from detectors.conform.assemble import DeadLetter, assemble
-from detectors.conform.options import MAX_RAW, MAX_RECORD_BYTES, Conformed, ConformOptions
+from detectors.conform.options import MAX_RAW, MAX_RECORD_BYTES, Conformed, ConformOptions, slots_of
 from detectors.conform.records import NotARecordError, Slots, parse, records, strings
-from detectors.conform.slots import METHOD, Columns, wanted
+from detectors.conform.slots import METHOD, Columns
 
 
 def conform_json(
@@ -52,7 +52,7 @@ class _Plain:
 
     def __init__(self, block: bytes, found: scan.Scan, options: ConformOptions) -> None:
         self.scan, self._block = found, block
-        keys = scan.keys_of(wanted(options.caller_property))
+        keys = scan.keys_of(slots_of(options))
         data = np.frombuffer(block, np.uint8)
         self.rows: NDArray[np.int64] = np.flatnonzero(found.status == scan.FOUND)
         self.columns = scan.gather(data, found, self.rows, keys)
@@ -61,7 +61,7 @@ class _Plain:
     @classmethod
     def of(cls, lines: Sequence[bytes] | bytes, block: bytes, options: ConformOptions) -> _Plain:
         """The lines of a block, or the elements that were joined into it."""
-        keys = scan.keys_of(wanted(options.caller_property))
+        keys = scan.keys_of(slots_of(options))
         if isinstance(lines, bytes):
             return cls(block, scan.scan_lines(block, keys), options)
         lengths = np.array([len(line) for line in lines], np.int64)
@@ -121,7 +121,7 @@ class _Slow:
     def columns(self) -> Columns:
         """The wanted slots of the records read."""
         columns: Columns = {}
-        for name in wanted(self._options.caller_property):
+        for name in slots_of(self._options):
             values = [record.get(name) for record in self._found]
             if any(value is not None for value in values):
                 columns[name] = strings(values)

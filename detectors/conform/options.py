@@ -9,6 +9,9 @@ from typing import Final, NamedTuple
 
 import pyarrow as pa
 
+from detectors.conform.slots import wanted
+from detectors.schema import INVOCATION
+
 #: characters kept of a path or message; INVOCATION promises it
 MAX_TEXT: Final = 2_048
 #: bytes of one JSON line or array element; Azure cuts a record at 1 MB, so more is not a record
@@ -31,6 +34,8 @@ class ConformOptions:
     now_us: int | None = None
     #: characters kept of any text
     max_string: int = MAX_TEXT
+    #: of INVOCATION, that are made; None makes all
+    columns: frozenset[str] | None = None
 
     def pseudonym(self, identity: str) -> str:
         """The pseudonym of one identity, or the identity itself where no key is set."""
@@ -39,10 +44,23 @@ class ConformOptions:
         return hmac.new(self.pseudonym_key, identity.encode(), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
 
 
+def slots_of(options: ConformOptions) -> tuple[str, ...]:
+    """The slots that readers look for."""
+    return wanted(options.caller_property, options.columns)
+
+
+def schema_of(options: ConformOptions) -> pa.Schema:
+    """INVOCATION, or those of its columns that are made."""
+    if options.columns is None:
+        return INVOCATION
+    return pa.schema([field for field in INVOCATION if field.name in options.columns], metadata=INVOCATION.metadata)
+
+
 class Conformed(NamedTuple):
     """What came of a batch of records: every one is a row, a dead letter or ignored."""
 
-    #: INVOCATION; invocations and the details that join them (see its column ``record``)
+    #: INVOCATION, or those of its columns that the options ask for: invocations, and the details that join them (see
+    #: its column ``record``)
     rows: pa.RecordBatch
     #: DEAD_LETTER
     dead: pa.RecordBatch

@@ -7,6 +7,7 @@ them is text, maybe CODED, or any Arrow type. The tuples below say which slots m
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 import pyarrow as pa
@@ -87,11 +88,17 @@ _ALL: Final = (
 SLOTS: Final = tuple(dict.fromkeys(_ALL))
 
 
-def wanted(caller_property: str | None) -> tuple[str, ...]:
-    """The slots to read, the owner's caller property among them."""
-    if caller_property is None:
-        return SLOTS
-    return tuple(dict.fromkeys((*SLOTS, caller_slot(caller_property))))
+#: slots that only one column of INVOCATION is made of
+_OWN: Final = {"execution_ms": EXECUTION, "queued_ms": QUEUED, "cold_start": COLD_START, "parent_id": PARENT_ID}
+
+
+def wanted(caller_property: str | None, columns: frozenset[str] | None = None) -> tuple[str, ...]:
+    """The slots to read, the owner's caller property among them, for these columns of INVOCATION (None for all)."""
+    spared: set[str] = set()
+    if columns is not None:
+        spared.update(*(names for column, names in _OWN.items() if column not in columns))
+    extra = () if caller_property is None else (caller_slot(caller_property),)
+    return tuple(dict.fromkeys((*(slot for slot in SLOTS if slot not in spared), *extra)))
 
 
 def caller_slot(caller_property: str) -> str:
@@ -112,32 +119,48 @@ def pick(columns: Columns, names: tuple[str, ...]) -> pa.Array | None:
 
 
 def text(array: pa.Array) -> pa.Array:
-    """Any column as plain text; floats that are whole print as whole."""
-    if pa.types.is_string(array.type):
+    """Any column as plain text; floats that are whole print as whole, what is nested as JSON."""
+    kind = array.type
+    if pa.types.is_string(kind):
         return array
-    if pa.types.is_dictionary(array.type):
+    if pa.types.is_dictionary(kind):
         return text(array.dictionary_decode())
-    if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
-        return pa.array(
-            [None if value is None else value.decode("utf-8", "replace") for value in array.to_pylist()], pa.string()
-        )
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return _valid(array.cast(pa.string()))
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        decoded = [None if value is None else value.decode("utf-8", "replace") for value in array.to_pylist()]
+        return pa.array(decoded, pa.string())
+    if pa.types.is_nested(kind):
+        written = [None if value is None else json.dumps(value, default=str) for value in array.to_pylist()]
+        return pa.array(written, pa.string())
     return pc.cast(array, pa.string())
 
 
 def coded(array: pa.Array) -> pa.Array:
-    """A column as readers may keep it: a dictionary is one of texts without nulls (CODED), or decoded."""
+    """A column as readers may keep it: texts are valid UTF-8, a dictionary is one of texts without nulls (CODED)."""
     kind = array.type
-    if not pa.types.is_dictionary(kind) or kind == CODED:
-        return array if kind != CODED or not array.dictionary.null_count else array.dictionary_decode()
+    if pa.types.is_string(kind):
+        return _valid(array)
+    if not pa.types.is_dictionary(kind):
+        return array
     values = array.dictionary
     if not _is_text(kind.value_type) or values.null_count:
-        return array.dictionary_decode()
-    return pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), text(values))
+        return coded(array.dictionary_decode())
+    return pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), _valid(text(values)))
 
 
 def texts(array: pa.Array) -> Distinct:
     """Any column as distinct texts."""
     return Distinct.of(array if array.type == CODED else text(array))
+
+
+def _valid(array: pa.StringArray) -> pa.StringArray:
+    """string[n], U+FFFD in place of what is no UTF-8: not every writer of Parquet looks."""
+    as_bytes = array.cast(pa.binary())
+    try:
+        return as_bytes.cast(pa.string())
+    except pa.ArrowInvalid:
+        return text(as_bytes)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from detectors.conform import scan
 from detectors.conform.assemble import assemble
-from detectors.conform.options import Conformed, ConformOptions
+from detectors.conform.options import Conformed, ConformOptions, slots_of
 from detectors.conform.records import object_of_text, strings, text_of
-from detectors.conform.slots import CONTAINERS, METHOD, Columns, coded, text, wanted
+from detectors.conform.slots import CONTAINERS, METHOD, Columns, coded, text, texts
 
 #: between a container and its key, in the names of columns that somebody unfolded: ``Properties.InvocationId``
 _UNFOLDED_BY: Final = (".", "_")
@@ -26,7 +26,7 @@ _TEXTS: Final = (
 
 def columns_needed(schema: pa.Schema, options: ConformOptions | None = None) -> list[str]:
     """The columns of this schema that reading needs, in its own spelling; ``Properties.InvocationId`` in a struct."""
-    slots = set(wanted((options or ConformOptions()).caller_property))
+    slots = set(slots_of(options or ConformOptions()))
     needed: list[str] = []
     for field in schema:
         prefix = CONTAINERS.get(field.name.lower())
@@ -62,7 +62,7 @@ def conform_table(
         rows + dead + ignored are the batch's rows.
     """
     options = options or ConformOptions()
-    slots = wanted(options.caller_property)
+    slots = slots_of(options)
     columns: Columns = {}
     for name, array in zip(batch.schema.names, batch.columns, strict=True):
         prefix = CONTAINERS.get(name.lower())
@@ -80,16 +80,15 @@ def conform_table(
 
 def _nested(array: pa.Array, prefix: str, slots: tuple[str, ...]) -> Columns:
     """The wanted slots in a column of objects, each an array of the same length."""
-    kind = array.type
-    if pa.types.is_dictionary(kind):
+    if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-        kind = array.type
+    kind = array.type
     if pa.types.is_struct(kind):
         return _of_struct(array, prefix, slots)
     if pa.types.is_map(kind):
         return _of_map(array, prefix, slots)
     if any(is_kind(kind) for is_kind in _TEXTS):
-        return _of_text(text(array), prefix, slots)
+        return _of_text(coded(text(array)), prefix, slots)
     return {}
 
 
@@ -103,11 +102,24 @@ def _of_struct(array: pa.Array, prefix: str, slots: tuple[str, ...]) -> Columns:
 
 
 def _of_map(array: pa.Array, prefix: str, slots: tuple[str, ...]) -> Columns:
-    spellings = sorted({key for key in pc.unique(array.keys).to_pylist() if prefix + str(key).lower() in slots})
-    return {
-        prefix + str(key).lower(): pc.map_lookup(array, pa.scalar(key, array.type.key_type), "first")
-        for key in spellings
-    }
+    """The items of wanted keys; where a key stands twice in a row, its first."""
+    if len(array) == 0:
+        return {}
+    offsets = array.offsets.to_numpy()
+    begin, end = int(offsets[0]), int(offsets[-1])
+    keys = texts(array.keys.slice(begin, end - begin))
+    items = array.items.slice(begin, end - begin)
+    counts = np.where(array.is_valid().to_numpy(zero_copy_only=False), np.diff(offsets), 0)
+    row_of = np.repeat(np.arange(len(array)), counts)
+    found: Columns = {}
+    meant = [prefix + key.lower() for key in keys.values.to_pylist()]
+    for slot in sorted(set(slots).intersection(meant)):
+        is_slot = keys.spread(np.array([name == slot for name in meant]), missing=False)
+        at = np.flatnonzero(is_slot)[::-1]
+        chosen = np.full(len(array), -1, np.int64)
+        chosen[row_of[at]] = at
+        found[slot] = coded(items.take(pa.array(chosen, mask=chosen < 0)))
+    return found
 
 
 def _of_text(array: pa.Array, prefix: str, slots: tuple[str, ...]) -> Columns:

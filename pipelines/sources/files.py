@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from detectors.conform import Conformed, ConformOptions, columns_needed, conform_json, conform_table
 from detectors.conform.assemble import dead_letters, no_rows
-from detectors.conform.options import MAX_RECORD_BYTES
+from detectors.conform.options import MAX_RECORD_BYTES, schema_of
 from detectors.conform.slots import TIME
 from detectors.schema import INVOCATION
 from models.errors import InputError
@@ -38,6 +38,10 @@ _PARQUET: Final = b"PAR1"
 _GZIP: Final = b"\x1f\x8b"
 #: endings that people give logs; in a folder, a file with another is read only if it looks like JSON or Parquet
 _LOG_NAMES: Final = (".parquet", ".json", ".jsonl", ".ndjson", ".log", ".gz")
+#: names of Parquet's encodings by dictionary
+_DICTIONARIES: Final = frozenset(("PLAIN_DICTIONARY", "RLE_DICTIONARY"))
+#: bytes a value that a column of codes takes at most, its dictionary included
+_CODE_BYTES: Final = 4
 _LABEL_COLUMNS: Final = frozenset(("invocationid", "scenario"))
 
 _log = logging.getLogger(__name__)
@@ -224,26 +228,50 @@ def _bounded(piece: Conformed) -> Iterator[Conformed]:
 
 
 def _broken(ref: FileRef, position: int, error: str, options: ConformOptions) -> Conformed:
-    return Conformed(no_rows(), dead_letters(ref.path, [(position, error, "")], options), 0)
+    dead = dead_letters(ref.path, [(position, error, "")], options)
+    return Conformed(no_rows(schema_of(options)), dead, 0)
 
 
 def _parquet(ref: FileRef, options: ConformOptions) -> Iterator[Conformed]:
+    if "://" not in ref.path and not ref.compressed:
+        yield from _tables(ref, ref.path, options)  # Arrow reads it without Python's lock
+        return
     with open_binary(ref.path) as stream:
-        if ref.compressed:
-            inflated = _Inflated(stream)
-            stream = io.BytesIO(b"".join(inflated))
-        try:
-            file = pq.ParquetFile(stream)
-        except (pa.ArrowException, OSError) as error:
-            text = f"expected a whole Parquet file; received one whose footer can't be read ({_one_line(error)})"
-            yield _broken(ref, 0, text, options)
-            return
-        needed = columns_needed(file.schema_arrow, options)
-        if not needed:
-            names = ", ".join(file.schema_arrow.names[:12])
-            yield _broken(ref, 0, f"expected columns of AppRequests or its equals; received {names}", options)
-            return
-        yield from _row_groups(ref, file, needed, options)
+        inflated = io.BytesIO(b"".join(_Inflated(stream))) if ref.compressed else stream
+        yield from _tables(ref, inflated, options)
+
+
+def _tables(ref: FileRef, stored: str | IO[bytes], options: ConformOptions) -> Iterator[Conformed]:
+    try:
+        metadata = pq.read_metadata(stored)
+        schema = metadata.schema.to_arrow_schema()
+        needed = columns_needed(schema, options)
+        names = ", ".join(schema.names[:12])
+        file = pq.ParquetFile(stored, metadata=metadata, read_dictionary=_repeating(metadata, needed))
+    except (pa.ArrowException, OSError) as error:
+        text = f"expected a whole Parquet file; received one whose footer can't be read ({_one_line(error)})"
+        yield _broken(ref, 0, text, options)
+        return
+    if not needed:
+        yield _broken(ref, 0, f"expected columns of AppRequests or its equals; received {names}", options)
+        return
+    yield from _row_groups(ref, file, needed, options)
+
+
+def _repeating(metadata: pq.FileMetaData, needed: list[str]) -> list[str]:
+    """Columns of text whose values come again and again: they are read as codes into their distinct values."""
+    if metadata.num_row_groups == 0:
+        return []
+    group = metadata.row_group(0)
+    columns = (group.column(index) for index in range(group.num_columns))
+    return [
+        column.path_in_schema
+        for column in columns
+        if column.path_in_schema in needed
+        and column.physical_type == "BYTE_ARRAY"
+        and not _DICTIONARIES.isdisjoint(column.encodings)
+        and column.total_uncompressed_size <= _CODE_BYTES * column.num_values
+    ]
 
 
 def _row_groups(ref: FileRef, file: pq.ParquetFile, needed: list[str], options: ConformOptions) -> Iterator[Conformed]:
