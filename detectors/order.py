@@ -79,7 +79,7 @@ def order_of(batch: pa.RecordBatch, shards: npt.NDArray[np.int32] | None = None)
         order = order[np.argsort(shards[order], kind="stable")]
         tied = _tied(times[order], shards[order])
     if not tied.any():
-        return order
+        return _unless_same(order)
     members = order[tied]
     ids = hash_strings(_column(batch, ID, members))
     keys: list[npt.NDArray[np.generic]] = [ids, times[members]]
@@ -95,7 +95,12 @@ def order_of(batch: pa.RecordBatch, shards: npt.NDArray[np.int32] | None = None)
             keys.append(shards[twins])
         members[same] = twins[np.lexsort(keys)]
     order[tied] = members
-    return order
+    return _unless_same(order)
+
+
+def _unless_same(order: Permutation) -> Permutation | None:
+    """The permutation, or None where it moves nothing, which spares a copy of all columns."""
+    return None if np.array_equal(order, np.arange(len(order))) else order
 
 
 def in_order(batch: pa.RecordBatch) -> pa.RecordBatch:

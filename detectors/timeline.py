@@ -37,6 +37,8 @@ END: Final = 2**62
 START: Final = -(2**62)
 #: rows handed to a fold at once, so that a long advance works in bounded memory and strings stay below 2 GiB a column
 SLICE_ROWS: Final = 524_288
+#: times its own size that the end of a batch may keep alive
+_WASTE: Final = 4
 
 Tables = dict[str, pa.Table]
 
@@ -113,6 +115,13 @@ def _takes(fold: Fold) -> pa.Schema | None:
     """The columns that the fold asks for, all nullable, since rows of another schema may lack any."""
     schema = getattr(fold, "takes", None)
     return None if schema is None else pa.schema([field.with_nullable(True) for field in schema])
+
+
+def _lean(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The end of a batch; copied where it is so small that it would keep far more alive than it is."""
+    if rows.nbytes * _WASTE >= rows.get_total_buffer_size():
+        return rows
+    return rows.take(pa.array(np.arange(rows.num_rows)))
 
 
 class Timeline:
@@ -242,6 +251,9 @@ class Timeline:
                 ready.append(batch)
             elif count == 0:
                 kept.append(batch)
+            elif below[:count].all():
+                ready.append(batch.slice(0, count))
+                kept.append(_lean(batch.slice(count)))
             else:
                 # filter copies, so that what is kept does not hold on to what is gone
                 ready.append(batch.filter(pa.array(below)))

@@ -21,6 +21,7 @@ from detectors.coverage import PREFIX, coverage_of
 from detectors.timeline import FoldFactory
 from pipelines import graph, meter
 from pipelines.held import held
+from pipelines.memory import reused
 from pipelines.outputs import (
     DEAD_LETTERS,
     VERDICTS,
@@ -105,7 +106,7 @@ def run_bounded(
         for number, part in enumerate(judged.verdicts):
             _ = part | f"Write verdicts {number}" >> beam.ParDo(VerdictParts(str(folder / VERDICTS), verdicts))
         _ = judged.incidents | "Write incidents" >> beam.ParDo(JsonParts(str(folder / "incidents")))
-        with _Told(run, len(refs), progress), _few_collections():
+        with _Told(run, len(refs), progress), _few_collections(), reused():
             result = pipeline.run()
             result.wait_until_finish()
         account = account_of(counters(result))
@@ -158,7 +159,7 @@ def collect(
         plan = graph.Plan(function=folds, caller=folds, columns=columns, spool=str(folder))
         collated = graph.collate(read.rows, plan)
         _ = collated | "Keep" >> shard((), 1, str(folder)) | "Checks" >> beam.ParDo(CheckParts(str(checks)))
-        with _Told(run, len(refs), progress), _few_collections():
+        with _Told(run, len(refs), progress), _few_collections(), reused():
             result = pipeline.run()
             result.wait_until_finish()
         account = account_of(counters(result))

@@ -19,12 +19,12 @@ from detectors.order import concat, split, times_of
 from detectors.timeline import END, Timeline
 from pipelines.parcels import Parcel, Spooled
 
-#: rows gathered before they are sorted and written: about 50 MB of invocations, twice while they are sorted
-RUN_ROWS: Final = 131_072
+#: rows gathered before they are sorted and written: about 25 MB of invocations, twice while they are sorted
+RUN_ROWS: Final = 65_536
 #: rows a claim check stands for at most: small, so that a slice loads little beyond its end
-CHUNK_ROWS: Final = 4_096
-#: rows merged at once: with their sorted copy about 100 MB of invocations
-SLICE_ROWS: Final = 131_072
+CHUNK_ROWS: Final = 2_048
+#: rows merged and judged at once: columns small enough that memory is used again instead of asked for anew
+SLICE_ROWS: Final = 32_768
 
 
 class SpoolWriter:

@@ -264,3 +264,21 @@ def test_a_chain_tells_each_fold_only_what_the_one_before_can_vouch_for():
 
 def event(**fields: object) -> dict[str, object]:
     return {"at": 0, "late": False, "invocation_id": "a", "function": "f", "caller": "x", "weight": 0, **fields}
+
+
+def test_rows_that_stand_in_order_are_not_copied():
+    tied = batch([{"at": at, "late": False, "weight": weight} for weight, at in enumerate([1, 2, 2, 3])])
+    ordered = in_order(tied)
+    assert order_of(ordered) is None
+    assert in_order(ordered) is ordered
+
+
+def test_what_waits_keeps_no_more_alive_than_a_few_times_itself():
+    timeline = Timeline(Accumulate("function"))
+    whole = batch([{"at": at, "late": False, "weight": 0} for at in range(1000)])
+    timeline.push(whole)
+    timeline.advance(500)
+    timeline.advance(990)
+    (waiting,) = timeline.take_pending()
+    assert waiting.column("at").to_pylist() == list(range(990, 1000))
+    assert waiting.get_total_buffer_size() < whole.get_total_buffer_size() / 10
