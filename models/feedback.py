@@ -15,14 +15,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, Literal
 
 from models.errors import BundleCorruptError, InputError
-from models.storage import Storage
+from models.storage import WAIT_S, Storage, writing
 
 #: the file's key in the registry's storage
 FEEDBACK: Final = "feedback.jsonl"
-#: the registry's own lock, since both write beside each other
-_LOCK: Final = "lock"
-#: s to wait for another writer
-_WAIT_S: Final = 30.0
 #: hex digits of a statement's id
 _DIGITS: Final = 10
 _NAMES: Final = ("apps", "functions", "callers", "invocation_ids")
@@ -94,7 +90,7 @@ def read_feedback(storage: Storage) -> list[Feedback]:
         ) from error
 
 
-def add_feedback(storage: Storage, said: Feedback, *, wait_s: float = _WAIT_S) -> Feedback:
+def add_feedback(storage: Storage, said: Feedback, *, wait_s: float = WAIT_S) -> Feedback:
     """Add a statement; lines before it stay as they are, to the byte.
 
     Args:
@@ -107,9 +103,10 @@ def add_feedback(storage: Storage, said: Feedback, *, wait_s: float = _WAIT_S) -
 
     Raises:
         InputError: it undoes one that doesn't stand.
-        RegistryError: another process keeps writing.
+        RegistryError: another process keeps writing, or the place can't be written to.
     """
-    with storage.lock(_LOCK, wait_s):
+    with writing(storage, wait_s):
+        storage.tidy(FEEDBACK)
         known = read_feedback(storage)
         _check(said, known)
         body = _line(replace(said, id=""))

@@ -22,20 +22,17 @@ from models.audit import AUDIT, Change, append_change, former_champion, read_cha
 from models.bundle import MANIFEST, SIGNATURE, Bundle, decode_bundle, map_folder
 from models.errors import BundleCorruptError, InputError, RegistryError
 from models.signing import verify_files
-from models.storage import LocalStorage, Storage
+from models.storage import WAIT_S, LocalStorage, Storage, writing
 
 #: stands for whichever version is the champion
 CHAMPION: Final = "champion"
 
 _VERSIONS: Final = "versions"
-_LOCK: Final = "lock"
 _ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{6,64}")
 #: hex digits of the digest in a version's name; more where two versions share the first ones
 _DIGITS: Final = (6, 12, 64)
 #: what a version's name begins with where the manifest tells no training window
 _NO_WINDOW: Final = "00000000T000000"
-#: seconds to wait for another writer; adding a large bundle takes a few
-_WAIT_S: Final = 30.0
 #: versions that an error names
 _NAMED: Final = 5
 
@@ -74,7 +71,7 @@ class Registry:
     """
 
     def __init__(
-        self, place: str | Path | Storage, *, clock: Callable[[], datetime] = _now, wait_s: float = _WAIT_S
+        self, place: str | Path | Storage, *, clock: Callable[[], datetime] = _now, wait_s: float = WAIT_S
     ) -> None:
         self.storage: Storage = LocalStorage(place) if isinstance(place, (str, Path)) else place
         self._clock = clock
@@ -177,6 +174,7 @@ class Registry:
                     self.storage.write_atomic(f"{_VERSIONS}/{name}/{file}", bytes(memoryview(files[file])))
                 self._record("add", name, who, note)
             elif SIGNATURE in files and not self.storage.exists(f"{_VERSIONS}/{name}/{SIGNATURE}"):
+                self.storage.tidy(f"{_VERSIONS}/{name}/{SIGNATURE}")
                 self.storage.write_atomic(f"{_VERSIONS}/{name}/{SIGNATURE}", bytes(memoryview(files[SIGNATURE])))
         return name
 
@@ -247,18 +245,9 @@ class Registry:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """Hold the lock; first clear up after a writer that was killed."""
-        try:
-            with self.storage.lock(_LOCK, self._wait_s):
-                self._clear_up()
-                yield
-        except OSError as error:
-            raise RegistryError(
-                "The registry can't be written to.",
-                expected=f"room and the right to write in {self.storage!r}",
-                received=str(error),
-                hint="Nothing was changed that others see; try again when there is.",
-                retry=True,
-            ) from error
+        with writing(self.storage, self._wait_s):
+            self._clear_up()
+            yield
 
     def _clear_up(self) -> None:
         self.storage.tidy(AUDIT)

@@ -16,8 +16,15 @@ from models.errors import InputError, RegistryError
 
 #: how names of files and folders begin that aren't finished
 TEMPORARY: Final = ".tmp-"
+#: held by whoever writes to a registry or to the feedback beside it
+LOCK: Final = "lock"
+#: s to wait for another writer: longer than the lock of one that died lasts in blob storage
+WAIT_S: Final = 45.0
 #: seconds between two tries for a lock; far below what a person notices
 _LOCK_POLL_S: Final = 0.02
+
+# inside the classes, list is the method
+Names = list[str]
 
 
 class Storage(Protocol):
@@ -27,7 +34,10 @@ class Storage(Protocol):
         """A file's content; FileNotFoundError where there is none."""
 
     def write_atomic(self, key: str, data: bytes) -> None:
-        """Write or replace a file; readers and crashes see the old one or the new one, never a part."""
+        """Write or replace a file; readers and crashes see the old one or the new one, never a part.
+
+        RegistryError where the lock was held and is lost, since another may have written meanwhile.
+        """
 
     def create_exclusive(self, key: str, data: bytes) -> bool:
         """Write a file if there is none; False, and nothing done, if there is. Of two at once, one gets True."""
@@ -35,7 +45,7 @@ class Storage(Protocol):
     def exists(self, key: str) -> bool:
         """Whether there is such a file."""
 
-    def list(self, key: str) -> list[str]:
+    def list(self, key: str) -> Names:
         """Names right under a folder, sorted, unfinished ones left out; none where there is no such folder."""
 
     def delete_tree(self, key: str) -> None:
@@ -106,7 +116,7 @@ class LocalStorage:
         """As Storage says."""
         return self._path(key).is_file()
 
-    def list(self, key: str) -> list[str]:
+    def list(self, key: str) -> Names:
         """As Storage says."""
         try:
             return sorted(path.name for path in self._path(key).iterdir() if not path.name.startswith(TEMPORARY))
@@ -157,6 +167,26 @@ class LocalStorage:
         if any(part in ("", ".", "..") or "\\" in part for part in parts):
             raise InputError("No key of a storage.", expected="names with slashes between", received=repr(key))
         return self.folder.joinpath(*parts)
+
+
+@contextlib.contextmanager
+def writing(storage: Storage, wait_s: float = WAIT_S) -> Iterator[None]:
+    """Hold the registry's lock, and say plainly where it can't be written.
+
+    Raises:
+        RegistryError: another process keeps writing, or the place can't be written to.
+    """
+    try:
+        with storage.lock(LOCK, wait_s):
+            yield
+    except OSError as error:
+        raise RegistryError(
+            "The registry can't be written to.",
+            expected=f"room and the right to write in {storage!r}",
+            received=str(error),
+            hint="Nothing was changed that others see; try again when there is.",
+            retry=True,
+        ) from error
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

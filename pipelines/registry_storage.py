@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -18,10 +19,20 @@ from models.storage import LocalStorage, Storage
 SCHEME: Final = "azfs://"
 #: s that a lock lasts when its holder dies; the service takes 15 to 60
 LEASE_S: Final = 30
-#: s between two renewals of a lock that is held, several within a lease
-_RENEW_S: Final = 10.0
-#: s between two tries for a lock
-_POLL_S: Final = 0.5
+#: renewals of a lock that is held, within the time it lasts
+_RENEWALS: Final = 3
+#: what the service says where there is no such container
+_NO_CONTAINER: Final = "ContainerNotFound"
+#: what it says where the lease was lost, or a blob has changed since it was read
+_OVERTAKEN: Final = (
+    *("LeaseIdMismatchWithLeaseOperation", "LeaseNotPresentWithLeaseOperation", "LeaseIsBrokenAndCannotBeRenewed"),
+    *("LeaseLost", "ConditionNotMet", "BlobAlreadyExists", "UnauthorizedBlobOverwrite"),
+)
+#: s between two tries for a lock, about: those who wait must not all come at once
+_POLL_S: Final = 0.1
+
+# inside the class, list is the method
+Names = list[str]
 
 
 def open_registry(place: str | Path) -> Registry:
@@ -66,19 +77,25 @@ class BlobStorage:
     """Blobs below a path in a container, which must exist; keeps the promises of ``models.storage.Storage``.
 
     A blob is written as a whole by one request, so readers never see a part. The lock is a lease on a blob of its own:
-    it is renewed while it is held, and runs out by itself when its holder dies.
+    it is renewed while it is held, and runs out by itself when its holder dies. A holder that was held up for longer
+    writes no more: it must still have the lease, and what it read must still be what is there.
 
     Args:
         container: an ``azure.storage.blob.ContainerClient``.
         root: path in it; empty for the container itself.
+        lease_s: how long a lock lasts when its holder dies, s, from 15 to 60.
     """
 
-    def __init__(self, container: Any, root: str = "") -> None:
+    def __init__(self, container: Any, root: str = "", *, lease_s: int = LEASE_S) -> None:
         self._container = container
         #: the container's name
         self.container = str(container.container_name)
         #: path in it
         self.root = root.strip("/")
+        self._lease_s = lease_s
+        #: while the lock is held: the lease, and what was read since, by its version; None where there was nothing
+        self._held: Any = None
+        self._read: dict[str, str | None] = {}
 
     def __repr__(self) -> str:
         return f"BlobStorage({self.container}/{self.root})"
@@ -87,41 +104,65 @@ class BlobStorage:
         """As Storage says."""
         from azure.core.exceptions import ResourceNotFoundError
 
-        try:
-            return bytes(self._container.download_blob(self._path(key)).readall())
-        except ResourceNotFoundError as error:
-            raise FileNotFoundError(key) from error
+        with self._reached():
+            data: bytes | None
+            version: str | None
+            try:
+                found = self._container.download_blob(self._path(key))
+                data, version = bytes(found.readall()), str(found.properties.etag)
+            except ResourceNotFoundError as error:
+                if _code(error) == _NO_CONTAINER:
+                    raise
+                data, version = None, None
+        if self._held is not None:
+            self._read.setdefault(key, version)
+        if data is None:
+            raise FileNotFoundError(key)
+        return data
 
     def write_atomic(self, key: str, data: bytes) -> None:
         """As Storage says."""
-        self._container.upload_blob(self._path(key), data, overwrite=True)
+        with self._reached():
+            blob = self._container.get_blob_client(self._path(key))
+            if self._held is None:
+                blob.upload_blob(data, overwrite=True)
+            else:
+                self._held.renew()
+                self._read[key] = str(blob.upload_blob(data, **self._unchanged(key))["etag"])
 
     def create_exclusive(self, key: str, data: bytes) -> bool:
         """As Storage says: the service refuses to write over a blob."""
         from azure.core.exceptions import ResourceExistsError
 
-        try:
-            self._container.upload_blob(self._path(key), data, overwrite=False)
-        except ResourceExistsError:
-            return False
+        with self._reached():
+            try:
+                self._container.upload_blob(self._path(key), data, overwrite=False)
+            except ResourceExistsError:
+                return False
         return True
 
     def exists(self, key: str) -> bool:
         """As Storage says."""
-        return bool(self._container.get_blob_client(self._path(key)).exists())
+        with self._reached():
+            return bool(self._container.get_blob_client(self._path(key)).exists())
 
-    def list(self, key: str) -> list[str]:
+    def list(self, key: str) -> Names:
         """As Storage says."""
         below = f"{self._path(key)}/"
-        found = self._container.walk_blobs(name_starts_with=below, delimiter="/")
-        return sorted(item.name.removeprefix(below).rstrip("/") for item in found)
+        with self._reached():
+            found = self._container.walk_blobs(name_starts_with=below, delimiter="/")
+            return sorted(item.name.removeprefix(below).rstrip("/") for item in found)
 
     def delete_tree(self, key: str) -> None:
         """As Storage says; the last written, which makes a version complete, goes first."""
+        from azure.core.exceptions import ResourceNotFoundError
+
         below = f"{self._path(key)}/"
-        names = sorted(self._container.list_blob_names(name_starts_with=below), key=lambda n: "manifest" not in n)
-        for name in names:
-            self._container.delete_blob(name)
+        with self._reached():
+            names = self._container.list_blob_names(name_starts_with=below)
+            for name in sorted(names, key=lambda n: "manifest" not in n):
+                with contextlib.suppress(ResourceNotFoundError):
+                    self._container.delete_blob(name)
 
     def tidy(self, key: str) -> None:
         """Nothing: what is being written is no blob yet."""
@@ -134,22 +175,64 @@ class BlobStorage:
         done = threading.Event()
 
         def renew() -> None:
-            while not done.wait(_RENEW_S):
-                with contextlib.suppress(Exception):  # the next write tells whether the service is there
+            while not done.wait(self._lease_s / _RENEWALS):
+                with contextlib.suppress(Exception):  # the next write tells whether it is still held
                     lease.renew()
 
         thread = threading.Thread(target=renew, name="lease", daemon=True)
         thread.start()
+        self._read = {}
+        self._held = lease
         try:
             yield
         finally:
+            self._held = None
             done.set()
             thread.join()
-            lease.release()
+            with contextlib.suppress(Exception):  # it runs out by itself
+                lease.release()
 
     def local_path(self, key: str) -> Path | None:  # noqa: ARG002 - as Storage says
         """None: blobs are elsewhere."""
         return None
+
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Say what fails as an error of ours; an answer's text may hold a signed address, so only its code is shown."""
+        from azure.core.exceptions import AzureError
+
+        try:
+            yield
+        except AzureError as error:
+            code = _code(error)
+            if code in _OVERTAKEN:
+                raise RegistryError(
+                    "Another process has written to the registry meanwhile.",
+                    expected="the lock to last while this one writes",
+                    received=code,
+                    hint="Try again; nothing of the other's was overwritten.",
+                    retry=True,
+                ) from error
+            raise RegistryError(
+                "The registry can't be reached.",
+                expected=f"container {self.container} of the storage account, and the right to read and write it",
+                received=code,
+                hint="Make the container, and give this identity the role Storage Blob Data Contributor there."
+                if code == _NO_CONTAINER
+                else "Check the account's name, the network and the identity (az login, or the connection string).",
+                retry=code != _NO_CONTAINER,
+            ) from error
+
+    def _unchanged(self, key: str) -> dict[str, Any]:
+        """Conditions under which a blob may be written: it is as it was read under this lock."""
+        from azure.core import MatchConditions
+
+        if key not in self._read:
+            return {"overwrite": True}
+        version = self._read[key]
+        if version is None:
+            return {"overwrite": False}
+        return {"overwrite": True, "etag": version, "match_condition": MatchConditions.IfNotModified}
 
     def _lease(self, key: str, wait_s: float) -> Any:
         from azure.core.exceptions import HttpResponseError
@@ -158,22 +241,30 @@ class BlobStorage:
         deadline = time.monotonic() + wait_s
         while True:
             try:
-                return client.acquire_lease(LEASE_S)
-            except HttpResponseError as error:
-                if error.status_code != 409:
+                with self._reached():
+                    return client.acquire_lease(self._lease_s)
+            except RegistryError as error:
+                cause = error.__cause__
+                if not isinstance(cause, HttpResponseError) or cause.status_code != 409:
                     raise
                 if time.monotonic() >= deadline:
                     raise RegistryError(
                         "Another process is writing to the registry.",
                         expected=f"its lease within {wait_s:g} s",
                         received="held by another",
-                        hint=f"Wait for it to end; the lease of one that died runs out in {LEASE_S} s.",
+                        hint=f"Wait for it to end; the lease of one that died runs out in {self._lease_s} s.",
                         retry=True,
-                    ) from error
-            time.sleep(_POLL_S)
+                    ) from cause
+            time.sleep(_POLL_S * random.uniform(0.5, 1.5))
 
     def _path(self, key: str) -> str:
         parts = key.split("/")
         if any(part in ("", ".", "..") or "\\" in part for part in parts):
             raise InputError("No key of a storage.", expected="names with slashes between", received=repr(key))
         return f"{self.root}/{key}" if self.root else key
+
+
+def _code(error: Exception) -> str:
+    """The service's word for what went wrong, or the kind of error where it was not reached."""
+    code = getattr(error, "error_code", None) or getattr(error, "status_code", None) or type(error).__name__
+    return str(getattr(code, "value", code))

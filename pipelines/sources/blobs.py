@@ -25,10 +25,14 @@ class Blob:
     identity: str | None = None
 
 
+# inside the classes, list is the method
+Found = list[Blob]
+
+
 class Blobs(Protocol):
     """Where blobs are. Failures are OSError, or SourceError with ``retry``."""
 
-    def list(self) -> list[Blob]:
+    def list(self) -> Found:
         """Every blob, sorted by path."""
         ...
 
@@ -43,7 +47,7 @@ class LocalBlobs:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def list(self) -> list[Blob]:
+    def list(self) -> Found:
         """Every file, sorted by path; one that vanishes meanwhile is left out."""
         if not self.root.is_dir():
             raise SourceError(
@@ -76,7 +80,7 @@ class BeamBlobs:
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/") + "/"
 
-    def list(self) -> list[Blob]:
+    def list(self) -> Found:
         """Every blob below the root, sorted by path."""
         systems = _file_systems()
         try:

@@ -333,64 +333,6 @@ def test_writers_in_many_processes_lose_nothing(tmp_path):
     assert all(change.after == registry.champion for change in registry.log())
 
 
-#: dies at the n-th change to the file system, for each n until the story ends by itself
-KILLED = """
-    import os, signal, sys
-    from models.registry import Registry
-
-    CHANGES = ("open", "os.rename", "os.link", "os.mkdir", "os.remove", "os.truncate", "os.rmdir")
-
-    def die_at(n):
-        left = [n]
-        def count(event, args):
-            if event in CHANGES and not (event == "open" and args[1] in ("r", "rb")):
-                left[0] -= 1
-                if not left[0]:
-                    os.kill(os.getpid(), signal.SIGKILL)
-        sys.addaudithook(count)
-
-    bundles = [f"{sys.argv[1]}/bundles/{number}" for number in (0, 1)]
-    for n in range(1, 1000):
-        child = os.fork()
-        if not child:
-            registry = Registry(f"{sys.argv[1]}/models/{n:03}")
-            die_at(n)
-            first, second = (registry.add(bundle, who="ada") for bundle in bundles)
-            registry.promote(second, who="ada", why="better")
-            registry.rollback(who="ada", why="worse")
-            os._exit(0)
-        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
-            break
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks to be killed")
-def test_a_kill_at_any_step_leaves_the_registry_whole(tmp_path):
-    write_bundles(tmp_path / "bundles", 2)
-    program = textwrap.dedent(KILLED)
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=True)
-    folders = sorted((tmp_path / "models").iterdir())
-    assert len(folders) > 20, "the story has fewer steps than it should"
-    outcomes = set()
-    for folder in folders:
-        registry = Registry(folder, wait_s=0.0)
-        versions = registry.list()
-        for version in versions:
-            registry.get(version.id)
-        if versions:
-            assert registry.get().document("settings")["number"] in (0, 1), folder
-        outcomes.add((len(versions), len(registry.log()), registry.champion))
-        # whoever comes next works as ever, and clears up
-        registry.add(bundle(3), who="bob")
-        registry.promote(registry.add(bundle(2), who="bob"), who="bob", why="")
-        assert registry.get().document("settings") == {"number": 2}, folder
-        assert {version.id for version in registry.list()} == {change.version for change in registry.log()}, folder
-        names = {path.name for path in registry.storage.local_path("versions").iterdir()}
-        assert names == {version.id for version in registry.list()}, folder
-        assert not list(folder.glob(".tmp-*")), folder
-    assert len(outcomes) >= 5, f"kills did not reach every stage: {outcomes}"
-
-
 def test_a_killed_holder_of_the_lock_holds_nobody_up(tmp_path):
     program = "import sys, time\nfrom models.storage import LocalStorage\n"
     program += "with LocalStorage(sys.argv[1]).lock('lock', 0):\n    print('held', flush=True)\n    time.sleep(600)"
