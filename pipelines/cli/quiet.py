@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Final
+from typing import Any, Final
 
 from pipelines.cli.console import printable
 from pipelines.cli.failures import DEBUG_VARIABLE
@@ -20,6 +20,16 @@ class _Printable(logging.Formatter):
         return printable(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
+def _silence_workers() -> None:
+    """Keep Beam's local workers from printing the traceback of an error that they raise as well."""
+    from apache_beam.runners.worker import sdk_worker
+
+    def nothing(*_: Any, **__: Any) -> None:
+        """Takes the place of ``print`` in that module."""
+
+    vars(sdk_worker)["print"] = nothing
+
+
 def quiet() -> None:
     """Show our own warnings on stderr, those of libraries only where LONETREE_DEBUG is set. May be called again."""
     if os.environ.get(DEBUG_VARIABLE):
@@ -33,3 +43,4 @@ def quiet() -> None:
         logger = logging.getLogger(name)
         if not logger.handlers:
             logger.addHandler(handler)
+    _silence_workers()

@@ -16,6 +16,8 @@ from pipelines.cli.show import moment, plural
 if TYPE_CHECKING:
     from pipelines.simulate import SimulationSummary
 
+#: marks a folder as one that a sample goes to, also where writing it was interrupted
+MARKER: Final = ".lonetree-sample"
 FORMATS: Final = ("parquet", "ndjson", "functionapplogs")
 IDENTITIES: Final = ("full", "masked")
 
@@ -134,13 +136,14 @@ def command(
 
 
 def clear_earlier(out: Path) -> None:
-    """Remove the days of an earlier sample: mixed with those of another they would be nobody's logs.
+    """Remove the days of an earlier sample: mixed with those of another they would be nobody's logs. Leaves a marker.
 
     Raises:
         InputError: train/ or replay/ hold files that are no sample's.
     """
     files = [path for part in ("train", "replay") for path in sorted((out / part).rglob("*")) if path.is_file()]
-    foreign = [path for path in files if not (path.name.startswith("day=") and (out / "scenarios.json").is_file())]
+    ours = (out / MARKER).is_file() or (out / "scenarios.json").is_file()
+    foreign = [path for path in files if not (ours and path.name.startswith("day="))]
     if foreign:
         raise InputError(
             f"{out} holds something else.",
@@ -150,6 +153,8 @@ def clear_earlier(out: Path) -> None:
         )
     for path in files:
         path.unlink()
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARKER).write_text("Written by lonetree simulate; the next sample replaces this one.\n", encoding="utf-8")
 
 
 def print_summary(made: SimulationSummary) -> None:

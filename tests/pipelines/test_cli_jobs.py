@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from models.errors import InputError
 from pipelines.cli.entry import run
 from pipelines.cli.failures import DEBUG_VARIABLE
+from pipelines.cli.simulate import clear_earlier
 
 INCIDENT = {"incident_id": "3f9a1c0d", "severity": "high", "title": "Guessing", "score": 5.0, "p_value": 1e-5}
 RUN = {"read": 1200, "scored": 1000, "duplicates": 150, "dead_letter": 50, "incidents": 1, "seconds": 2.0}
@@ -270,3 +272,37 @@ def test_the_demo_says_what_its_incidents_hold_and_what_they_miss(tmp_path: Path
         "The incidents hold 1 of 3 planted attacks and faults; missed: leak, silence.",
         "1 incident about something planted, 0 about nothing planted (0 a day).",
     ]
+
+
+def test_an_error_in_a_worker_is_told_once_and_without_its_traceback(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> Any:
+        raise InputError("The file went away.", expected="a file", received="nothing")
+
+    monkeypatch.setattr("pipelines.steps.read", broken)
+    monkeypatch.delenv(DEBUG_VARIABLE, raising=False)
+    logs = tmp_path / "a.json"
+    logs.write_text("{}\n")
+    assert run(["replay", "--input", str(logs), "--models", str(models), "--output", str(tmp_path / "o")]) == 2
+    told = capsys.readouterr().err
+    assert "error: The file went away.\n  expected: a file\n  received: nothing\n" in told
+    assert "Traceback" not in told
+
+
+def test_a_sample_that_was_interrupted_can_be_made_again(tmp_path: Path) -> None:
+    clear_earlier(tmp_path)
+    day = tmp_path / "train" / "day=2026-06-06.parquet"
+    day.parent.mkdir()
+    day.touch()
+    clear_earlier(tmp_path)
+    assert not day.exists()
+
+
+def test_a_sample_never_replaces_logs_that_no_sample_wrote(tmp_path: Path) -> None:
+    day = tmp_path / "train" / "day=2026-06-06.parquet"
+    day.parent.mkdir()
+    day.touch()
+    with pytest.raises(InputError, match="holds something else"):
+        clear_earlier(tmp_path)
+    assert day.exists()
