@@ -17,16 +17,23 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
+import pyarrow as pa
 
 from detectors.local import Stage
 from detectors.timeline import FoldFactory
-from pipelines.steps import part_candidates, shard
-from pipelines.timeline_dofn import OrderedTimelines, trail_of
+from pipelines.messages import Message
+from pipelines.steps import address, part_candidates, shard
+from pipelines.stream_timeline import RAISED, ROWS, origin
+from pipelines.timeline_dofn import OrderedTimelines
 
 #: what a function's timeline needs together: all rows of its app, since a campaign lifts all functions of an app
 FUNCTION_KEY: Final = ("app",)
 #: what a caller's timeline needs together: all rows of one caller
 CALLER_KEY: Final = ("caller",)
+#: names of the stages
+FUNCTION: Final = "function"
+CALLER: Final = "caller"
+INCIDENT: Final = "incident"
 #: more shards than cores, so that a busy function does not hold up the rest; never changes a result
 SHARDS: Final = 8
 
@@ -44,7 +51,8 @@ class Plan:
             cost of a shuffle is in columns that nobody reads.
         shards: of the first two.
         spool: folder for what is shuffled, where memory is to stay bounded; None: rows travel inside messages.
-        streaming: timelines by state and timer; False: by grouping, for input that ends.
+        origins: in a stream, the names of its sources: rows then travel in messages that say how far their source has
+            come, and timelines are stations; empty: timelines by grouping, for input that ends.
     """
 
     function: FoldFactory
@@ -53,11 +61,11 @@ class Plan:
     columns: tuple[str, ...] = ()
     shards: int = SHARDS
     spool: str | None = None
-    streaming: bool = False
+    origins: tuple[str, ...] = ()
 
 
 class Judged(NamedTuple):
-    """PCollections of record batches."""
+    """PCollections of record batches; of messages in a stream."""
 
     #: verdicts, in one or two parts; scored rows where the plan has no incident timeline
     verdicts: tuple[Any, ...]
@@ -66,31 +74,44 @@ class Judged(NamedTuple):
 
 
 def judge(rows: Any, plan: Plan) -> Judged:
-    """Wire rows (batches of INVOCATION with ``at``) to verdicts and incidents."""
-    by_function = rows | "To functions" >> shard(FUNCTION_KEY, plan.shards, plan.spool, plan.columns)
-    functions = by_function | "Function timelines" >> _timelines("function", FUNCTION_KEY, plan.function, plan)
-    behind = trail_of(plan.function, 0) if plan.streaming else 0
+    """Wire rows (batches of INVOCATION with ``at``, or messages of them) to verdicts and incidents."""
+    by_function = rows | "To functions" >> _send(FUNCTION_KEY, plan, plan.columns)
+    functions = by_function | "Function timelines" >> _timelines(FUNCTION, FUNCTION_KEY, plan.function, plan)
 
-    by_caller = functions.rows | "To callers" >> shard(CALLER_KEY, plan.shards, plan.spool)
-    callers = by_caller | "Caller timelines" >> _timelines("caller", CALLER_KEY, plan.caller, plan, behind)
+    by_caller = functions.rows | "To callers" >> _send(CALLER_KEY, plan)
+    callers = by_caller | "Caller timelines" >> _timelines(CALLER, CALLER_KEY, plan.caller, plan)
     if plan.incident is None:
         return Judged((callers.rows,), callers.raised)
-    behind = trail_of(plan.caller, behind) if plan.streaming else 0
 
-    candidates, others = callers.rows | "Part candidates" >> part_candidates()
+    kind = Message if plan.origins else pa.RecordBatch
+    candidates, others = callers.rows | "Part candidates" >> part_candidates(kind)
     findings = {"candidates": candidates, "function signals": functions.raised, "caller signals": callers.raised}
-    parcels = [found | f"Send {name}" >> shard((), 1, plan.spool) for name, found in findings.items()]
+    parcels = [found | f"Send {name}" >> _send((), plan) for name, found in findings.items()]
     together = parcels | "Gather" >> beam.Flatten()
-    incidents = together | "Incident timeline" >> _timelines("incident", (), plan.incident, plan, behind)
+    incidents = together | "Incident timeline" >> _timelines(INCIDENT, (), plan.incident, plan)
     return Judged((incidents.rows, others), incidents.raised)
 
 
 def collate(rows: Any, plan: Plan) -> Any:
     """Wire rows to what the function timelines give: all that training learns from."""
-    by_function = rows | "To functions" >> shard(FUNCTION_KEY, plan.shards, plan.spool, plan.columns)
-    return (by_function | "Function timelines" >> _timelines("function", FUNCTION_KEY, plan.function, plan)).rows
+    by_function = rows | "To functions" >> _send(FUNCTION_KEY, plan, plan.columns)
+    return (by_function | "Function timelines" >> _timelines(FUNCTION, FUNCTION_KEY, plan.function, plan)).rows
 
 
-def _timelines(name: str, key: tuple[str, ...], folds: FoldFactory, plan: Plan, behind_us: int = 0) -> OrderedTimelines:
+def speakers(stage: str, tag: str, plan: Plan) -> tuple[str, ...]:
+    """How the shards of a stage sign what they send under a tag."""
+    return tuple(origin(stage, number, tag) for number in range(1 if stage == INCIDENT else plan.shards))
+
+
+def _send(key: tuple[str, ...], plan: Plan, columns: tuple[str, ...] = ()) -> Any:
     shards = plan.shards if key else 1
-    return OrderedTimelines(Stage(name, key, folds), shards, behind_us=behind_us, streaming=plan.streaming)
+    return address(key, shards, columns) if plan.origins else shard(key, shards, plan.spool, columns)
+
+
+def _timelines(stage: str, key: tuple[str, ...], folds: FoldFactory, plan: Plan) -> OrderedTimelines:
+    origins = {
+        FUNCTION: plan.origins,
+        CALLER: speakers(FUNCTION, ROWS, plan),
+        INCIDENT: speakers(CALLER, ROWS, plan) + speakers(FUNCTION, RAISED, plan) + speakers(CALLER, RAISED, plan),
+    }
+    return OrderedTimelines(Stage(stage, key, folds), plan.shards if key else 1, origins[stage] if plan.origins else ())

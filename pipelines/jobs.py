@@ -36,8 +36,8 @@ from pipelines.outputs import (
 from pipelines.parcels import Spooled
 from pipelines.progress import Progress, silent
 from pipelines.sources.files import FileRef
+from pipelines.stations import METRICS
 from pipelines.steps import FileReader, Reader, read_files, shard
-from pipelines.timeline_dofn import METRICS
 
 #: s between two words of progress
 _BEAT_S: Final = 0.25

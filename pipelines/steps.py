@@ -8,7 +8,6 @@ from typing import Any, Final, Protocol
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.compute as pc
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
@@ -17,17 +16,21 @@ from apache_beam.utils.windowed_value import WindowedValue
 from detectors.conform import Conformed, ConformOptions
 from detectors.order import split, with_at
 from pipelines import coders, meter
+from pipelines.engine import part
+from pipelines.messages import Message
 from pipelines.parcels import Inline, Parcel
 from pipelines.sources.files import FileRef, read
 from pipelines.spool import SpoolWriter
-from pipelines.timeline_dofn import METRICS, ROWS
+from pipelines.stations import METRICS
+from pipelines.stream_timeline import ROWS
+from pipelines.watch import standing
 
 coders.register()
 
 #: tag of the records that can't be read
 DEAD: Final = "dead"
-#: bool column of scored rows: False for those that no incident can want, which then skip the incident timeline
-CANDIDATE: Final = "candidate"
+#: tag of the scored rows that no incident can want, which then skip the incident timeline
+OTHERS: Final = "others"
 
 
 class Reader(Protocol):
@@ -72,7 +75,7 @@ class ReadDoFn(beam.DoFn):  # type: ignore[misc]
             for piece in self._reader.read(ref):
                 dead = piece.dead.num_rows
                 self._dead.inc(dead)
-                self._read.inc(dead + _standing(piece.rows))
+                self._read.inc(dead + standing(piece.rows))
                 self._ignored.inc(piece.ignored)
                 meter.add(self._run, piece.rows.num_rows + dead + piece.ignored)
                 if dead:
@@ -80,12 +83,6 @@ class ReadDoFn(beam.DoFn):  # type: ignore[misc]
                 if piece.rows.num_rows:
                     yield with_at(piece.rows)
             meter.add(self._run, 0, files=1)
-
-
-def _standing(rows: pa.RecordBatch) -> int:
-    """Records that stand for an invocation: all but the details."""
-    standing = pc.is_in(rows.column("record"), pa.array(["invocation", "started"]))
-    return int(standing.true_count)
 
 
 class ShardDoFn(beam.DoFn):  # type: ignore[misc]
@@ -111,8 +108,8 @@ class ShardDoFn(beam.DoFn):  # type: ignore[misc]
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Write what is gathered, so that the bundle stands on its own."""
         for _, writer in self._writers:
-            for part in writer.flush():
-                yield WindowedValue(part, MIN_TIMESTAMP, [GlobalWindow()])
+            for parcel in writer.flush():
+                yield WindowedValue(parcel, MIN_TIMESTAMP, [GlobalWindow()])
             writer.close()
         self._writers = []
 
@@ -126,9 +123,35 @@ class ShardDoFn(beam.DoFn):  # type: ignore[misc]
         return writer
 
 
+class AddressDoFn(beam.DoFn):  # type: ignore[misc]
+    """Messages to (shard, Message): every shard hears of every step, with the rows that are its own."""
+
+    def __init__(self, key: tuple[str, ...], shards: int, columns: tuple[str, ...]) -> None:
+        self._key, self._shards, self._columns = key, shards, columns
+
+    def process(self, element: Message) -> Iterator[tuple[int, Message]]:
+        """Split one message."""
+        if not self._key:
+            yield 0, element
+            return
+        parts: dict[int, list[pa.RecordBatch]] = {number: [] for number in range(self._shards)}
+        for batch in element.batches:
+            if self._columns:
+                batch = batch.select([name for name in self._columns if name in batch.schema.names])
+            for number, rows in split(batch, self._key, self._shards).items():
+                parts[number].append(rows)
+        for number, batches in parts.items():
+            yield number, replace(element, batches=tuple(batches))
+
+
 def shard(key: tuple[str, ...], shards: int, spool: str | None, columns: tuple[str, ...] = ()) -> Any:
     """The step from batches to (shard, Parcel); only the columns named travel, or all where none is."""
     return beam.ParDo(ShardDoFn(key, shards, spool, columns)).with_output_types(tuple[int, Parcel])
+
+
+def address(key: tuple[str, ...], shards: int, columns: tuple[str, ...] = ()) -> Any:
+    """The step from messages to (shard, Message), as ``shard``."""
+    return beam.ParDo(AddressDoFn(key, shards, columns)).with_output_types(tuple[int, Message])
 
 
 def read_files(reader: Reader, run: str) -> Any:
@@ -137,22 +160,23 @@ def read_files(reader: Reader, run: str) -> Any:
 
 
 class CandidateDoFn(beam.DoFn):  # type: ignore[misc]
-    """Rows that an incident may want, and others."""
+    """Rows that an incident may want, and others; of a message, two that speak of the same step."""
 
-    def process(self, element: pa.RecordBatch) -> Iterator[Any]:
-        """Split a batch by CANDIDATE; all are candidates where it has no such column."""
-        index = element.schema.get_field_index(CANDIDATE)
-        if index < 0:
-            yield element
+    def process(self, element: pa.RecordBatch | Message) -> Iterator[Any]:
+        """Split a batch, or all of a message."""
+        if isinstance(element, Message):
+            parts = [part(batch) for batch in element.batches]
+            yield replace(element, batches=tuple(rows for rows, _ in parts if rows.num_rows))
+            others = tuple(rows for _, rows in parts if rows.num_rows)
+            yield beam.pvalue.TaggedOutput(OTHERS, replace(element, batches=others))
             return
-        wanted = element.column(index)
-        candidates = element.filter(wanted)
+        candidates, rest = part(element)
         if candidates.num_rows:
             yield candidates
-        if candidates.num_rows < element.num_rows:
-            yield beam.pvalue.TaggedOutput("others", element.filter(pc.invert(wanted)))
+        if rest.num_rows:
+            yield beam.pvalue.TaggedOutput(OTHERS, rest)
 
 
-def part_candidates() -> Any:
-    """The step from scored rows to ``rows`` (candidates) and ``others``."""
-    return beam.ParDo(CandidateDoFn()).with_outputs("others", main=ROWS).with_output_types(pa.RecordBatch)
+def part_candidates(kind: type = pa.RecordBatch) -> Any:
+    """The step from scored rows to ``rows`` (candidates) and ``others``; ``kind`` is how rows come."""
+    return beam.ParDo(CandidateDoFn()).with_outputs(OTHERS, main=ROWS).with_output_types(kind)

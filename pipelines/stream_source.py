@@ -1,0 +1,367 @@
+"""Live sources as a Beam step: one splittable element a source, whose restriction is where the source is.
+
+A bundle reads a little, claims the place behind it, and leaves the rest to the next bundle; so a runner that keeps
+bundles and state together loses nothing and reads nothing twice. The watermark travels with the rows
+(pipelines/messages.py).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import apache_beam as beam
+import orjson
+import pyarrow as pa
+from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
+from apache_beam.metrics import Metrics
+from apache_beam.transforms.core import RestrictionProvider
+from apache_beam.utils.timestamp import Duration
+
+from detectors.order import with_at
+from detectors.timeline import END
+from models.errors import SourceError
+from pipelines.messages import Message
+from pipelines.sinks.escape import terminal
+from pipelines.sources.base import Cursor, Polled, Source, microseconds
+from pipelines.sources.uri import open_sources, source_name
+from pipelines.stations import METRICS
+from pipelines.stream_timeline import ROWS
+from pipelines.watch import standing
+from pipelines.watermarks import DEFAULT_IDLE_US, DEFAULT_LATENESS_US, SourceClock
+
+#: tag of the records that can't be read
+DEAD: Final = "dead"
+#: rows of a message, about: enough that what Beam costs a message is small beside what the rows cost
+MESSAGE_ROWS: Final = 10_000
+#: rows of a bundle, about, and how long it may take, s: results leave a worker when their bundle ends
+BUNDLE_ROWS: Final = 20_000
+BUNDLE_S: Final = 0.5
+#: pause after a source had nothing, s
+PAUSE_S: Final = 0.5
+#: pause after a source failed, s
+FAILED_S: Final = 5.0
+#: rows read while the watermark stood still, after which a source in its backlog moves on: bounded memory
+MAX_PENDING_ROWS: Final = 2_000_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """How sources are followed; plain data."""
+
+    lateness_us: int = DEFAULT_LATENESS_US
+    #: None: a quiet source holds the others back for ever
+    idle_us: int | None = DEFAULT_IDLE_US
+    #: end as a replay does when nothing came for so long; None: never
+    until_idle_s: float | None = None
+    #: tell the source what was dealt with once the runner has made it durable; only where the runner does
+    commit: bool = False
+    message_rows: int = MESSAGE_ROWS
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a source is: all that a worker needs to go on. Travels as JSON."""
+
+    cursor: Cursor | None = None
+    clock: dict[str, Any] = field(default_factory=dict)
+    #: of the next message
+    number: int = 0
+    #: nothing is to be read from here on: another bundle has the rest, or the source has ended
+    done: bool = False
+
+    def to_json(self) -> bytes:
+        """As the runner keeps it."""
+        return orjson.dumps(self)
+
+    @classmethod
+    def of(cls, text: bytes) -> Place:
+        """The inverse."""
+        return cls(**orjson.loads(text))
+
+
+class PlaceTracker(RestrictionTracker):  # type: ignore[misc]
+    """Follows a source from a place; a split leaves everything that was not claimed to the other part."""
+
+    def __init__(self, start: bytes) -> None:
+        self._place = start
+        self._stopped = Place.of(start).done
+
+    def current_restriction(self) -> bytes:
+        """Where it is."""
+        return self._place
+
+    def current_progress(self) -> RestrictionProgress:
+        """Nobody knows how much is to come."""
+        return RestrictionProgress(completed=Place.of(self._place).number, remaining=0 if self._stopped else 1)
+
+    def try_claim(self, position: bytes) -> bool:
+        """Whether what lies before the position may be given out."""
+        if self._stopped:
+            return False
+        self._place = position
+        self._stopped = Place.of(position).done
+        return True
+
+    def try_split(self, fraction_of_remainder: float) -> tuple[bytes, bytes] | None:
+        """Stop here; a source can't be shared, so that only stopping is a split."""
+        if self._stopped or fraction_of_remainder != 0:
+            return None
+        rest = self._place
+        self._stopped = True
+        self._place = _done(rest)
+        return self._place, rest
+
+    def check_done(self) -> None:
+        """Complain about what was neither read nor left to another."""
+        if not self._stopped:
+            raise ValueError("a source was left without saying who goes on")
+
+    def is_bounded(self) -> bool:
+        """It goes on for ever."""
+        return False
+
+
+def _done(place: bytes) -> bytes:
+    found = Place.of(place)
+    return Place(found.cursor, found.clock, found.number, done=True).to_json()
+
+
+class Places(RestrictionProvider):  # type: ignore[misc]
+    """Restrictions of sources: JSON, never pickles."""
+
+    def initial_restriction(self, element: str) -> bytes:  # noqa: ARG002 - all begin alike
+        """Where a source begins is its own business."""
+        return Place().to_json()
+
+    def create_tracker(self, restriction: bytes) -> PlaceTracker:
+        """Follow it from there."""
+        return PlaceTracker(restriction)
+
+    def restriction_coder(self) -> Any:
+        """Bytes."""
+        return beam.coders.BytesCoder()
+
+    def restriction_size(self, element: str, restriction: bytes) -> float:  # noqa: ARG002 - unknown
+        """One, or nothing."""
+        return 0.0 if Place.of(restriction).done else 1.0
+
+
+class Reading:
+    """A source being followed from a place, and its watermark.
+
+    Args:
+        name: of the source.
+        source: opened at the place's cursor.
+        place: where it is.
+        options: how it is followed.
+    """
+
+    def __init__(self, name: str, source: Source, place: Place, options: LiveOptions) -> None:
+        self._name, self.source, self._options = name, source, options
+        self._clock = SourceClock(options.lateness_us, options.idle_us)
+        if place.clock:
+            self._clock.restore(place.clock)
+        self._cursor, self._number = place.cursor, place.number
+        self._said_us = self._clock.watermark_us
+        self._since_mark = 0
+        self._polling: Iterator[Polled] | None = None
+        self._quiet_since: float | None = None
+        self._ended = place.done
+        #: what claims the last message
+        self.place = place.to_json()
+
+    def messages(self) -> Iterator[tuple[Message, Message]]:
+        """What is new: rows, and in a second message of the same step the dead letters.
+
+        Ends when the source has no more now, or a bundle is full. ``place`` lies behind each step.
+
+        Raises:
+            SourceError: as the source says.
+        """
+        began, read = time.monotonic(), 0
+        rows: list[pa.RecordBatch] = []
+        dead: list[pa.RecordBatch] = []
+        waiting = 0
+        if self._polling is None:
+            self._polling = self.source.poll(_now())
+        while (piece := next(self._polling, None)) is not None:
+            waiting += self._take(piece, rows, dead)
+            if waiting >= self._options.message_rows:
+                yield self._message(rows, dead)
+                read, waiting, rows, dead = read + waiting, 0, [], []
+                # what polling holds and nobody got would be lost with it, so that it goes on where it is
+                if read >= BUNDLE_ROWS or time.monotonic() - began >= BUNDLE_S:
+                    return
+        self._polling = None
+        self._clock.polled(self.source.idle, microseconds(_now()))
+        self._ended = self._over(came=bool(read or waiting or dead))
+        if rows or dead or self._ended or self._clock.watermark_us > self._said_us:
+            yield self._message(rows, dead)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there was more than a bundle holds."""
+        return self._polling is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has said that nothing more will come."""
+        return self._ended
+
+    def _take(self, piece: Polled, rows: list[pa.RecordBatch], dead: list[pa.RecordBatch]) -> int:
+        self._cursor = piece.cursor
+        timed = with_at(piece.conformed.rows)
+        self._clock.saw(timed, piece.watermark_us, microseconds(_now()))
+        if timed.num_rows:
+            rows.append(timed)
+        if piece.conformed.dead.num_rows:
+            dead.append(piece.conformed.dead)
+        for name, count in account(piece).items():
+            if count:
+                Metrics.counter(METRICS, name).inc(count)
+        self._since_mark += int(timed.num_rows)
+        if self._since_mark >= MAX_PENDING_ROWS:
+            self._clock.polled(False, microseconds(_now()))
+            self._since_mark = 0
+        return int(timed.num_rows)
+
+    def _over(self, *, came: bool) -> bool:
+        """Whether nothing came for so long that this is the end."""
+        if self._options.until_idle_s is None:
+            return False
+        now_s = time.monotonic()
+        if came or not self.source.idle or self._quiet_since is None:
+            self._quiet_since = now_s
+        return self.source.idle and now_s - self._quiet_since >= self._options.until_idle_s
+
+    def _message(self, rows: list[pa.RecordBatch], dead: list[pa.RecordBatch]) -> tuple[Message, Message]:
+        if self._clock.watermark_us > self._said_us:
+            self._said_us, self._since_mark = self._clock.watermark_us, 0
+        mark = END if self._ended else self._said_us
+        said = (
+            Message(self._name, self._number, mark, tuple(rows)),
+            Message(self._name, self._number, mark, tuple(dead)),
+        )
+        self._number += 1
+        self.place = Place(self._cursor, self._clock.to_json(), self._number, done=self._ended).to_json()
+        return said[0], said[1]
+
+
+def account(piece: Polled) -> dict[str, int]:
+    """What a piece of news counts for."""
+    dead = int(piece.conformed.dead.num_rows)
+    return {
+        "read": standing(piece.conformed.rows) + dead,
+        "dead_letter": dead,
+        "ignored": int(piece.conformed.ignored),
+    }
+
+
+#: sources followed by this process, by job and name
+_READING: Final[dict[tuple[str, str], Reading]] = {}
+
+
+class LiveDoFn(beam.DoFn):  # type: ignore[misc]
+    """The URI of a source to its messages, for ever; dead letters beside them."""
+
+    def __init__(self, options: LiveOptions) -> None:
+        self._options = options
+        self._job = uuid.uuid4().hex
+
+    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
+    def process(
+        self,
+        element: str,
+        tracker: Any = beam.DoFn.RestrictionParam(Places()),  # noqa: B008 - Beam's way to ask for it
+    ) -> Iterator[Any]:
+        """Read a bundle's worth, and leave the rest to the next."""
+        yield from self._follow(element, tracker)
+
+    def _follow(self, uri: str, tracker: Any) -> Iterator[Any]:
+        name = source_name(uri)
+        reading: Reading | None = None
+        try:
+            reading = self._reading(name, uri, tracker.current_restriction())
+            for message, dead in reading.messages():
+                if not tracker.try_claim(reading.place):
+                    # the runner has given the rest away, so that this message comes again from there
+                    reading.source.close()
+                    return
+                yield message
+                yield beam.pvalue.TaggedOutput(DEAD, dead)
+        except SourceError as error:
+            if reading is not None:
+                reading.source.close()
+            if not error.retry:
+                raise
+            _log.warning("source %s fails, it will be tried again: %s", name, terminal(str(error)))
+            tracker.defer_remainder(Duration(seconds=FAILED_S))
+            return
+        if reading.ended:
+            reading.source.close()
+            return
+        _READING[self._job, name] = reading
+        tracker.defer_remainder(Duration(seconds=0.0 if reading.busy else PAUSE_S))
+
+    def _reading(self, name: str, uri: str, start: bytes) -> Reading:
+        """The source at a place: the one that this process follows where it is there, else opened anew."""
+        reading = _READING.pop((self._job, name), None)
+        if reading is not None:
+            if reading.place == start:
+                return reading
+            reading.source.close()
+        place = Place.of(start)
+        cursors = {} if place.cursor is None else {name: place.cursor}
+        # the place is the truth: files of cursors that sources keep are for this process alone
+        folder = Path(tempfile.mkdtemp(prefix="lonetree-source-"))
+        return Reading(name, open_sources([uri], cursors, folder)[name], place, self._options)
+
+
+class CommittingLiveDoFn(LiveDoFn):
+    """Also tells sources what was dealt with, once the runner has made it durable."""
+
+    @beam.DoFn.unbounded_per_element()  # type: ignore[untyped-decorator]
+    def process(
+        self,
+        element: str,
+        # Beam counts on the restriction standing last
+        finalizer: Any = beam.DoFn.BundleFinalizerParam,
+        tracker: Any = beam.DoFn.RestrictionParam(Places()),  # noqa: B008
+    ) -> Iterator[Any]:
+        """As LiveDoFn."""
+        yield from self._follow(element, tracker)
+        name = source_name(element)
+        reading = _READING.get((self._job, name))
+        # every bundle of such a step must answer when it is finalized
+        finalizer.register(partial(_commit, name, reading))
+
+
+def _commit(name: str, reading: Reading | None) -> None:
+    cursor = None if reading is None else Place.of(reading.place).cursor
+    if reading is None or cursor is None:
+        return
+    try:
+        reading.source.commit(cursor)
+    except SourceError as error:  # the runner has it; a broker that doesn't know only shows more lag
+        _log.warning("source %s: %s", name, terminal(str(error)))
+
+
+def follow(options: LiveOptions) -> Any:
+    """The step from the URIs of sources to ``rows`` and ``dead``, both of messages."""
+    step = CommittingLiveDoFn(options) if options.commit else LiveDoFn(options)
+    return beam.ParDo(step).with_outputs(DEAD, main=ROWS).with_output_types(Message)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.timezone.utc)
