@@ -108,8 +108,12 @@ class Phrases(Mapping[str, str]):
 
     def say_calls(self) -> str:
         """The invocations, counted; runs where nobody called over HTTP, about so many where rows are sampled."""
-        noun = "run" if self._e.triggers and "http" not in self._e.triggers else "call"
+        noun = "run" if self._runs() else "call"
         return ("about " if self._e.sampled else "") + say.plural(self._e.invocations, noun)
+
+    def say_to(self) -> str:
+        """Calls go to a function, runs are a function's own."""
+        return "of" if self._runs() else "to"
 
     def say_during(self) -> str:
         """In how long; a single moment by its clock."""
@@ -178,7 +182,8 @@ class Phrases(Mapping[str, str]):
 
     def say_failures(self) -> str:
         """Failed calls with what is usual, as the beginning of a sentence."""
-        return f"{self._e.failed:,} of {self.say_calls()} {self.say_during()} failed{self._instead('failed')}"
+        those = f"{self.say_calls()} {self.say_during()} {self.say_to()} {self.say_where()}"
+        return f"{self._e.failed:,} of {those} failed{self._instead('failed')}"
 
     def say_from_one(self) -> str:
         """The caller, where the story is one caller's."""
@@ -255,6 +260,9 @@ class Phrases(Mapping[str, str]):
                 return reason_text(name, self._e.value[name], self._e.typical.get(name))
         return f"{say.number(max(finite(self._e.score), 0.0))} on the scale of strangeness"
 
+    def _runs(self) -> bool:
+        return bool(self._e.triggers) and "http" not in self._e.triggers
+
     def _new_to_caller(self) -> bool:
         return self._signs.share("caller_new_country") >= self._signs.share("country_rare_here")
 
@@ -268,11 +276,14 @@ class Phrases(Mapping[str, str]):
 
     def _refused(self) -> str:
         told = self._signs.refused >= _WORTH_TELLING
-        return f", {self._e.refused:,} of them refused{self._instead('refused')}" if told else ""
+        return f", {self._part(self._e.refused)} refused{self._instead('refused')}" if told else ""
 
     def _failed(self) -> str:
         told = self._signs.failed >= _WORTH_TELLING
-        return f", {self._e.failed:,} of them failed{self._instead('failed')}" if told else ""
+        return f", {self._part(self._e.failed)} failed{self._instead('failed')}" if told else ""
+
+    def _part(self, count: int) -> str:
+        return "all of them" if count >= self._e.invocations > 1 else f"{count:,} of them"
 
     def _instead(self, what: str) -> str:
         """How many would be usual among so many calls, from the windows that were measured."""

@@ -273,11 +273,13 @@ class _Told:
         self._thread.join()
 
     def _tell(self) -> None:
+        reading = True
         while True:
             done = self._done.wait(_BEAT_S)
-            mileage = meter.read(self._run)
-            if mileage.files < self._files or done:
-                self._progress("reading logs", mileage.files, self._files, "files")
+            if reading:
+                files = meter.read(self._run).files
+                self._progress("reading logs", files, self._files, "files")
+                reading = files < self._files
             else:
                 self._progress("judging invocations", 0, None, "invocations")
             if done:

@@ -74,7 +74,7 @@ def _enumerates(s: Signs) -> bool:
 INJECTION_PROBE: Final = Kind(
     id="injection-probe",
     title="Injection probes at {where} from {caller}",
-    summary="{Calls} {during} to {where} from {caller}{signatures}{delays}{bad}{slow}.",
+    summary="{Calls} {during} {to} {where} from {caller}{signatures}{delays}{bad}{slow}.",
     meaning=(
         "Input is crafted to make the function fail, wait or obey. A penetration "
         "test looks the same; a fuzzing client, too."
@@ -143,7 +143,7 @@ QUEUE_INJECTION: Final = Kind(
 CREDENTIAL_GUESSING: Final = Kind(
     id="credential-guessing",
     title="Credentials are being guessed at {where}",
-    summary="{Calls} {during} to {where} from {caller}{new_ones}{denied}.",
+    summary="{Calls} {during} {to} {where} from {caller}{new_ones}{denied}.",
     meaning=(
         "Passwords, tokens or keys are tried, from one address or many. An expired "
         "secret in a busy client looks the same."
@@ -171,7 +171,7 @@ CREDENTIAL_GUESSING: Final = Kind(
 ENUMERATION: Final = Kind(
     id="enumeration",
     title="Names and numbers tried at {where} by {caller}",
-    summary="{Calls} {during} to {where} from {caller}{signatures}{denied}.",
+    summary="{Calls} {during} {to} {where} from {caller}{signatures}{denied}.",
     meaning=(
         "Ids, names or paths are tried one after the other; most are refused. A "
         "broken link in a busy client looks the same."

@@ -49,7 +49,7 @@ def _arrives(s: Signs) -> bool:
 IMPOSSIBLE_TRAVEL: Final = Kind(
     id="impossible-travel",
     title="{Caller} in {countries} within {travel}",
-    summary="{Calls} {during} to {where} by {caller}, in {countries} within {travel} of each other{bad}.",
+    summary="{Calls} {during} {to} {where} by {caller}, in {countries} within {travel} of each other{bad}.",
     meaning=(
         "One identity is used in two countries sooner than anyone travels. A shared "
         "account, a VPN or a proxy looks the same."
@@ -76,7 +76,7 @@ IMPOSSIBLE_TRAVEL: Final = Kind(
 LATERAL_MOVEMENT: Final = Kind(
     id="lateral-movement",
     title="First reach into {app} by {caller}",
-    summary="{Calls} {during} to {where} in {app} by {caller}, which never called this app{history}{bad}.",
+    summary="{Calls} {during} {to} {where} in {app} by {caller}, which never called this app{history}{bad}.",
     meaning="A caller known from one app turns up in another. A new integration looks the same on its first day.",
     attack=("T1021.007", "T1550.001"),
     severity=lambda s: level("medium", s.functions > 1 or s.refused > 0.1, s.caller_source in ("role", "property")),
@@ -103,12 +103,12 @@ LATERAL_MOVEMENT: Final = Kind(
 EXFILTRATION: Final = Kind(
     id="exfiltration",
     title="Far more than usual taken from {where} by {caller}",
-    summary="{Calls} {during} to {where} by {caller}: {pace}{slow}{bad}.",
+    summary="{Calls} {during} {to} {where} by {caller}: {pace}{slow}{bad}.",
     meaning=(
         "A known caller reads far more than ever, and each call takes longer. A "
         "migration or a new report looks the same."
     ),
-    attack=("T1530", "T1567"),
+    attack=("T1530", "T1119"),
     severity=lambda s: level("high", s.e.invocations >= 2_000),
     runbook=(
         "Ask the owner of this caller whether a migration, export or report is running.",
@@ -137,7 +137,7 @@ EXFILTRATION: Final = Kind(
 NEW_COUNTRY: Final = Kind(
     id="new-country",
     title="{Abroad} by {caller}",
-    summary="{Calls} {during} to {where} from {country} by {caller}, {foreign}{bad}.",
+    summary="{Calls} {during} {to} {where} from {country} by {caller}, {foreign}{bad}.",
     meaning="New to the caller, or rare at the function. Travel or a new exit of a proxy looks the same.",
     attack=("T1078.004",),
     severity=lambda s: level("medium", s.e.caller_confidence >= 0.7, s.refused > 0.3 or s.functions > 3),
@@ -160,7 +160,7 @@ OFF_HOURS: Final = Kind(
     id="off-hours",
     title="Unusual hour at {where}: {caller}",
     summary=(
-        "{Calls} {during} to {where} by {caller} from {hour}, a time of day that "
+        "{Calls} {during} {to} {where} by {caller} from {hour}, a time of day that "
         "holds {hour_share} of its calls{bad}."
     ),
     meaning="A caller with steady hours is active outside of them. Someone on call or a new batch job looks the same.",
@@ -183,7 +183,7 @@ OFF_HOURS: Final = Kind(
 UNUSUAL_PACE: Final = Kind(
     id="unusual-pace",
     title="Far busier than usual at {where}: {caller}",
-    summary="{Calls} {during} to {where} by {caller}: {pace}{bad}.",
+    summary="{Calls} {during} {to} {where} by {caller}: {pace}{bad}.",
     meaning=(
         "A known caller calls far more often than its habit at this hour. A loop in "
         "a client or a bulk job looks the same."
@@ -206,7 +206,7 @@ UNUSUAL_PACE: Final = Kind(
 NEW_CALLER: Final = Kind(
     id="new-caller",
     title="New at {where}: {caller}",
-    summary="{Calls} {during} to {where} from {caller}, never seen there before{bad}{slow}.",
+    summary="{Calls} {during} {to} {where} from {caller}, never seen there before{bad}{slow}.",
     meaning=(
         "Someone calls a function for the first time, and does what others don't. "
         "A new customer looks the same at first."

@@ -70,7 +70,7 @@ def _fails(s: Signs) -> bool:
 BAD_DEPLOYMENT: Final = Kind(
     id="bad-deployment",
     title="Worse since a new version: {where}",
-    summary="From {deployed} after a new version on: {calls} {during} to {where}{bad}{exceptions}{slow}.",
+    summary="From {deployed} after a new version on: {calls} {during} {to} {where}{bad}{exceptions}{slow}.",
     meaning=(
         "Failures or run times changed right after the version did. A coincidence "
         "with a slow dependency looks the same."
@@ -176,7 +176,7 @@ FAILURE_BURST: Final = Kind(
 RUNAWAY_DURATION: Final = Kind(
     id="runaway-duration",
     title="Runs far longer than ever at {where}",
-    summary="{Calls} {during} to {where}{slow}{bad}{money}.",
+    summary="{Calls} {during} {to} {where}{slow}{bad}{money}.",
     meaning="Runs hang, some up to the plan's time limit. An endless loop, a lock or a dependency that doesn't answer.",
     attack=(),
     severity=lambda s: level("medium", s.e.duration_ms[1] >= _NEAR_LIMIT_MS, s.e.slow >= 200 or s.failed > 0.5),
@@ -199,7 +199,7 @@ RUNAWAY_DURATION: Final = Kind(
 LATENCY_SHIFT: Final = Kind(
     id="latency-shift",
     title="Slower than usual: {where}",
-    summary="{Calls} {during} to {where}: runs take {latency}{bad}.",
+    summary="{Calls} {during} {to} {where}: runs take {latency}{bad}.",
     meaning="All runs take longer than they used to, nothing fails. A slow dependency, growing data or a smaller plan.",
     attack=(),
     severity=lambda s: level("low", s.typical_run >= 3.0, s.failed > 0.05),
@@ -223,7 +223,7 @@ LATENCY_SHIFT: Final = Kind(
 FASTER_THAN_USUAL: Final = Kind(
     id="faster-than-usual",
     title="Runs end far sooner than usual at {where}",
-    summary="{Calls} {during} to {where}: runs take {latency}; work may be skipped{bad}.",
+    summary="{Calls} {during} {to} {where}: runs take {latency}; work may be skipped{bad}.",
     meaning="Runs end before the work can be done: a cache, an early return, a feature turned off, an empty input.",
     attack=(),
     severity=lambda s: level("low", 0.0 < s.typical_run <= 0.2),

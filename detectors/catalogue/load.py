@@ -81,7 +81,7 @@ def _grows(s: Signs) -> bool:
 RETRY_STORM: Final = Kind(
     id="retry-storm",
     title="Failing calls to {where} repeated by {caller}",
-    summary="{Calls} {during} to {where} by {caller}: {pace}{bad}{exceptions}.",
+    summary="{Calls} {during} {to} {where} by {caller}: {pace}{bad}{exceptions}.",
     meaning=(
         "A call that always fails is tried again without a pause. A dependency that "
         "is down for everybody is the usual cause."
@@ -107,7 +107,7 @@ RETRY_STORM: Final = Kind(
 DENIAL_OF_WALLET: Final = Kind(
     id="denial-of-wallet",
     title="Costly calls run up the bill of {where}",
-    summary="{Calls} {during} to {where} from {caller}{new_ones} used {expense}{money}.",
+    summary="{Calls} {during} {to} {where} from {caller}{new_ones} used {expense}{money}.",
     meaning=(
         "The most expensive work is asked for at a pace that looks modest, for "
         "hours. A heavy new customer looks the same."
@@ -137,7 +137,7 @@ DENIAL_OF_WALLET: Final = Kind(
 DISTRIBUTED_FLOOD: Final = Kind(
     id="distributed-flood",
     title="Flood at {where} from {caller} at once",
-    summary="{Calls} {during} to {where} from {caller}{new_ones}: {pace}{bad}{money}.",
+    summary="{Calls} {during} {to} {where} from {caller}{new_ones}: {pace}{bad}{money}.",
     meaning=(
         "Many callers, none of them busy, call all at once. A campaign, a newsletter "
         "or an outage elsewhere looks the same."
@@ -166,7 +166,7 @@ DISTRIBUTED_FLOOD: Final = Kind(
 FLOOD: Final = Kind(
     id="flood",
     title="Flood at {where} from {caller}",
-    summary="{Calls} {during} to {where} from {caller}: {pace}{bad}{money}.",
+    summary="{Calls} {during} {to} {where} from {caller}: {pace}{bad}{money}.",
     meaning="One caller calls as fast as it can. A load test or a client in a loop looks the same.",
     attack=("T1499.002", "T1499.003"),
     severity=lambda s: level("medium", s.e.invocations >= 5_000 or s.failed > 0.05, s.failed > 0.3),
@@ -192,7 +192,7 @@ FLOOD: Final = Kind(
 SLOW_GROWTH: Final = Kind(
     id="slow-growth",
     title="Growing a little each hour: {where}",
-    summary="{Calls} {during} to {where}: {growth}{money}.",
+    summary="{Calls} {during} {to} {where}: {growth}{money}.",
     meaning="Load or run time rises slowly, under any single threshold. Real growth of a business looks the same.",
     attack=("T1496",),
     severity=lambda s: level("low", _growth(s) >= 2.0, _growth(s) >= 5.0),

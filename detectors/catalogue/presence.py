@@ -110,9 +110,9 @@ MANUAL_RUN: Final = Kind(
 NEW_FUNCTION: Final = Kind(
     id="new-function",
     title="Never seen before: {where} in {app}",
-    summary="{Calls} {during} to {where} in {app}, first seen {age} before, from {caller}{bad}.",
+    summary="{Calls} {during} {to} {where} in {app}, first seen {age} before, from {caller}{bad}.",
     meaning="A function runs that the training logs don't have. A release looks the same: it comes with a deployment.",
-    attack=("T1648", "T1578"),
+    attack=("T1648",),
     severity=lambda s: level("low", s.e.deployed_ago_s is None, s.by_caller and s.e.distinct_callers <= 1),
     runbook=(
         "Ask the app's owner whether it is theirs; compare with the repository of the last release.",
@@ -158,7 +158,7 @@ OFF_SCHEDULE: Final = Kind(
 UNUSUAL: Final = Kind(
     id="unusual",
     title="Unusual calls at {where}",
-    summary="{Calls} {during} to {where} from {caller}: {why}{bad}.",
+    summary="{Calls} {during} {to} {where} from {caller}: {why}{bad}.",
     meaning="Strange together though nothing by itself names a kind; the reasons say what adds up.",
     attack=(),
     severity=lambda s: level("low", s.e.p_value < 1e-6 and s.e.invocations >= 10),

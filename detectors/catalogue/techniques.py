@@ -21,8 +21,6 @@ TECHNIQUES: Final = {
     "T1530": "Data from Cloud Storage",
     "T1550.001": "Use Alternate Authentication Material: Application Access Token",
     "T1562.008": "Impair Defenses: Disable or Modify Cloud Logs",
-    "T1567": "Exfiltration Over Web Service",
-    "T1578": "Modify Cloud Compute Infrastructure",
     "T1595.002": "Active Scanning: Vulnerability Scanning",
     "T1595.003": "Active Scanning: Wordlist Scanning",
     "T1648": "Serverless Execution",

@@ -91,13 +91,18 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     return value
 
 
+def _begins(incident_id: str, beginning: str) -> bool:
+    """Whether an id begins so, with or without the ``LT-`` that all have."""
+    return incident_id.startswith(beginning) or incident_id.partition("-")[2].startswith(beginning)
+
+
 def find(incidents: list[dict[str, Any]], beginning: str) -> dict[str, Any]:
     """The one incident whose id begins so.
 
     Raises:
         InputError: none does, or several do.
     """
-    matching = [one for one in incidents if str(one.get("incident_id", "")).startswith(beginning)]
+    matching = [one for one in incidents if _begins(str(one.get("incident_id", "")), beginning)]
     exact = [one for one in matching if one.get("incident_id") == beginning]
     if len(exact or matching) == 1:
         return (exact or matching)[0]

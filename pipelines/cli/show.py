@@ -26,6 +26,8 @@ SEVERITIES: Final[dict[str, str]] = {
 SHORTEST_ID: Final = 8
 #: of a list of callers or functions, so many are named
 NAMED: Final = 2
+#: callers named in the detail view; ``--json`` has all that were kept
+CALLERS_SHOWN: Final = 8
 #: invocations named in the detail view; ``--json`` has all that were kept
 IDS_SHOWN: Final = 5
 #: beyond this nobody can picture the number, so the power of ten stands for it
@@ -96,7 +98,7 @@ def print_incident(one: Incident) -> None:
         ("to", f"{moment(one.get('last_event'))} UTC"),
         ("apps", ", ".join(map(str, one.get("apps") or ()))),
         ("functions", ", ".join(map(str, one.get("functions") or ()))),
-        ("who", ", ".join(map(str, one.get("callers") or ()))),
+        ("who", some(one["callers"], CALLERS_SHOWN) if one.get("callers") else ""),
         ("invocations", f"{one['invocations']:,}" if isinstance(one.get("invocations"), int) else "?"),
         ("how strange", _strangeness(one)),
         ("ATT&CK", ", ".join(map(str, one.get("attack") or ()))),
@@ -225,10 +227,10 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def some(names: Any) -> str:
+def some(names: Any, named: int = NAMED) -> str:
     """The first few of a list of names, and how many more there are."""
     items = [str(name) for name in names] if isinstance(names, (list, tuple)) else [str(names or "?")]
     if not items:
         return "?"
-    more = f" +{len(items) - NAMED:,}" if len(items) > NAMED else ""
-    return ", ".join(items[:NAMED]) + more
+    more = f" +{len(items) - named:,}" if len(items) > named else ""
+    return ", ".join(items[:named]) + more

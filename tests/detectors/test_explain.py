@@ -120,6 +120,14 @@ def test_the_incident_of_the_brief_reads_as_promised() -> None:
     assert "38 of them refused where 0.2 would be usual" in told["summary"]
 
 
+def test_runs_are_of_a_function_and_calls_go_to_it_and_all_are_called_all() -> None:
+    example = BY_ID["failure-burst"].example
+    assert "140 of 210 calls in 20 minutes to PayInvoice failed" in describe(example)["summary"]
+    slow = replace(BY_ID["latency-shift"].example, triggers=("queue",), failed=900)
+    assert "900 runs in 4 hours of PayInvoice: " in describe(slow)["summary"]
+    assert ", all of them failed" in describe(slow)["summary"]
+
+
 @each_kind
 def test_the_same_evidence_is_told_the_same_way_in_any_order_of_its_features(kind: Kind) -> None:
     e = kind.example

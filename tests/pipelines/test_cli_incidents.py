@@ -66,6 +66,26 @@ def test_one_incident_is_shown_from_all_sides(tmp_path: Path, capsys: pytest.Cap
     assert "i4 and 36 more" in shown
 
 
+def test_an_id_is_found_with_and_without_what_all_ids_begin_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = written(tmp_path, {**INCIDENT, "incident_id": "LT-3f9a1c0de5b7"}, {**INCIDENT, "incident_id": "LT-77db2020"})
+    for beginning in ("LT-3f", "3f", "LT-3f9a1c0de5b7"):
+        assert run(["incidents", out, "--id", beginning]) == 0
+        assert "LT-3f9a1c0de5b7" in capsys.readouterr().out
+    assert run(["incidents", out, "--id", "LT-"]) == 2
+
+
+def test_of_many_callers_a_few_are_named_and_of_none_nothing_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = written(tmp_path, {**INCIDENT, "callers": [f"address:203.0.113.{n}" for n in range(50)]})
+    run(["incidents", out, "--id", "3f9a"])
+    assert "address:203.0.113.7 +42\n" in capsys.readouterr().out
+    run(["incidents", written(tmp_path, {**INCIDENT, "callers": []}), "--id", "3f9a"])
+    assert "  who  " not in capsys.readouterr().out
+
+
 def test_an_amended_incident_is_shown_once_as_it_stands_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     amended = [{**INCIDENT, "revision": revision, "invocations": 10 * revision} for revision in (1, 3, 2)]
     run(["incidents", written(tmp_path, *amended), "--json"])
