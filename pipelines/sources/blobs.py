@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from models.errors import SourceError
+from pipelines.sources.remote import failed, file_systems, match
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,9 @@ class BeamBlobs:
 
     def list(self) -> Found:
         """Every blob below the root, sorted by path."""
-        systems = _file_systems()
-        try:
-            (result,) = systems.match([f"{self.root}**"])
-        except Exception as error:  # Beam wraps whatever the storage's client raises
-            raise _failed("listed", self.root, error) from None
         found = [
             Blob(item.path.removeprefix(self.root), int(item.size_in_bytes), float(item.last_updated_in_seconds or 0))
-            for item in result.metadata_list
+            for item in match(f"{self.root}**")
         ]
         return sorted(found, key=lambda blob: blob.path)
 
@@ -98,23 +94,11 @@ class BeamBlobs:
         from apache_beam.io.filesystem import CompressionTypes
 
         try:
-            with _file_systems().open(self.root + path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            with file_systems(self.root).open(self.root + path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
                 file.seek(begin)
                 return bytes(file.read(end - begin))
         except Exception as error:
-            raise _failed("read", self.root + path, error) from None
-
-
-def _file_systems() -> Any:
-    from apache_beam.io.filesystems import FileSystems
-
-    return FileSystems
-
-
-def _failed(what: str, path: str, error: Exception) -> SourceError:
-    # the exception's text may hold a signed address, so only its kind is shown
-    kinds = {type(error).__name__, *(type(inner).__name__ for inner in getattr(error, "exception_details", None) or {})}
-    return SourceError(f"{path} can't be {what}.", received=", ".join(sorted(kinds)), retry=True)
+            raise failed("read", self.root + path, error) from None
 
 
 def open_blobs(root: str) -> Blobs:

@@ -25,6 +25,7 @@ from detectors.conform.slots import TIME
 from detectors.schema import INVOCATION
 from models.errors import InputError
 from pipelines.sources import documents
+from pipelines.sources.remote import file_systems, match
 
 #: rows of a batch: large enough that a batch's cost vanishes, small enough for a cache
 BATCH_ROWS: Final = 65_536
@@ -115,9 +116,8 @@ def open_binary(path: str) -> IO[bytes]:
     if "://" not in path:
         return Path(path).open("rb")
     from apache_beam.io.filesystem import CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
 
-    stream: IO[bytes] = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    stream: IO[bytes] = file_systems(path).open(path, compression_type=CompressionTypes.UNCOMPRESSED)
     return stream
 
 
@@ -138,16 +138,17 @@ def _local(given: str) -> list[tuple[str, bool]]:
 
 
 def _remote(given: str) -> list[tuple[str, bool]]:
-    from apache_beam.io.filesystems import FileSystems
-
     root = given.rstrip("/")
-    patterns = [given] if any(sign in given for sign in "*?[") else [root, f"{root}/**"]
+    if any(sign in given for sign in "*?["):
+        found = match(given)
+    else:
+        # blobs have no folders: there is only what lies below, or the one blob of this name
+        found = match(f"{root}/**") or [item for item in match(f"{root}*") if item.path == root]
     paths = []
-    for result in FileSystems.match(patterns):
-        for item in result.metadata_list:
-            below = item.path.removeprefix(root).strip("/")
-            if item.size_in_bytes and not _hidden(tuple(below.split("/"))):
-                paths.append((item.path, item.path == given))
+    for item in found:
+        below = item.path.removeprefix(root).strip("/")
+        if item.size_in_bytes and not _hidden(tuple(below.split("/"))):
+            paths.append((item.path, item.path == given))
     return paths
 
 
