@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -15,10 +16,12 @@ from detectors.caller_features import CallerFeatures
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import IDENTIFIED, from_matrix, matrix, own_rows
 from detectors.judge import Judge, Judgement
+from detectors.quiet import Quiet, quiet_of
 from detectors.raised import SCORED, raised_batch
 from detectors.schema import REASON
 from detectors.stories import blame
 from detectors.timeline import Tables
+from models.baselines import COHORTS
 from models.hashing import combine, hash_strings
 
 Vector = npt.NDArray[Any]
@@ -33,6 +36,7 @@ EVIDENCE: Final = (
 )
 #: columns that verdicts and evidence are made of
 _JUDGED: Final = tuple(dict.fromkeys((*SCORED.names[:8], *EVIDENCE, "value_function", "typical_function")))
+_NOTHING: Final = pa.RecordBatch.from_pylist([], schema=SCORED)
 
 
 @dataclass(frozen=True)
@@ -55,19 +59,28 @@ class CallerStage:
 
     def make(self, shard: int, shards: int) -> CallerScoring:
         """The fold of one shard."""
-        fold = CallerScoring(self.judge, self.join_score, self.version, strange_only=self.strange_only)
+        fold = CallerScoring(self.judge, self.join_score, self.version, self.quiet, strange_only=self.strange_only)
         if self.state is not None:
             fold.restore(own_rows(self.state, "key", shard, shards))
         return fold
 
+    @cached_property
+    def quiet(self) -> Quiet | None:
+        """What tells plainly normal invocations, the same for all shards; None where even a score of 0 is strange."""
+        return quiet_of(self.judge, len(FEATURE_NAMES), len(COHORTS)) if self.join_score > 0.0 else None
+
 
 class CallerScoring:
-    """Caller features, then the judge."""
+    """Caller features, then the judge for all that is not plainly normal."""
 
-    def __init__(self, judge: Judge, join_score: float, version: str = "", *, strange_only: bool = False) -> None:
+    def __init__(
+        self, judge: Judge, join_score: float, version: str = "", quiet: Quiet | None = None, *,
+        strange_only: bool = False,
+    ) -> None:  # fmt: skip
         self._judge = judge
         self._join = join_score
         self._version = version
+        self._quiet = quiet
         self._strange_only = strange_only
         self._features = CallerFeatures()
         self._raised: pa.RecordBatch | None = None
@@ -75,17 +88,31 @@ class CallerScoring:
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:  # noqa: ARG002 - a Fold
         """SCORED rows of all that is not strange; ``raised()`` then gives the strange ones with their evidence."""
         raw_c, value_c, typical_c = self._features.measure(rows)
-        raw = np.concatenate([from_matrix(rows.column("raw_function")), raw_c], axis=1)
         group, cohort = self._judge.locate(rows)
-        found = self._judge.score(raw, group, cohort)
+        loud, found = self._judged(from_matrix(rows.column("raw_function")), raw_c, group, cohort)
         strange = self._judge.gate(found) >= self._join
-        self._raised = self._evidence(*self._told(strange, rows, found, value_c, typical_c, candidate=True))
-        others = np.zeros(len(strange), np.bool_) if self._strange_only else ~strange
-        return self._told(others, rows, found, value_c, typical_c, candidate=False)[1]
+        told = loud[strange]
+        self._raised = self._evidence(*self._told(told, rows, found.take(strange), value_c, typical_c, candidate=True))
+        if self._strange_only:
+            return _NOTHING
+        others = np.ones(rows.num_rows, np.bool_)
+        others[told] = False
+        chosen = np.flatnonzero(others)
+        whole = found.spread(loud, rows.num_rows).take(chosen)
+        return self._told(chosen, rows, whole, value_c, typical_c, candidate=False)[1]
+
+    def _judged(self, raw_f: Vector, raw_c: Vector, group: Vector, cohort: Vector) -> tuple[Vector, Judgement]:
+        """The rows that are not plainly normal, int64[m], and what the judge finds for them."""
+        if self._quiet is None:
+            loud = np.arange(len(group))
+        else:
+            loud = np.flatnonzero(~self._quiet.find(raw_f, raw_c, group, cohort))
+        raw = np.concatenate([raw_f[loud], raw_c[loud]], axis=1)
+        return loud, self._judge.score(raw, group[loud], cohort[loud])
 
     def _told(
         self,
-        mask: Vector,
+        chosen: Vector,
         rows: pa.RecordBatch,
         found: Judgement,
         value_c: Vector,
@@ -93,10 +120,9 @@ class CallerScoring:
         *,
         candidate: bool,
     ) -> tuple[pa.RecordBatch, pa.RecordBatch, Judgement, Vector, Vector, Vector]:
-        """Some of the rows, as they are and as SCORED, with their judgement, shares, values and typical values."""
-        if not mask.all():
-            chosen = np.flatnonzero(mask)
-            rows, found = rows.select(_JUDGED).take(pa.array(chosen)), found.take(chosen)
+        """The chosen rows, as they are and as SCORED, with their judgement, shares, values and typical values."""
+        if len(chosen) < rows.num_rows:
+            rows = rows.select(_JUDGED).take(pa.array(chosen))
             value_c, typical_c = value_c[chosen], typical_c[chosen]
         value = np.concatenate([from_matrix(rows.column("value_function")), value_c], axis=1)
         typical = np.concatenate([from_matrix(rows.column("typical_function")), typical_c], axis=1)

@@ -60,6 +60,18 @@ class Judgement:
         parts = (self.surprise, self.families, self.forest, self.score, self.p_value)
         return Judgement(*(part[rows] for part in parts))
 
+    def spread(self, rows: Vector, n: int) -> Judgement:
+        """The same for n events, of which only these ``rows``, int64[m], were judged; the others score 0."""
+        parts = []
+        for part in (self.surprise, self.families, self.forest, self.score, self.p_value):
+            whole = np.zeros((n, *part.shape[1:]))
+            whole[rows] = part
+            parts.append(whole)
+        # nothing is less strange than a score of 0
+        parts[-1] = np.ones(n)
+        parts[-1][rows] = self.p_value
+        return Judgement(*parts)
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -159,8 +171,13 @@ class Judge:
         """The forest's score as a raw feature, float64[n, 1]: above 0 where stranger than an empty leaf."""
         if self.forest is None:
             return np.zeros((len(surprise), 1))
-        scored: Vector = self.forest.score(np.minimum(surprise, FOREST_CLIP))
-        return np.maximum(scored - 0.3, 0.0)[:, None] * 10.0
+        return depth_feature(self.forest.score(np.minimum(surprise, FOREST_CLIP)))
+
+
+def depth_feature(scored: Vector) -> Vector:
+    """A forest's scores, float64[n], as a raw feature, float64[n, 1]."""
+    depth: Vector = np.maximum(scored - 0.3, 0.0)[:, None] * 10.0
+    return depth
 
 
 def family_parts(surprise: Vector) -> Vector:
