@@ -331,6 +331,11 @@ class FunctionFeatures:
         """Silence counts only from a function's first event on: a gap between training and replay is no silence."""
         self._times[:, kernel.T_ARMED] = 0
 
+    def begin_anew(self) -> None:
+        """What comes follows a hole in the logs: it is no silence, and windows begin anew."""
+        self._times[:, kernel.T_LAST] = 0
+        self.disarm()
+
     def longest_gaps(self) -> dict[tuple[str, str], float]:
         """Longest silence lived through by each function, in expected calls."""
         return {name: float(self._state[k, kernel.S_MAX_GAP]) for name, k in self._names.items()}

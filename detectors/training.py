@@ -38,6 +38,7 @@ from models.calibration import BudgetCurve
 from models.feedback import Feedback
 from models.forest import fit_forest
 from models.hashing import combine, hash_strings
+from models.lived import Lived
 from models.tails import Tails, fit_tails
 
 Vector = npt.NDArray[Any]
@@ -125,15 +126,15 @@ def train(
     tell = progress or (lambda _: None)
     tell("measuring the window")
     versions = VersionLog()
-    first, last, count = _window(_good(slices, options), versions)
+    lived, count = _window(_good(slices, options), versions)
     restarts = Restarts(versions.restarts())
     # what is held out stands in memory: of very many logs the last part is enough
     share = max(BASE_SHARE, 1.0 - MAX_HELD_OUT / max(count, 1))
-    cut = first + int((last - first) * share)
+    cut = lived.at(share)
     tell("learning what is usual")
     early, whole = _baselines(_good(slices, options), cut, restarts)
     tell("measuring features")
-    held, state, gaps = _features(_good(slices, options), early, cut)
+    held, state, gaps = _features(_good(slices, options), early, cut, lived)
     # what a deployment changed can't be held against what was usual before, unless nearly all has changed
     changed = restarts.unseen_by(cut).after(held.function, held.at)
     held = held.where(~changed) if 2 * int(changed.sum()) <= len(changed) else held
@@ -143,7 +144,7 @@ def train(
     final = np.array([lookup[n] for n in zip(early.apps, early.functions, strict=True)] or [0], dtype=np.int64)
     held.group = np.where(group_early >= 0, final[np.maximum(group_early, 0)], -1)
     tell("fitting tails and forests")
-    days = max((last - cut) / DAY_US, 1e-6)
+    days = max(lived.after_us(cut) / DAY_US, 1e-6)
     keep = np.ones(len(held.at), bool)
     expected = normal_events(held.at, held.function, held.caller, held.app, options.feedback)
     for _ in range(2):
@@ -171,6 +172,9 @@ def train(
             least = MIN_SILENCE * min(max(float(whole.dispersion[row]) / 2.0, 1.0), 10.0)
             silence[row] = max(least, SILENCE_MARGIN * gap, float(whole.rate[row].mean()) * SILENCE_SECONDS)
     notes = list(restarts.notes())
+    if len(lived.holes_us):
+        missing = f"{lived.holes_us.sum() / DAY_US:,.0f} days"
+        notes.append(f"Nothing at all was logged for {missing}; they count as missing, not as silence.")
     dropped = int((~keep).sum())
     if dropped:
         notes.append(f"{dropped:,} of {len(keep):,} held-out invocations were too strange to count as normal life.")
@@ -179,7 +183,7 @@ def train(
         silence,
         state,
         curve,
-        (first, last),
+        (int(lived.begins[0]), int(lived.ends[-1])),
         count,
         tuple(notes),
         reference=blocks_of(surprise, held.at, held.group),
@@ -190,14 +194,20 @@ def _good(slices: Slices, options: TrainingOptions) -> Iterable[pa.RecordBatch]:
     return without_bad(slices(), options.feedback) if options.feedback else slices()
 
 
-def _window(slices: Iterable[pa.RecordBatch], versions: VersionLog) -> tuple[int, int, int]:
-    first, last, count = 2**62, -(2**62), 0
+def _window(slices: Iterable[pa.RecordBatch], versions: VersionLog) -> tuple[Lived, int]:
+    """The time that the logs cover, and how many invocations they hold."""
+    moments: list[Vector] = []
+    count = 0
     for rows in slices:
         if rows.num_rows:
             versions.update(rows)
             at = np.asarray(rows.column("at"))
-            first, last, count = min(first, int(at.min())), max(last, int(at.max())), count + rows.num_rows
-    return first, last, count
+            # the first and the last of each hour are enough to see every hole
+            hour = at // HOUR_US
+            edges = np.flatnonzero(np.r_[True, hour[1:] != hour[:-1], True])
+            moments += [at[edges[:-1]], at[edges[1:] - 1]]
+            count += rows.num_rows
+    return Lived.of(np.unique(np.concatenate(moments))), count
 
 
 def _baselines(slices: Iterable[pa.RecordBatch], cut: int, restarts: Restarts) -> tuple[Baselines, Baselines]:
@@ -229,15 +239,13 @@ def _baselines(slices: Iterable[pa.RecordBatch], cut: int, restarts: Restarts) -
 
 
 def _features(
-    slices: Iterable[pa.RecordBatch], baselines: Baselines, cut: int
+    slices: Iterable[pa.RecordBatch], baselines: Baselines, cut: int, lived: Lived
 ) -> tuple[_HeldOut, dict[str, pa.Table], dict[tuple[str, str], float]]:
     functions = FunctionFeatures(baselines, np.full(len(baselines.cohort), 1e9))
     callers = CallerFeatures()
     judge = Judge(baselines, None, None, None, None, None)  # type: ignore[arg-type]
     parts: list[list[Vector]] = []
-    for rows in slices:
-        if rows.num_rows == 0:
-            continue
+    for rows in _without_holes(slices, lived, functions.begin_anew):
         at = np.asarray(rows.column("at"))
         featured = functions.advance(rows, int(at[-1]) + 1)
         raw_c, value_c, _ = callers.measure(featured)
@@ -254,6 +262,23 @@ def _features(
         **_prefixed("caller/", callers.snapshot()),
     }
     return _HeldOut(*joined), state, functions.longest_gaps()
+
+
+def _without_holes(
+    slices: Iterable[pa.RecordBatch], lived: Lived, begin_anew: Callable[[], None]
+) -> Iterator[pa.RecordBatch]:
+    """Rows as they come, cut at each hole, where what follows begins anew."""
+    ahead = lived.begins[1:].tolist()
+    for rows in slices:
+        while rows.num_rows:
+            at = np.asarray(rows.column("at"))
+            before = int(np.searchsorted(at, ahead[0])) if ahead else rows.num_rows
+            if before:
+                yield rows.slice(0, before)
+            if before < rows.num_rows:
+                begin_anew()
+                ahead.pop(0)
+            rows = rows.slice(before)
 
 
 def _prefixed(prefix: str, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:

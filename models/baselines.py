@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from models.lived import HOLE_US, Lived
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -333,13 +335,16 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
     for totals, column in ((count, 2), (failures, 3), (refusals, 4)):
         np.add.at(totals, rated_who, rated[:, column])
         np.add.at(totals, size + cohort[rated_who], rated[:, column])
-    first = int(bins[:, 1].min()) if len(bins) else 0
-    last = int(bins[:, 1].max()) if len(bins) else 0
+    lived = Lived.of(np.unique(bins[:, 1]).astype(np.int64), HOLE_US // BIN_US)
+    first, last = (int(lived.begins[0]), int(lived.ends[-1])) if len(bins) else (0, 0)
+    # the five minutes that the logs cover
+    stretches = [np.arange(a, b + 1) for a, b in zip(lived.begins, lived.ends, strict=True)]
+    covered = np.concatenate([np.zeros(0, np.int64), *stretches])
 
     failure_rate = _shrunk(_trimmed_rate(rated, rated_who, 3, size, cohort), failures, count, size, cohort)
     refusal_rate = _shrunk(_trimmed_rate(rated, rated_who, 4, size, cohort), refusals, count, size, cohort)
-    rate = _rhythm(bins, who, size, cohorts, first, last)
-    dispersion = _dispersion(bins, who, rate, size, cohorts, first, last)
+    rate = _rhythm(bins, who, size, cohorts, covered)
+    dispersion = _dispersion(bins, who, rate, size, cohorts, len(covered))
     quantiles, tail_high, tail_low, longest, cold_extra, mean_ms, square_ms = _durations(sketch, rank, size, cohort)
     phases, phase_us, phase_count = _schedules(sketch, rank, size, cohort)
     middle = quantiles[:, int(np.searchsorted(LEVELS, 0.75))], quantiles[:, int(np.searchsorted(LEVELS, 0.25))]
@@ -397,7 +402,7 @@ def _shrunk(trimmed: tuple[Floats, Floats], errors: Floats, count: Floats, size:
     return out
 
 
-def _rhythm(bins: Floats, who: Ints, size: int, cohorts: int, first: int, last: int) -> Floats:
+def _rhythm(bins: Floats, who: Ints, size: int, cohorts: int, covered: Ints) -> Floats:
     """Expected rate per second by hour of week.
 
     A flat rate, bent by the hour of the day, then by weekday or weekend, then by the hour of the week, each step shrunk
@@ -407,7 +412,7 @@ def _rhythm(bins: Floats, who: Ints, size: int, cohorts: int, first: int, last: 
     if len(bins) == 0:
         return rate
     hours_seen = np.zeros(HOURS_A_WEEK)
-    np.add.at(hours_seen, hour_of_week(np.arange(first, last + 1) * BIN_US), BIN_US / HOUR_US)
+    np.add.at(hours_seen, hour_of_week(covered * BIN_US), BIN_US / HOUR_US)
     by_hour = np.zeros((size, HOURS_A_WEEK))
     np.add.at(by_hour, (who, hour_of_week(bins[:, 1].astype(np.int64) * BIN_US)), bins[:, 2])
     day = np.arange(HOURS_A_WEEK) % 24
@@ -428,7 +433,7 @@ def _rhythm(bins: Floats, who: Ints, size: int, cohorts: int, first: int, last: 
     return rate
 
 
-def _dispersion(bins: Floats, who: Ints, rate: Floats, size: int, cohorts: int, first: int, last: int) -> Floats:
+def _dispersion(bins: Floats, who: Ints, rate: Floats, size: int, cohorts: int, covered: int) -> Floats:
     out = np.full(size + cohorts, 2.0)
     if len(bins) == 0:
         return out
@@ -442,7 +447,7 @@ def _dispersion(bins: Floats, who: Ints, rate: Floats, size: int, cohorts: int, 
     np.add.at(total, who[kept], excess[kept])
     np.add.at(number, who[kept], 1.0)
     # empty bins each add their expectation: (0 - e)^2 / e = e
-    seen, covered = np.zeros(size), float(last - first + 1)
+    seen = np.zeros(size)
     np.add.at(seen, who, expected)
     overall = rate[:size].mean(axis=1) * (BIN_US / US) * covered
     total += np.maximum(overall - seen, 0.0)

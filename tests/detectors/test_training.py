@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -46,6 +48,19 @@ def bytes_of(model: Model) -> dict[str, bytes]:
 def in_slices(rows: pa.RecordBatch, size: int) -> Iterator[pa.RecordBatch]:
     for start in range(0, rows.num_rows, size):
         yield rows.slice(start, size)
+
+
+def test_a_row_from_years_ago_changes_next_to_nothing(learned: pa.RecordBatch, model: Model) -> None:
+    years = 9 * 365 * 86_400_000_000
+    first = learned.slice(0, 1).to_pylist()[0]
+    stray = {**first, "invocation_id": "stray", "at": first["at"] - years}
+    stray["event_time"] = first["event_time"] - timedelta(microseconds=years)
+    rows = pa.RecordBatch.from_pylist([stray], schema=learned.schema)
+    found = train(lambda: iter([rows, learned]))
+    assert found.curve.days == pytest.approx(model.curve.days, rel=0.01)
+    with_stray, without = (one.judge.baselines.rate.mean(axis=1) for one in (found, model))
+    np.testing.assert_allclose(with_stray, without, rtol=0.05)
+    assert [note for note in found.notes if "count as missing" in note]
 
 
 def test_the_same_logs_and_seed_give_the_same_bundle_however_they_are_sliced(

@@ -42,6 +42,15 @@ def test_the_rhythm_of_the_day_is_learned() -> None:
     assert rate.sum() == pytest.approx(len(busy) + len(quiet), rel=0.05)
 
 
+def test_weeks_without_any_log_are_missing_and_no_silence() -> None:
+    week = ordinary(0, 7 * 24, every=HOUR)
+    later = ordinary(42 * DAY, 7 * 24, every=HOUR)
+    stray = ordinary(-4_000 * DAY, 0.01)
+    found = baselines_of([*stray, *week, *later])
+    rate = found.rate[row_of(found, "Pay")] * 3600.0
+    assert rate.mean() == pytest.approx(1.0, rel=0.1)
+
+
 def test_a_weekend_is_told_from_working_days() -> None:
     # 2026-11-01 is a Sunday; three weeks of calls from Monday to Friday
     days = [day for day in range(1, 22) if day % 7 not in (0, 6)]

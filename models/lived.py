@@ -1,0 +1,68 @@
+"""The time that logs cover: from the first row to the last, without the holes in which nothing at all was logged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+#: us; longer than any weekend with its holidays: a whole tenant that logs nothing for so long was not logged
+HOLE_US: Final = 4 * 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Lived:
+    """Stretches of time, in order and apart.
+
+    Attributes:
+        begins: int64[k], us UTC.
+        ends: int64[k], us UTC, not before their begins.
+    """
+
+    begins: Ints
+    ends: Ints
+
+    @classmethod
+    def of(cls, times_us: Ints, hole_us: int = HOLE_US) -> Lived:
+        """What these times cover.
+
+        Args:
+            times_us: int64[n], sorted; when something was logged, or the beginning of a short span in which it was.
+            hole_us: a longer stretch without any is a hole.
+
+        Example:
+            >>> Lived.of(np.array([0, 5, 100, 103]), hole_us=50).total_us
+            8
+        """
+        if len(times_us) == 0:
+            return cls(times_us, times_us)
+        holes = np.flatnonzero(np.diff(times_us) > hole_us)
+        return cls(times_us[np.r_[0, holes + 1]], times_us[np.r_[holes, len(times_us) - 1]])
+
+    @property
+    def total_us(self) -> int:
+        """How long all stretches last."""
+        return int((self.ends - self.begins).sum())
+
+    @property
+    def holes_us(self) -> Ints:
+        """int64[k - 1], how long each hole lasts."""
+        found: Ints = self.begins[1:] - self.ends[:-1]
+        return found
+
+    def at(self, share: float) -> int:
+        """The moment by which this share of all has been lived, us UTC."""
+        left = int(self.total_us * share)
+        for begin, end in zip(self.begins.tolist(), self.ends.tolist(), strict=True):
+            if left <= end - begin:
+                return int(begin + left)
+            left -= end - begin
+        return int(self.ends[-1])
+
+    def after_us(self, moment_us: int) -> int:
+        """How much is lived from a moment on."""
+        return int(np.maximum(self.ends - np.maximum(self.begins, moment_us), 0).sum())
