@@ -168,14 +168,17 @@ class Collate:
             return given, ids[chosen], at[chosen]
         written = _host_wrote(rows.column("sdk_version"), chosen)
         rank = np.where(kind[chosen] == _INVOCATION, np.where(written, 0, 1), kind[chosen] + 1)
-        by_group = np.lexsort((rank, group[chosen]))
-        donors = chosen[by_group]
-        first = np.flatnonzero(np.r_[True, group[donors][1:] != group[donors][:-1]])
-        leaders = donors[first]
+        leader, size = np.full(len(anchors), -1, np.int64), np.zeros(len(anchors), np.int64)
+        _lead(chosen, group, rank, leader, size)
+        leaders = leader[leader >= 0]
         places = anchors[group[leaders]]
         order = np.lexsort((ids[leaders], names[leaders], places))
         leaders, places = leaders[order], places[order]
         self._counts["started_only"] += int((kind[leaders] == _STARTED).sum())
+        # only groups of several rows have anything to fill, in the order of precedence
+        several = np.flatnonzero(size[group[chosen]] > 1)
+        several = several[np.lexsort((rank[several], group[chosen[several]]))]
+        donors = chosen[several]
         slot_of = np.full(len(anchors), -1, np.int64)
         slot_of[group[leaders]] = np.arange(len(leaders))
         return _filled(rows, leaders, places, donors, slot_of[group[donors]], kind), ids[leaders], places
@@ -215,32 +218,36 @@ def _filled(
         rows: n rows.
         leaders: int64[m], the leading row of each slot.
         places: int64[m], ``at`` of each slot.
-        donors: int64[d], rows ordered by slot and then by precedence, leaders included.
+        donors: int64[d], the rows of slots that have several, by precedence within a slot, leaders included.
         slots: int64[d], each donor's slot.
         kind: int8[n].
     """
     columns = []
-    caller: Rows | None = None
-    for field, column in zip(rows.schema, rows.columns, strict=True):
-        source = leaders
+    caller: pa.Array | None = None
+    given = rows.take(pa.array(donors))
+    own = pa.array(leaders)
+    for field, column, offer in zip(rows.schema, rows.columns, given.columns, strict=True):
+        source = own
         if field.name == AT:
             columns.append(pa.array(places))
             continue
         if field.name == "record":
             columns.append(pa.repeat(pa.scalar("invocation", field.type), len(leaders)))
             continue
-        if field.name in FILLED and column.null_count:
-            source = _first_with(column.is_valid().to_numpy(zero_copy_only=False), leaders, donors, slots)
+        if not len(donors):
+            pass
+        elif field.name in FILLED and column.null_count:
+            source = _first_with(offer.is_valid().to_numpy(zero_copy_only=False), leaders, donors, slots)
         elif field.name == "trigger":
-            source = _first_with(_differs(column, "other"), leaders, donors, slots)
+            source = _first_with(_differs(offer, "other"), leaders, donors, slots)
         elif field.name in ("caller", "caller_source", "caller_confidence"):
             if caller is None:
-                sources = rows.column("caller_source")
+                sources = given.column("caller_source")
                 known = _differs(sources, "unknown")
                 named = pc.is_in(sources, pa.array(_DETAIL_CALLERS)).to_numpy(zero_copy_only=False)
-                caller = _first_with(known & ((kind != _DETAIL) | named), leaders, donors, slots)
+                caller = _first_with(known & ((kind[donors] != _DETAIL) | named), leaders, donors, slots)
             source = caller
-        columns.append(column.take(pa.array(source)))
+        columns.append(column.take(source))
     return pa.RecordBatch.from_arrays(columns, schema=rows.schema)
 
 
@@ -249,13 +256,32 @@ def _differs(column: pa.Array, value: str) -> npt.NDArray[np.bool_]:
     return flags
 
 
-def _first_with(good: npt.NDArray[np.bool_], leaders: Rows, donors: Rows, slots: Rows) -> Rows:
-    """For each slot the leader if good, else the first good donor, else the leader: int64[m]."""
+def _first_with(good: npt.NDArray[np.bool_], leaders: Rows, donors: Rows, slots: Rows) -> pa.Array:
+    """For each slot the first good donor, else the leader: int64[m]. The leader is the first of its slot's donors."""
     source = leaders.copy()
-    giving = good[donors]
-    filled, first = np.unique(slots[giving], return_index=True)
-    source[filled] = donors[giving][first]
-    return np.where(good[leaders], leaders, source)
+    filled, first = np.unique(slots[good], return_index=True)
+    source[filled] = donors[good][first]
+    return pa.array(source)
+
+
+@njit
+def _lead(chosen: Rows, group: Rows, rank: Rows, leader: Rows, size: Rows) -> None:
+    """Find the first of the lowest rank in each group, and how many there are.
+
+    Args:
+        chosen: int64[c], rows.
+        group: int64[n], the group of each row.
+        rank: int64[c], of the chosen rows.
+        leader: int64[groups], filled where a group has chosen rows; -1 before.
+        size: int64[groups], filled; 0 before.
+    """
+    best = np.empty(leader.shape[0], np.int64)
+    for i in range(chosen.shape[0]):
+        g = group[chosen[i]]
+        if size[g] == 0 or rank[i] < best[g]:
+            best[g] = rank[i]
+            leader[g] = chosen[i]
+        size[g] += 1
 
 
 @njit

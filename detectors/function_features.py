@@ -49,13 +49,13 @@ KEPT: Final = (
         "caller",
         "caller_source",
     ),
-    *("country", "city", "duration_ms", "succeeded", "status", "item_count", "operation_id", "path", "message"),
-    *("exception_type", "app_version"),
+    *("country", "city", "duration_ms", "succeeded", "status", "item_count", "path", "exception_type"),
 )
 
 #: columns of an invocation, with ``at`` and ``late``, that the first stage reads: what is not here need not travel
 NEEDED: Final = (
     *("record", *KEPT, "host_instance", "caller_confidence", "sdk_version", "dequeue_count", "unscheduled_reason"),
+    *("message", "app_version"),
 )
 
 Vector = npt.NDArray[Any]
