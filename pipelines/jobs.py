@@ -231,7 +231,8 @@ def counters(result: Any) -> dict[str, int]:
     for counter in result.metrics().query()["counters"]:
         if counter.key.metric.namespace == METRICS:
             name = counter.key.metric.name
-            found[name] = found.get(name, 0) + int(counter.result)
+            # Prism has no result for a counter that was named and never raised
+            found[name] = found.get(name, 0) + int(counter.result or 0)
     return found
 
 

@@ -25,6 +25,8 @@ from pipelines.messages import Message
 
 #: namespace of all metrics
 METRICS: Final = "lonetree"
+#: begins the names of counters of shards whose input has ended
+ENDED: Final = "ended_"
 #: bytes that a log may have before it is worth a snapshot, however small the state: some seconds of a busy stream
 LOG_BYTES: Final = 4 * 1024 * 1024
 #: bytes of a piece of a snapshot: runners take messages of a few MB
@@ -147,7 +149,9 @@ class StationDoFn(beam.DoFn):  # type: ignore[misc]
         live.stamp = uuid.uuid4().bytes
         stamp.write(live.stamp)
         self._settle(live)
-        if not live.station.ended:
+        if live.station.ended:
+            Metrics.counter(METRICS, f"{ENDED}{self._name}").inc(1)
+        else:
             _LIVE[self._job, self._name, shard] = live
             self._sure.add(shard)
         for tag, said in given:

@@ -1,24 +1,46 @@
-"""The streaming job as one Beam pipeline: sources, the graph, files and sinks."""
+"""The streaming job as one Beam pipeline: sources, the graph, files and sinks.
+
+sources ─► messages ─► the graph (pipelines/graph.py) ─► verdicts ─► part files
+└► dead letters ─► part files                   └► incidents ─► sinks
+"""
 
 from __future__ import annotations
 
+import threading
+import time
 import zlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 
+from models.errors import LonetreeError
 from pipelines import graph
+from pipelines.beam_runners import DURABLE, same_process, stream_arguments
+from pipelines.held import held
+from pipelines.jobs import counters
 from pipelines.sources.uri import source_name
-from pipelines.stations import StationDoFn
+from pipelines.stations import ENDED, StationDoFn
 from pipelines.steps import address
-from pipelines.stream_outputs import OUT, DeadLetterFiles, SinkStations, VerdictFiles
+from pipelines.stream_outputs import OUT, DeadLetterFiles, SinkStations, VerdictFiles, close_sinks
 from pipelines.stream_source import LiveOptions, follow
 from pipelines.stream_timeline import RAISED, ROWS
 
 #: shards of a stage on one machine: each step of the source costs a message a pair of shards
 LOCAL_SHARDS: Final = 1
+#: between two looks at the counters, s
+TELL_S: Final = 10.0
+#: names of stations beside those of the graph; that of the sinks also names the folder of their outboxes
+SINKS: Final = "sinks"
+_VERDICTS: Final = "verdicts"
+_LETTERS: Final = "dead-letter"
+_LOOK_S: Final = 0.2
+#: a runner may take so long to stop, s
+_CANCEL_S: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -64,17 +86,118 @@ def build(pipeline: Any, job: StreamJob, plan: graph.Plan) -> None:
         | "Read" >> follow(job.live)
     )
     folder = job.output or job.state
-    dead = DeadLetterFiles(str(folder / "dead-letter"), job.name, names)
-    _ = read.dead | "To dead letters" >> address((), 1) | "Dead letters" >> _station("dead letters", dead)
+    dead = DeadLetterFiles(str(folder / _LETTERS), job.name, names)
+    _ = read.dead | "To dead letters" >> address((), 1) | "Dead letters" >> _station(_LETTERS, dead)
     judged = graph.judge(read[ROWS], plan)
     if job.output is not None:
         signed = graph.speakers(graph.INCIDENT, ROWS, plan) + graph.speakers(graph.CALLER, ROWS, plan)
-        files = VerdictFiles(str(folder / "verdicts"), job.name, job.verdicts, signed)
+        files = VerdictFiles(str(folder / _VERDICTS), job.name, job.verdicts, signed)
         parts = [part | f"To verdicts {number}" >> address((), 1) for number, part in enumerate(judged.verdicts)]
-        _ = parts | "All verdicts" >> beam.Flatten() | "Write verdicts" >> _station("verdicts", files)
+        _ = parts | "All verdicts" >> beam.Flatten() | "Write verdicts" >> _station(_VERDICTS, files)
     if job.sinks:
-        sinks = SinkStations(job.sinks, str(job.state / "sinks"), graph.speakers(graph.INCIDENT, RAISED, plan))
-        _ = judged.incidents | "To sinks" >> address((), 1) | "Sinks" >> _station("sinks", sinks)
+        sinks = SinkStations(job.sinks, str(job.state / SINKS), graph.speakers(graph.INCIDENT, RAISED, plan))
+        _ = judged.incidents | "To sinks" >> address((), 1) | "Sinks" >> _station(SINKS, sinks)
+
+
+def run(
+    job: StreamJob,
+    plan: graph.Plan,
+    runner: str,
+    beam_args: Sequence[str] = (),
+    *,
+    stop: threading.Event | None = None,
+    told: Callable[[Mapping[str, int]], None] | None = None,
+) -> tuple[bool, dict[str, int]]:
+    """Run the job until its sources end, or until told to stop.
+
+    Args:
+        job: what is watched, and where results go.
+        plan: the folds.
+        runner: Beam's name of a runner that streams.
+        beam_args: more options of Beam.
+        stop: tells to stop.
+        told: is told the job's counters now and then.
+
+    Returns:
+        Whether the end was reached, and the counters.
+
+    Raises:
+        InputError: the runner can't stream.
+        LonetreeError: the runner says that it is done, and is not.
+    """
+    options = PipelineOptions(stream_arguments(runner, beam_args))
+    job = replace(job, live=replace(job.live, commit=runner in DURABLE))
+    stop = stop or threading.Event()
+    with ExitStack() as stay:
+        if same_process(runner, options):
+            plan = stay.enter_context(held(plan))
+        # where workers are threads of this process, nobody else gives the sinks their last chance
+        stay.callback(close_sinks, str(job.state / SINKS))
+        pipeline = beam.Pipeline(options=options)
+        build(pipeline, job, plan)
+        result = pipeline.run()
+        waiting = _Waiting(result)
+        looked = time.monotonic()
+        while not waiting.done.wait(_LOOK_S):
+            if stop.is_set():
+                result.cancel()
+                waiting.done.wait(_CANCEL_S)
+                return False, _counters(result)
+            if told is not None and time.monotonic() - looked >= TELL_S:
+                looked = time.monotonic()
+                told(_counters(result))
+        waiting.raise_for_failure()
+        counted = _counters(result)
+    ended = {name.removeprefix(ENDED) for name in counted if name.startswith(ENDED)}
+    lacking = stations_of(job, plan) - ended
+    if lacking and job.live.until_idle_s is not None:
+        raise LonetreeError(
+            "The runner says that it is done, but messages were lost on the way.",
+            expected="each step to hear that its input has ended",
+            received=f"no end at: {', '.join(sorted(lacking))}",
+            hint="Start again; what was told is not told twice. If it happens again, leave --runner out.",
+            retry=True,
+        )
+    return True, counted
+
+
+def stations_of(job: StreamJob, plan: graph.Plan) -> set[str]:
+    """The names of the job's stations."""
+    found = {graph.FUNCTION, graph.CALLER, graph.INCIDENT, _LETTERS}
+    if plan.incident is None:
+        found.discard(graph.INCIDENT)
+    return found | ({_VERDICTS} if job.output is not None else set()) | ({SINKS} if job.sinks else set())
+
+
+class _Waiting:
+    """Waits for a pipeline in a thread of its own, since Beam's way to wait can't be interrupted."""
+
+    def __init__(self, result: Any) -> None:
+        self.done = threading.Event()
+        self._failure: BaseException | None = None
+        threading.Thread(target=self._wait, args=(result,), name="pipeline", daemon=True).start()
+
+    def _wait(self, result: Any) -> None:
+        try:
+            result.wait_until_finish()
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self.done.set()
+
+    def raise_for_failure(self) -> None:
+        """Raise what ended the pipeline, if it was no end of its own."""
+        if self._failure is not None:
+            raise self._failure
+
+
+def _counters(result: Any) -> dict[str, int]:
+    # Beam asks the runner once and remembers the answer
+    result._metrics = None
+    try:
+        return counters(result)
+    except Exception:  # a runner that is going down has no answer
+        return {}
 
 
 def _station(name: str, stations: Any) -> Any:

@@ -26,6 +26,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.utils.timestamp import Duration
 
+from detectors.conform import ConformOptions
 from detectors.order import with_at
 from detectors.timeline import END
 from models.errors import SourceError
@@ -67,6 +68,8 @@ class LiveOptions:
     #: tell the source what was dealt with once the runner has made it durable; only where the runner does
     commit: bool = False
     message_rows: int = MESSAGE_ROWS
+    #: how records are read
+    conform: ConformOptions = field(default_factory=ConformOptions)
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,7 @@ class Reading:
         self._cursor, self._number = place.cursor, place.number
         self._said_us = self._clock.watermark_us
         self._since_mark = 0
+        self._came = False
         self._polling: Iterator[Polled] | None = None
         self._quiet_since: float | None = None
         self._ended = place.done
@@ -205,14 +209,15 @@ class Reading:
                     return
         self._polling = None
         self._clock.polled(self.source.idle, microseconds(_now()))
-        self._ended = self._over(came=bool(read or waiting or dead))
+        self._came = bool(read or waiting or dead)
+        self._ended = self._over(came=self._came)
         if rows or dead or self._ended or self._clock.watermark_us > self._said_us:
             yield self._message(rows, dead)
 
     @property
-    def busy(self) -> bool:
-        """Whether there was more than a bundle holds."""
-        return self._polling is not None
+    def quiet(self) -> bool:
+        """Whether there was nothing new."""
+        return self._polling is None and not self._came
 
     @property
     def ended(self) -> bool:
@@ -312,7 +317,7 @@ class LiveDoFn(beam.DoFn):  # type: ignore[misc]
             reading.source.close()
             return
         _READING[self._job, name] = reading
-        tracker.defer_remainder(Duration(seconds=0.0 if reading.busy else PAUSE_S))
+        tracker.defer_remainder(Duration(seconds=PAUSE_S if reading.quiet else 0.0))
 
     def _reading(self, name: str, uri: str, start: bytes) -> Reading:
         """The source at a place: the one that this process follows where it is there, else opened anew."""
@@ -325,7 +330,7 @@ class LiveDoFn(beam.DoFn):  # type: ignore[misc]
         cursors = {} if place.cursor is None else {name: place.cursor}
         # the place is the truth: files of cursors that sources keep are for this process alone
         folder = Path(tempfile.mkdtemp(prefix="lonetree-source-"))
-        return Reading(name, open_sources([uri], cursors, folder)[name], place, self._options)
+        return Reading(name, open_sources([uri], cursors, folder, self._options.conform)[name], place, self._options)
 
 
 class CommittingLiveDoFn(LiveDoFn):

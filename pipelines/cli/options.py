@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
+
+from models.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,6 +71,24 @@ def repeat_option(words: Iterable[str], option: str) -> list[str]:
 def beam_options() -> list[str]:
     """The words behind ``--`` of the command that runs."""
     return list(click.get_current_context().meta.get(_BEAM, []))
+
+
+def refuse_given(names: Iterable[str], why: str, hint: str) -> None:
+    """Refuse options that say nothing here, where they were given.
+
+    Args:
+        names: of parameters of the command that runs.
+        why: goes on from the option's name.
+        hint: what to do instead.
+
+    Raises:
+        InputError: one was given.
+    """
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option} {why}.", expected=f"the command without {option}", received=option, hint=hint)
 
 
 def _paths(_ctx: click.Context, _param: click.Parameter, paths: tuple[str, ...]) -> list[str]:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from models.errors import InputError, LonetreeError
+from pipelines.beam_runners import EMBEDDED, refuse_beam_options, runner_of
 from pipelines.cli.console import console, printable
-from pipelines.cli.options import LogsCommand, beam_options, budget_option, models_option
+from pipelines.cli.options import LogsCommand, beam_options, budget_option, models_option, refuse_given
 
 if TYPE_CHECKING:
     from pipelines.vitals import Vitals
@@ -118,7 +119,21 @@ _LOOK_EVERY_S: Final = 0.5
 )
 @click.option("--http", metavar="PORT", type=click.IntRange(0, 65535), help="Serve /healthz and /metrics here.")
 @click.option("--http-host", metavar="HOST", default="127.0.0.1", show_default=True, help="On which address.")
-@click.option("--runner", metavar="NAME", default="embedded", show_default=True, help="Only 'embedded'; see below.")
+@click.option(
+    "--runner",
+    metavar="NAME",
+    default="embedded",
+    show_default=True,
+    help="'embedded', or a runner of Beam that streams: PrismRunner, FlinkRunner, …; see below.",
+)
+@click.option(
+    "--shards",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="With a runner of Beam: parts of each stage, which may lie on several workers; never changes a result.",
+)
 def command(
     sources: tuple[str, ...],
     models: str | Path,
@@ -136,6 +151,7 @@ def command(
     http: int | None,
     http_host: str,
     runner: str,
+    shards: int,
 ) -> None:
     """Judge invocations as their logs arrive, and send the incidents that deserve a person to sinks.
 
@@ -148,12 +164,33 @@ def command(
       lonetree watch --source azure-monitor:WORKSPACE-ID --models models --sink slack:env:SLACK_URL --http 8080
       lonetree watch --source kafka:logs?connection=env:EVENT_HUBS --models models --sink stdout --output out
 
-    It runs in this process. Beam's local runner for bounded input can't stream, and is refused; a cluster runs the same
-    folds through pipelines.graph (docs/deploy.md).
+    It runs in this process. With --runner it is a job of Beam, whose options stand behind '--': state is the runner's,
+    --state holds what waits for sinks, and --http and --checkpoint-every say nothing (docs/deploy.md). Beam's local
+    runner for bounded input can't stream, and is refused.
     """
-    _only_embedded(runner, beam_options())
     from detectors.conform import ConformOptions
     from pipelines.champion import Champion
+
+    runner = runner_of(runner, beam_options())
+    champion = Champion(models, budget, _key(demand_signature))
+    if runner != EMBEDDED:
+        from pipelines.cli.watch_beam import on_beam
+        from pipelines.stream_job import StreamJob
+        from pipelines.stream_source import LiveOptions
+
+        refuse_given(
+            ("http", "http_host", "checkpoint_every", "poll_models"),
+            "is for the embedded runner",
+            "The runner has metrics and checkpoints of its own: docs/deploy.md.",
+        )
+        live = LiveOptions(round(allowed_lateness * 1e6), round(idle_after * 1e6), until_idle)
+        stream = StreamJob(
+            sources, sinks, state.absolute(), output.absolute() if output is not None else None, verdicts, live
+        )
+        with _stopping() as stop:
+            on_beam(stream, runner, beam_options(), champion, shards, stop, _line)
+        return
+    refuse_beam_options(beam_options())
     from pipelines.checkpoint import Checkpoints
     from pipelines.serve import Served
     from pipelines.sinks.uri import open_sinks
@@ -162,7 +199,6 @@ def command(
 
     for uri in sources:
         check_source(uri)
-    champion = Champion(models, budget, _key(demand_signature))
     options = WatchOptions(
         lateness_us=round(allowed_lateness * 1e6),
         idle_us=round(idle_after * 1e6),
@@ -247,26 +283,6 @@ def _last_words(vitals: Vitals, ended: bool) -> str:
         f"{vitals.scored:,} scored, "
         f"{vitals.duplicates:,} duplicates, {vitals.dead_letter:,} dead letters, {vitals.late:,} late, "
         f"{vitals.incidents:,} incidents" + (f"; {waiting:,} wait for a sink." if waiting else ".")
-    )
-
-
-def _only_embedded(runner: str, beam: list[str]) -> None:
-    asked = runner
-    for i, word in enumerate(beam):
-        if word == "--runner" or word.startswith("--runner="):
-            asked = word.partition("=")[2] or [*beam, ""][i + 1]
-    if asked.lower() == "embedded" and not beam:
-        return
-    local = asked.lower() in ("fnapirunner", "directrunner", "bundlebaseddirectrunner", "switchingdirectrunner")
-    raise InputError(
-        f"{asked} can't stream: it holds results back until its input ends."
-        if local
-        else "watch runs in this process and takes no options of Beam.",
-        expected="no --runner, or --runner embedded",
-        received=asked if asked.lower() != "embedded" else " ".join(beam),
-        hint="Leave it out."
-        if local
-        else "For a cluster build the graph from pipelines.graph, as docs/deploy.md shows.",
     )
 
 

@@ -79,9 +79,20 @@ def test_a_runner_that_cannot_stream_is_refused_with_the_reason(tmp_path, models
     assert "can't stream: it holds results back until its input ends" in capsys.readouterr().err
 
 
-def test_a_runner_for_clusters_is_shown_the_way(tmp_path, models, capsys):
-    assert run([*words(tmp_path, models), "--runner", "FlinkRunner"]) == ExitCode.USAGE
-    assert "docs/deploy.md" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--runner", "FlinkRuner"], "No such runner"),
+        (["--", "--flink_master=localhost:8081"], "mean nothing without one of its runners"),
+        (["--runner", "FlinkRunner", "--http", "0"], "--http is for the embedded runner"),
+        (["--runner", "PrismRunner", "--poll-models", "5"], "docs/deploy.md"),
+    ],
+)
+def test_options_that_would_say_nothing_are_refused(tmp_path, models, capsys, more, said):
+    given = words(tmp_path, models)
+    at = given.index("--source")
+    assert run([*given[:at], *more, *given[at:]] if more[0] != "--" else [*given, *more]) == ExitCode.USAGE
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

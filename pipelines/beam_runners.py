@@ -1,0 +1,105 @@
+"""Beam's runners by name: which can stream, and what each must be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from models.errors import InputError
+
+#: no runner of Beam, but pipelines/engine.py in this process
+EMBEDDED: Final = "embedded"
+#: these hold results back until their input ends
+BOUNDED_ONLY: Final = ("fnapirunner", "directrunner", "bundlebaseddirectrunner", "switchingdirectrunner")
+#: these stream; by the name that Beam knows
+STREAMING: Final = ("PrismRunner", "FlinkRunner", "PortableRunner", "DataflowRunner", "SparkRunner")
+#: keep what a worker has written through their own crash, so that a source may be told what was dealt with
+DURABLE: Final = ("FlinkRunner", "DataflowRunner")
+#: a bundle that Prism 2.77 splits lets another bundle of the same key run beside it, and state is lost
+#: (docs/decisions/0013)
+_PRISM_WHOLE_BUNDLES: Final = "prism_disable_sdf_split"
+
+
+def runner_of(asked: str, beam: Sequence[str]) -> str:
+    """The runner that was asked for, by an option or among Beam's words.
+
+    >>> runner_of("embedded", ["--runner=prismrunner"])
+    'PrismRunner'
+    """
+    for number, word in enumerate(beam):
+        if word == "--runner" or word.startswith("--runner="):
+            asked = word.partition("=")[2] or [*beam, ""][number + 1]
+    known = {name.lower(): name for name in (*STREAMING, EMBEDDED)}
+    return known.get(asked.lower(), asked)
+
+
+def stream_arguments(runner: str, beam: Sequence[str]) -> list[str]:
+    """Beam's words for a streaming job.
+
+    Args:
+        runner: as ``runner_of`` gives it.
+        beam: what the user said.
+
+    Raises:
+        InputError: the runner can't stream, or nobody knows it.
+    """
+    if runner.lower() in BOUNDED_ONLY:
+        raise InputError(
+            f"{runner} can't stream: it holds results back until its input ends.",
+            expected="no --runner, or one of " + ", ".join(STREAMING),
+            received=runner,
+            hint="Leave it out.",
+        )
+    if runner not in STREAMING:
+        raise InputError(
+            "No such runner is known here.", expected="embedded, or one of " + ", ".join(STREAMING), received=runner
+        )
+    return [*arguments(runner, _without_runner(beam)), "--streaming"]
+
+
+def refuse_beam_options(beam: Sequence[str]) -> None:
+    """Refuse words for Beam where there is no runner of Beam.
+
+    Raises:
+        InputError: there are some.
+    """
+    if _without_runner(beam):
+        raise InputError(
+            "Options of Beam mean nothing without one of its runners.",
+            expected="--runner PrismRunner, or another that streams",
+            received=" ".join(beam),
+        )
+
+
+def arguments(runner: str, beam: Iterable[str]) -> list[str]:
+    """Beam's words for a runner, with what it must be told."""
+    words = [f"--runner={runner}", *beam]
+    if runner == "PrismRunner":
+        words.append(f"--experiments={_PRISM_WHOLE_BUNDLES}")
+    return words
+
+
+def same_process(runner: str, options: Any) -> bool:
+    """Whether workers are threads of the process that starts the job.
+
+    Args:
+        runner: as ``runner_of`` gives it.
+        options: Beam's.
+    """
+    from apache_beam.options.pipeline_options import PortableOptions
+
+    environment = options.view_as(PortableOptions).environment_type
+    return environment == "LOOPBACK" or (runner == "PrismRunner" and not environment)
+
+
+def _without_runner(beam: Sequence[str]) -> list[str]:
+    kept: list[str] = []
+    skip = False
+    for word in beam:
+        if skip:
+            skip = False
+        elif word == "--runner":
+            skip = True
+        elif not word.startswith("--runner="):
+            kept.append(word)
+    return kept

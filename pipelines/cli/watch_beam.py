@@ -1,0 +1,66 @@
+"""``lonetree watch --runner …``: the streaming job on a runner of Beam."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from detectors.conform import ConformOptions
+from pipelines.beam_runners import stream_arguments
+from pipelines.champion import Champion
+from pipelines.jobs import account_of
+from pipelines.sinks.uri import parse_sink
+from pipelines.sources.uri import check_source
+from pipelines.stream_job import StreamJob, run
+
+
+def on_beam(
+    job: StreamJob,
+    runner: str,
+    beam: Sequence[str],
+    champion: Champion,
+    shards: int,
+    stop: threading.Event,
+    line: Callable[[dict[str, Any]], None],
+) -> None:
+    """Run the job until its sources end or until told to stop, and say what it came to.
+
+    Args:
+        job: what is watched, and where results go.
+        runner: Beam's name of it.
+        beam: words for Beam.
+        champion: the version that judges.
+        shards: parts of each stage.
+        stop: tells to stop.
+        line: writes one line of the log; used where stderr is no terminal.
+
+    Raises:
+        InputError: the runner, a source or a sink can't be used.
+        ModelError: no version can be used.
+    """
+    stream_arguments(runner, beam)
+    for uri in job.sources:
+        check_source(uri)
+    for uri in job.sinks:
+        parse_sink(uri).close()
+    judging = champion.start()
+
+    def say(counted: Mapping[str, int]) -> None:
+        line({"level": "info", "runner": runner, "model_version": judging.version, **account_of(dict(counted))})
+
+    plan = replace(judging.plan, shards=shards)
+    conform = ConformOptions(caller_property=champion.caller_property())
+    job = replace(job, live=replace(job.live, conform=conform))
+    ended, counted = run(job, plan, runner, beam, stop=stop, told=None if sys.stderr.isatty() else say)
+    account = account_of(counted)
+    click.echo(
+        f"{'All is judged' if ended else 'Stopped'}: {account['read']:,} records read, {account['scored']:,} scored, "
+        f"{account['duplicates']:,} duplicates, {account['dead_letter']:,} dead letters, {account['late']:,} late, "
+        f"{account.get('incidents', 0):,} incidents.",
+        err=True,
+    )

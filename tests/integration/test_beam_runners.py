@@ -1,0 +1,248 @@
+"""The real runners of Beam: what they judge is what a replay in this process judges, to the bit."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from detectors.conform import Conformed, conform_json
+from detectors.model import Model
+from detectors.order import with_at
+from pipelines.cli.entry import run as lonetree
+from pipelines.cli.failures import ExitCode
+from pipelines.jobs import run_bounded
+from pipelines.sources import uri
+from pipelines.sources.base import Polled
+from pipelines.sources.files import expand
+from pipelines.stream_job import StreamJob, run
+from pipelines.stream_source import LiveOptions
+from pipelines.workflows import plan_for
+from tests.conftest import Tenant
+from tests.integration import flink, prism
+from tests.integration.kafka_broker import Broker
+from tests.pipelines.live import COLUMNS, identity, last_told, no_letters
+
+pytestmark = pytest.mark.integration
+
+BUDGET = 20.0
+#: lines of the replayed day
+LINES = 4_000
+PATIENCE_S = 120.0
+MINUTE = 60_000_000
+KILLS = 3
+
+#: runner -> its name, and the words that it needs
+Words = tuple[str, list[str]]
+
+
+def prism_words() -> Words:
+    return "PrismRunner", [f"--prism_location={prism.program()}"]
+
+
+def flink_words() -> Words:
+    local = ["--flink_master=[local]", "--parallelism=1", "--checkpointing_interval=2000"]
+    return "FlinkRunner", [f"--flink_job_server_jar={flink.job_server()}", *local]
+
+
+class Piecewise:
+    """A source that gives one piece a poll; its cursor is how many."""
+
+    def __init__(self, pieces: list[pa.RecordBatch], given: int) -> None:
+        self._pieces, self._given = pieces, given
+
+    def poll(self, now: dt.datetime) -> Iterator[Polled]:
+        if not self.idle:
+            self._given += 1
+            yield Polled(Conformed(self._pieces[self._given - 1], no_letters(), 0), {"given": self._given}, None)
+
+    def commit(self, cursor: Any) -> None:
+        """Nothing is kept elsewhere."""
+
+    @property
+    def idle(self) -> bool:
+        return self._given == len(self._pieces)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.fixture(params=[prism_words, flink_words], ids=["prism", "flink"])
+def runner(request: pytest.FixtureRequest) -> Words:
+    words: Words = request.param()
+    return words
+
+
+def as_lines(folder: Path) -> list[str]:
+    """The invocations of a folder of Parquet as lines that Azure could have written, by time."""
+    rows = [row for path in sorted(folder.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    rows.sort(key=lambda row: row["TimeGenerated"])
+    return [json.dumps({"Type": "AppRequests", **row}, default=lambda time: time.isoformat()) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def lines(tenant: Tenant) -> list[str]:
+    day = as_lines(tenant.replay)
+    middle = len(day) // 2
+    return day[middle : middle + LINES]
+
+
+@pytest.fixture(scope="module")
+def expected(lines: list[str], model: Model, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    folder = tmp_path_factory.mktemp("expected")
+    (folder / "logs").mkdir()
+    (folder / "logs" / "all.ndjson").write_text("\n".join(lines) + "\n")
+    found = run_bounded(
+        expand([str(folder / "logs")]), plan_for(model, BUDGET), folder / "out", verdicts="all", workers=1
+    )
+    assert found.run["scored"] == LINES
+    assert len(found.incidents) > 5
+    return verdicts(folder / "out"), last_told(found.incidents)
+
+
+Outcome = tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]
+
+
+def verdicts(output: Path) -> list[dict[str, Any]]:
+    rows = pq.read_table(output / "verdicts").select(COLUMNS).to_pylist()
+    return sorted(rows, key=lambda row: (row["event_time"], row["invocation_id"]))
+
+
+def told(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def outcome(output: Path) -> Outcome:
+    return verdicts(output), last_told(told(output / "incidents.ndjson"))
+
+
+def job(folder: Path, **live: Any) -> StreamJob:
+    return StreamJob(
+        (f"files:{folder / 'logs'}",),
+        (f"ndjson:{folder / 'incidents.ndjson'}",),
+        folder / "state",
+        folder,
+        "all",
+        LiveOptions(**{"idle_us": None, "until_idle_s": 1.0, **live}),
+    )
+
+
+def test_a_replay_elsewhere_gives_what_it_gives_here(runner, lines, expected, models, tmp_path):
+    (tmp_path / "logs.ndjson").write_text("\n".join(lines) + "\n")
+    words = ["--input", str(tmp_path / "logs.ndjson"), "--models", str(models), "--output", str(tmp_path / "out")]
+    name, more = runner
+    more = ["--budget", str(BUDGET), "--verdicts", "all", "--", f"--runner={name}", *more]
+    assert lonetree(["replay", *words, *more]) == ExitCode.OK
+    assert outcome(tmp_path / "out") == expected
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_stream_of_shuffled_logs_gives_what_a_replay_gives(runner, lines, expected, model, tmp_path, shards):
+    shuffled = random.Random(shards).sample(lines, len(lines))
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "all.ndjson").write_text("\n".join(shuffled) + "\n")
+    name, words = runner
+    ended, counted = run(job(tmp_path, message_rows=300), replace(plan_for(model, BUDGET), shards=shards), name, words)
+    assert ended
+    assert counted["read"] == counted["invocations"] == LINES
+    assert counted.get("late_function", 0) == 0
+    assert outcome(tmp_path) == expected
+
+
+def test_a_stream_in_many_steps_out_of_order_within_the_lateness_gives_what_a_replay_gives(
+    runner, lines, expected, model, tmp_path, monkeypatch
+):
+    rows = conform_json([line.encode() for line in lines], "logs", 0).rows
+    minutes = random.Random(8)
+    arrival = [at + minutes.randrange(5 * MINUTE) for at in with_at(rows).column("at").to_pylist()]
+    rows = rows.take(pa.array(sorted(range(rows.num_rows), key=arrival.__getitem__)))
+    pieces = [rows.slice(start, LINES // 40) for start in range(0, rows.num_rows, LINES // 40)]
+
+    def fed(target: str, options: Any, cursor: Any, path: Path, conform: Any) -> Piecewise:
+        return Piecewise(pieces, cursor["given"] if cursor is not None else 0)
+
+    # workers are threads of this process
+    monkeypatch.setitem(uri._KINDS, "fed", (fed, ()))
+    name, words = runner
+    live = job(tmp_path, lateness_us=5 * MINUTE)
+    ended, counted = run(replace(live, sources=("fed:day",)), replace(plan_for(model, BUDGET), shards=2), name, words)
+    assert ended
+    assert (counted["invocations"], counted.get("late_function", 0)) == (LINES, 0)
+    assert outcome(tmp_path) == expected
+
+
+def test_a_stream_from_kafka_gives_what_a_replay_gives(runner, lines, expected, model, tmp_path):
+    kafka = pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed")
+    (tmp_path / "kafka").mkdir()
+    broker = Broker(tmp_path / "kafka")
+    try:
+        broker.make_topic("logs", 3)
+        producer = kafka.Producer({"bootstrap.servers": broker.bootstrap, "acks": "all", "log_level": 2})
+        for number, line in enumerate(lines):
+            producer.produce("logs", line.encode(), partition=number % 3)
+        assert producer.flush(PATIENCE_S) == 0
+        live = replace(job(tmp_path), sources=(f"kafka:logs?bootstrap={broker.bootstrap}",))
+        name, words = runner
+        ended, counted = run(live, plan_for(model, BUDGET), name, words)
+    finally:
+        broker.kill()
+    assert ended
+    assert counted["read"] == LINES
+    assert outcome(tmp_path) == expected
+
+
+def start(folder: Path, models: Path, words: Words, *more: str) -> subprocess.Popen[bytes]:
+    """The job in a process group of its own, so that a runner that it started dies with it."""
+    name, beam = words
+    said = ["watch", "--source", f"files:{folder / 'logs'}", "--models", str(models), "--runner", name]
+    said += ["--sink", f"ndjson:{folder / 'incidents.ndjson'}", "--state", str(folder / "state")]
+    said += ["--output", str(folder), "--verdicts", "all", "--budget", str(BUDGET)]
+    said += ["--allowed-lateness", "0", "--idle-after", "1e9", *more, "--", *beam]
+    code = f"from pipelines.cli.entry import main; import sys; sys.argv = ['lonetree', *{said!r}]; main()"
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def test_kills_of_prism_and_its_workers_cost_a_second_reading_and_nothing_else(lines, expected, models, tmp_path):
+    words = prism_words()
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "app.ndjson"
+    sink = tmp_path / "incidents.ndjson"
+    for kill in range(KILLS):
+        with log.open("a") as file:
+            file.write("".join(f"{line}\n" for line in lines[kill * LINES // 4 : (kill + 1) * LINES // 4]))
+        before = len(told(sink))
+        process = start(tmp_path, models, words)
+        until(lambda before=before, process=process: len(told(sink)) > before or process.poll() is not None)
+        assert process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    with log.open("a") as file:
+        file.write("".join(f"{line}\n" for line in lines[KILLS * LINES // 4 :]))
+    process = start(tmp_path, models, words, "--until-idle", "0.5")
+    assert process.wait(PATIENCE_S) == ExitCode.OK
+    tellings = told(sink)
+    assert len({identity(one) for one in tellings}) == len(tellings)
+    assert {name: one["invocation_ids"] for name, one in last_told(tellings).items()} == {
+        name: one["invocation_ids"] for name, one in expected[1].items()
+    }
+    assert verdicts(tmp_path) == expected[0]
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not done():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.05)  # another process can only be watched
