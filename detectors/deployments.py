@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from models.baselines import HOUR_US, pair_codes
 from models.hashing import combine, hash_strings
+from models.portable import log
 
 Vector = npt.NDArray[Any]
 
@@ -192,13 +193,13 @@ def _hourly(rows: pa.RecordBatch, number: Vector, at: Vector) -> Vector:
     weight = np.asarray(rows.column("item_count")).astype(np.float64)
     duration = rows.column("duration_ms").to_numpy(zero_copy_only=False).astype(np.float64)
     ran = ~np.isnan(duration)
-    log = np.round(np.log(np.maximum(np.where(ran, duration, 1.0), 0.01)) * _UNIT)
+    units = np.round(log(np.maximum(np.where(ran, duration, 1.0), 0.01)) * _UNIT)
     outcome = np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1))
     columns = (
         number,
         at // HOUR_US,
         weight * ran,
-        weight * ran * log,
+        weight * ran * units,
         weight * (outcome >= 0),
         weight * (outcome == 0),
     )
@@ -268,8 +269,8 @@ def _differ(before: Vector, after: Vector) -> bool:
 
 def _run_times(hours: Vector) -> Vector:
     """Mean ln(run time in ms) of each hour that has one."""
-    weight, log = hours[0], hours[1]
-    found: Vector = log[weight > 0.0] / weight[weight > 0.0] / _UNIT
+    weight, units = hours[0], hours[1]
+    found: Vector = units[weight > 0.0] / weight[weight > 0.0] / _UNIT
     return found
 
 

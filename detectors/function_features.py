@@ -23,6 +23,7 @@ from detectors.timeline import END, Tables
 from models.baselines import COHORTS, LEVELS, Baselines, pair_codes
 from models.hashing import combine, hash_strings, shard_of
 from models.jit import njit
+from models.portable import log
 
 #: sources of identity that make a caller somebody, whose habits and novelty mean something
 IDENTIFIED: Final = ("property", "user", "address", "role", "geography")
@@ -200,7 +201,7 @@ class FunctionFeatures:
             unscheduled = np.asarray(rows.column("unscheduled_reason").is_valid())
             unscheduled = unscheduled | (manual & (home != "host-api"))
             with np.errstate(invalid="ignore", divide="ignore"):
-                lnd = np.log(np.maximum(duration.astype(np.float64), 0.01))
+                lnd = log(np.maximum(duration.astype(np.float64), 0.01))
                 refused = ((status >= 400) & (status < 500)).astype(np.int8)
             pairs, lands = self._pairs.columns, self._lands.columns
             events = (

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.lived import HOLE_US, Lived
+from models.portable import exp, log
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -90,7 +91,7 @@ class BaselineSketch:
         has = ~np.isnan(duration)
         priority = (hashes[has] >> np.uint64(11)).astype(np.float64)
         runs = np.stack(
-            [index[has].astype(np.float64), priority, np.log(np.maximum(duration[has], 0.01)), cold[has], weight[has]],
+            [index[has].astype(np.float64), priority, log(np.maximum(duration[has], 0.01)), cold[has], weight[has]],
             axis=1,
         )
         self._runs.append(runs)
@@ -357,7 +358,7 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
         tail_high=tail_high,
         tail_low=tail_low,
         longest=longest,
-        spread=np.exp(middle[0]) - np.exp(middle[1]),
+        spread=exp(middle[0]) - exp(middle[1]),
         cold_extra=cold_extra,
         failure_rate=failure_rate,
         refusal_rate=refusal_rate,
@@ -493,7 +494,7 @@ def _durations(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> t
         longest[row] = everything[-1]
         cold_extra[row] = max([cold_extra[f] for f in members], default=1.0)
         spread_q = _quantiles(shape)
-        moments = np.minimum(np.exp(everything), np.exp(quantiles[row, -1]))
+        moments = np.minimum(exp(everything), exp(quantiles[row, -1]))
         mean[row], square[row] = moments.mean(), (moments**2).mean()
         for f in members:
             own, n = parts[f], len(parts[f])
@@ -506,7 +507,7 @@ def _durations(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> t
             k = max(n * TAIL_SHARE, 0.0)
             high[f] = (k * own_high + PRIOR_TAIL * high[row]) / (k + PRIOR_TAIL)
             low[f] = (k * own_low + PRIOR_TAIL * low[row]) / (k + PRIOR_TAIL)
-            moments = np.minimum(np.exp(own), np.exp(quantiles[f, -1]))
+            moments = np.minimum(exp(own), exp(quantiles[f, -1]))
             mean[f], square[f] = moments.mean(), (moments**2).mean()
     return quantiles, np.maximum(high, MIN_TAIL), np.maximum(low, MIN_TAIL), longest, cold_extra, mean, square
 
