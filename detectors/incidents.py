@@ -157,7 +157,8 @@ class Incidents:
         self._feedback = feedback
         self._stories = Stories(opens_at)
         self._open: dict[int, Story] = {}
-        self._waiting: list[tuple[int, pa.RecordBatch]] = []
+        #: story numbers int64[n], and RAISED rows
+        self._waiting: list[tuple[Vector, pa.RecordBatch]] = []
         self._horizon: list[pa.RecordBatch] = []
         self._reached = -(2**62)
         self._told: list[dict[str, Any]] = []
@@ -166,17 +167,15 @@ class Incidents:
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
         """Verdicts (SCORED) of rows whose story has opened or closed; ``raised()`` then gives incidents told."""
         self._told = []
-        signal = rows.column("signal").to_pylist() if rows.num_rows else []
-        ticks = [i for i, s in enumerate(signal) if s == "tick"]
-        if ticks:
-            self._reached = max(self._reached, *(rows.column("at")[i].as_py() for i in ticks))
-        horizon = rows.column("horizon").to_pylist() if rows.num_rows else []
-        beyond = [i for i, h in enumerate(horizon) if h]
-        if beyond:
-            self._horizon.append(rows.take(pa.array(beyond)))
-        apart = set(ticks) | set(beyond)
-        if apart:
-            rows = rows.take(pa.array([i for i in range(rows.num_rows) if i not in apart], pa.int64()))
+        if rows.num_rows:
+            ticks = _flags(pc.equal(rows.column("signal"), "tick"))
+            beyond = _flags(rows.column("horizon"))
+            if ticks.any():
+                self._reached = max(self._reached, int(np.asarray(rows.column("at"))[ticks].max()))
+            if beyond.any():
+                self._horizon.append(rows.filter(pa.array(beyond)))
+            if ticks.any() or beyond.any():
+                rows = rows.filter(pa.array(~(ticks | beyond)))
         self._take(rows)
         if watermark_us >= END and self._horizon:
             late = pa.Table.from_batches(self._horizon).sort_by([("at", "ascending"), ("invocation_id", "ascending")])
@@ -191,8 +190,7 @@ class Incidents:
         if rows.num_rows == 0:
             return
         silent = np.asarray(rows.column("signal").is_valid())
-        score = np.asarray(rows.column("gate").fill_null(0.0)).copy()
-        score[silent] = self._opens_at + SILENCE_MARGIN
+        score = self._gates(rows, silent)
         key = {n: np.asarray(rows.column(n).fill_null(0)) for n in ("function_key", "caller_key", "app_key", "trouble")}
         by_caller = np.asarray(rows.column("by_caller").fill_null(False))
         crowd = np.asarray(rows.column("crowd").fill_null(0))
@@ -208,41 +206,72 @@ class Incidents:
             key["trouble"].astype(np.int64), by_caller, crowd, vague,
         )  # fmt: skip
         order = np.argsort(story, kind="stable")
-        edges = np.flatnonzero(np.r_[True, story[order][1:] != story[order][:-1]])
-        for begin, end in zip(edges, [*edges[1:], len(order)], strict=True):
-            members = order[begin:end]
-            number = int(story[members[0]])
-            part = rows.take(pa.array(members))
-            self._grow(number, part, score[members], opened[members], _lead(by_caller[members[0]], vague[members[0]]))
-            self._waiting.append((number, part))
+        rows, story, opened = rows.take(pa.array(order)), story[order], opened[order]
+        self._begin(rows, story, by_caller[order], vague[order])
+        self._waiting.append((story, rows))
+        self._grow(rows, story, score[order], opened)
 
-    def _grow(self, number: int, rows: pa.RecordBatch, score: Vector, opened: Vector, lead: str) -> None:
+    def _gates(self, rows: pa.RecordBatch, silent: Vector) -> Vector:
+        """The scores that count for opening an incident, float64[n]."""
+        score = np.asarray(rows.column("gate").fill_null(0.0)).copy()
+        score[silent] = self._opens_at + SILENCE_MARGIN
+        return score
+
+    def _begin(self, rows: pa.RecordBatch, story: Vector, by_caller: Vector, vague: Vector) -> None:
+        """Give new stories, whose rows stand together, their names, and all stories the time of their last row."""
         at = np.asarray(rows.column("at"))
-        known = self._open.get(number)
-        if known is None:
-            first = rows.column("invocation_id")[0].as_py()
-            mark = int(hash_strings(pa.array([f"{first}@{int(at[0])}"]))[0])
-            lead = lead if rows.column("caller_key")[0].as_py() else "function"
-            known = self._open[number] = Story(f"LT-{mark:016x}"[:15], lead, int(at[0]), int(at[0]))
-        if known.opened_us < 0 and opened.any():
-            known.opened_us = int(at[np.argmax(opened)])
-        _add(known, rows, score)
-        if known.opened_us >= 0 and known.revision > known.told:
-            known.told = known.revision
-            self._told.append(self._document(known, closed=False))
+        first = np.flatnonzero(np.r_[True, story[1:] != story[:-1]])
+        last = np.r_[first[1:], len(story)] - 1
+        fresh = np.array([int(story[i]) not in self._open for i in first], np.bool_)
+        begun = pa.array(first[fresh])
+        names = rows.column("invocation_id").take(begun).to_pylist()
+        named = rows.column("caller_key").take(begun).to_pylist()
+        marks = hash_strings(
+            pa.array([f"{name}@{at[i]}" for name, i in zip(names, first[fresh], strict=True)], pa.string())
+        )
+        for i, caller, mark in zip(first[fresh].tolist(), named, marks.tolist(), strict=True):
+            lead = _lead(by_caller[i], vague[i]) if caller else "function"
+            self._open[int(story[i])] = Story(f"LT-{mark:016x}"[:15], lead, int(at[i]), int(at[i]))
+        for number, us in zip(story[last].tolist(), at[last].tolist(), strict=True):
+            known = self._open[number]
+            known.last_us = max(known.last_us, us)
+
+    def _grow(self, rows: pa.RecordBatch, story: Vector, score: Vector, opened: Vector) -> None:
+        """Take rows into the stories that are open; into one that opens, also the rows that waited for that.
+
+        What is known of a story is worked out once it opens, since most never do.
+        """
+        at = np.asarray(rows.column("at"))
+        edges = np.flatnonzero(np.r_[True, story[1:] != story[:-1]]).tolist()
+        for begin, end in zip(edges, [*edges[1:], len(story)], strict=True):
+            number = int(story[begin])
+            known = self._open[number]
+            if known.opened_us < 0:
+                if not opened[begin:end].any():
+                    continue
+                known.opened_us = int(at[begin + np.argmax(opened[begin:end])])
+                for numbers, waiting in self._waiting[:-1]:
+                    mine = numbers == number
+                    if mine.any():
+                        part = waiting.filter(pa.array(mine))
+                        _add(known, part, self._gates(part, np.asarray(part.column("signal").is_valid())))
+            _add(known, rows.slice(begin, end - begin), score[begin:end])
+            if known.revision > known.told:
+                known.told = known.revision
+                self._told.append(self._document(known, closed=False))
 
     # ------------------------------------------------------------------ stories to verdicts
     def _settle(self, watermark_us: int) -> pa.RecordBatch:
         ended = {n for n, s in self._open.items() if watermark_us >= END or s.last_us + _gap(s) < watermark_us}
+        told = {n: s.incident_id if s.opened_us >= 0 else None for n, s in self._open.items()}
+        done = np.array([n for n, name in told.items() if name is not None or n in ended], np.int64)
         given, kept = [], []
-        for number, rows in self._waiting:
-            story = self._open[number]
-            if story.opened_us >= 0:
-                given.append(self._verdicts(rows, story.incident_id))
-            elif number in ended:
-                given.append(self._verdicts(rows, None))
-            else:
-                kept.append((number, rows))
+        for numbers, rows in self._waiting:
+            ready = np.isin(numbers, done)
+            if ready.any():
+                given.append(self._verdicts(rows.filter(pa.array(ready)), [told[n] for n in numbers[ready].tolist()]))
+            if not ready.all():
+                kept.append((numbers[~ready], rows.filter(pa.array(~ready)) if ready.any() else rows))
         self._waiting = kept
         for number in sorted(ended):
             story = self._open.pop(number)
@@ -254,12 +283,12 @@ class Incidents:
         merged = pa.Table.from_batches(given).combine_chunks().to_batches()
         return merged[0] if merged else pa.RecordBatch.from_pylist([], schema=SCORED)
 
-    def _verdicts(self, rows: pa.RecordBatch, incident_id: str | None) -> pa.RecordBatch:
-        rows = rows.filter(rows.column("signal").is_null())
+    def _verdicts(self, rows: pa.RecordBatch, incident_ids: list[str | None]) -> pa.RecordBatch:
         columns = {name: rows.column(name) for name in SCORED.names}
-        columns["anomalous"] = pa.repeat(pa.scalar(incident_id is not None), rows.num_rows)
-        columns["incident_id"] = pa.repeat(pa.scalar(incident_id, pa.string()), rows.num_rows)
-        return pa.RecordBatch.from_arrays([columns[name] for name in SCORED.names], schema=SCORED)
+        columns["incident_id"] = pa.array(incident_ids, pa.string())
+        columns["anomalous"] = columns["incident_id"].is_valid()
+        scored = pa.RecordBatch.from_arrays([columns[name] for name in SCORED.names], schema=SCORED)
+        return scored.filter(rows.column("signal").is_null())
 
     # ------------------------------------------------------------------ incidents
     def _document(self, story: Story, *, closed: bool) -> dict[str, Any]:
@@ -305,7 +334,7 @@ class Incidents:
                 "story": pa.array([json.dumps(self._open[n].__dict__, sort_keys=True) for n in numbers], pa.string()),
             }
         )
-        waiting = [r.append_column("story", pa.repeat(pa.scalar(n, pa.int64()), r.num_rows)) for n, r in self._waiting]
+        waiting = [rows.append_column("story", pa.array(numbers)) for numbers, rows in self._waiting]
         schema = RAISED.append(pa.field("story", pa.int64()))
         return {
             "stories": stories,
@@ -319,10 +348,14 @@ class Incidents:
         """Take over a snapshot."""
         stories = tables["stories"].to_pylist()
         self._open = {row["number"]: Story(**json.loads(row["story"])) for row in stories}
+        for number, story in self._open.items():
+            if story.opened_us < 0:
+                # what is known of it is worked out from the rows that wait, once it opens
+                self._open[number] = Story(story.incident_id, story.lead, story.first_us, story.last_us)
         self._waiting = []
         for batch in tables["waiting"].to_batches():
             if batch.num_rows:
-                self._waiting.append((batch.column("story")[0].as_py(), batch.select(RAISED.names)))
+                self._waiting.append((np.array(batch.column("story")), batch.select(RAISED.names)))
         self._horizon = tables["horizon"].to_batches()
         self._reached = tables["reached"].column("at")[0].as_py()
         self._stories.restore({n.removeprefix("live."): t for n, t in tables.items() if n.startswith("live.")})
@@ -330,6 +363,12 @@ class Incidents:
 
 def _gap(story: Story) -> int:
     return {"caller": CALLER_GAP_US, "place": VAGUE_GAP_US}.get(story.lead, GAP_US)
+
+
+def _flags(column: pa.Array) -> Vector:
+    """bool[n], False where the column is null."""
+    flags: Vector = np.asarray(column.fill_null(False))
+    return flags
 
 
 def _lead(by_caller: bool, vague: bool) -> str:

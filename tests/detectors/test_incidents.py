@@ -198,3 +198,21 @@ def test_silence_at_the_end_counts_only_as_far_as_the_logs_reach(reach: int, tol
 def test_a_tick_of_any_shard_tells_how_far_the_logs_reach() -> None:
     _, found = incidents_of([tick(MINUTE), silent(HOUR, "Tick", horizon=True), tick(3 * HOUR), tick(2 * MINUTE)])
     assert len(found) == 1
+
+
+def test_what_waited_counts_once_its_story_opens_also_after_a_restart() -> None:
+    events = [strange(n * MINUTE, f"i{n}", score=4.0, item_count=1 + n, function=f"Get{n}") for n in range(3)]
+    last = strange(5 * MINUTE, "last")
+    whole = Incidents(OPENS, "v1")
+    whole.advance(raised([*events, last]), END)
+    cut = Incidents(OPENS, "v1")
+    for event in events:
+        assert cut.advance(raised([event]), event["at"] + EPOCH_US + 1).num_rows == 0
+        begun = Incidents(OPENS, "v1")
+        begun.restore(cut.snapshot())
+        cut = begun
+    verdicts = cut.advance(raised([last]), END)
+    assert [row["invocation_id"] for row in verdicts.to_pylist()] == ["i0", "i1", "i2", "last"]
+    assert cut.raised() == whole.raised()
+    (told,) = [row for row in whole.raised().to_pylist() if row["closed"]]  # type: ignore[union-attr]
+    assert (told["invocations"], len(told["functions"])) == (1 + 2 + 3 + 1, 4)
