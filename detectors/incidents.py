@@ -213,7 +213,7 @@ class Incidents:
 
     def _gates(self, rows: pa.RecordBatch, silent: Vector) -> Vector:
         """The scores that count for opening an incident, float64[n]."""
-        score = np.asarray(rows.column("gate").fill_null(0.0)).copy()
+        score: Vector = np.asarray(rows.column("gate").fill_null(0.0)).copy()
         score[silent] = self._opens_at + SILENCE_MARGIN
         return score
 
