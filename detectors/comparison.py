@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.analysis import Detection
+from detectors.features import FEATURES
 from models.feedback import Feedback
 
 Vector = npt.NDArray[Any]
@@ -24,6 +25,8 @@ SAME_SHARE: Final = 0.3
 SAME_SILENCE: Final = timedelta(hours=1)
 #: quantiles of the scores that are told of each function
 QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
+
+_WORDS: Final = {feature.name: feature.words for feature in FEATURES}
 
 Outcome = Literal["found", "missed", "absent"]
 
@@ -200,7 +203,7 @@ def _change(incident: Mapping[str, Any], ids: Mapping[str, set[str]], other: Det
         reason = f"Its highest score there, {best:.1f}, is enough, but belongs to another story."
     else:
         top = rows.sort_by([("score", "descending")])["reasons"][0].as_py()
-        lead = f", mostly for {top[0]['feature']}" if top else ""
+        lead = f", mostly for '{_WORDS.get(top[0]['feature'], top[0]['feature'])}'" if top else ""
         reason = f"Its highest score there is {best:.1f}{lead}; {other.opens_at:.1f} opens an incident."
     return Change(
         incident_id=str(incident["incident_id"]),

@@ -261,7 +261,7 @@ def _advice(
 ) -> tuple[bool, tuple[str, ...]]:
     said: list[str] = []
     if moved_share >= RETRAIN_SHARE:
-        said.append(f"Train again: {moved} functions with {moved_share:.0%} of the invocations have moved.")
+        said.append(f"Train again: {_have(moved)} moved, with {moved_share:.0%} of the invocations.")
     if unknown_share >= RETRAIN_SHARE:
         said.append(f"Train again: {unknown_share:.0%} of the invocations are in functions that it has never seen.")
     retrain = bool(said)
@@ -271,6 +271,10 @@ def _advice(
             "If most are real, mark them bad before training again; if most are not, train again."
         )
     return retrain, tuple(said) or ("No need to train again.",)
+
+
+def _have(functions: int) -> str:
+    return "one function has" if functions == 1 else f"{functions} functions have"
 
 
 def _poisson_tail(count: int, mean: float) -> float:

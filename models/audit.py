@@ -20,9 +20,9 @@ class Change:
     #: when, ISO 8601, UTC
     at: str
     who: str
-    what: Literal["add", "promote", "rollback"]
+    what: Literal["add", "promote", "rollback", "sign"]
     why: str
-    #: the version added, promoted, or gone back to
+    #: the version added, promoted, gone back to, or signed
     version: str
     #: champion before; None if there was none
     before: str | None

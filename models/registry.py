@@ -21,7 +21,7 @@ from typing import Any, Final, Literal
 from models.audit import AUDIT, Change, append_change, former_champion, read_changes
 from models.bundle import MANIFEST, SIGNATURE, Bundle, decode_bundle, map_folder
 from models.errors import BundleCorruptError, InputError, RegistryError
-from models.signing import verify_files
+from models.signing import SigningKey, verify_files
 from models.storage import WAIT_S, LocalStorage, Storage, writing
 
 #: stands for whichever version is the champion
@@ -173,9 +173,8 @@ class Registry:
                 for file in sorted(files, key=lambda file: (file == MANIFEST, file)):
                     self.storage.write_atomic(f"{_VERSIONS}/{name}/{file}", bytes(memoryview(files[file])))
                 self._record("add", name, who, note)
-            elif SIGNATURE in files and not self.storage.exists(f"{_VERSIONS}/{name}/{SIGNATURE}"):
-                self.storage.tidy(f"{_VERSIONS}/{name}/{SIGNATURE}")
-                self.storage.write_atomic(f"{_VERSIONS}/{name}/{SIGNATURE}", bytes(memoryview(files[SIGNATURE])))
+            elif SIGNATURE in files and not self.is_signed(name):
+                self._put_signature(name, bytes(memoryview(files[SIGNATURE])))
         return name
 
     def promote(self, version: str, *, who: str, why: str) -> str:
@@ -218,6 +217,38 @@ class Registry:
             self._record("rollback", former, who, why)
         return former
 
+    def sign(self, version: str, key: SigningKey, *, who: str, why: str = "") -> str:
+        """Sign a version, after reading it through; a signature that is there is replaced.
+
+        Args:
+            version: its name, or 'champion'.
+            key: Ed25519; whoever demands its public part runs only what was signed with it.
+            who: who signs.
+            why: the reason.
+
+        Returns:
+            The version's name.
+
+        Raises:
+            RegistryError: where there is no such version, or another process keeps writing.
+            ModelError: where its bundle doesn't hold.
+        """
+        with self._writing():
+            name = self.resolve(version)
+            self.get(name)
+            self._put_signature(name, key.sign(self.storage.read_bytes(f"{_VERSIONS}/{name}/{MANIFEST}")))
+            self._record("sign", name, who, why)
+        return name
+
+    def is_signed(self, version: str = CHAMPION) -> bool:
+        """Whether there is a signature; only ``get`` with a public key says whether it holds."""
+        return self.storage.exists(f"{_VERSIONS}/{self.resolve(version)}/{SIGNATURE}")
+
+    def _put_signature(self, name: str, signature: bytes) -> None:
+        key = f"{_VERSIONS}/{name}/{SIGNATURE}"
+        self.storage.tidy(key)
+        self.storage.write_atomic(key, signature)
+
     def _ids(self) -> Names:
         return [name for name in self.storage.list(_VERSIONS) if self._is_complete(name)]
 
@@ -258,10 +289,10 @@ class Registry:
             elif name not in logged:
                 self._record("add", name, "unknown", "found complete but not in the log, as after a crash")
 
-    def _record(self, what: Literal["add", "promote", "rollback"], version: str, who: str, why: str) -> None:
+    def _record(self, what: Literal["add", "promote", "rollback", "sign"], version: str, who: str, why: str) -> None:
         changes = self.log()
         before = changes[-1].after if changes else None
-        after = before if what == "add" and before is not None else version
+        after = before if what in ("add", "sign") and before is not None else version
         at = self._clock().astimezone(timezone.utc).isoformat(timespec="milliseconds")
         append_change(self.storage, Change(at, who, what, why, version, before, after))
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from detectors.comparison import Comparison
     from detectors.drift import Drift
 
-#: functions in a table; --json has them all
+#: functions, or incidents lost and gained, in a table; --json has them all
 ROWS = 10
 
 
@@ -54,13 +54,16 @@ def print_comparison(found: Comparison) -> None:
     """Print what differs."""
     click.echo(printable(f"A {found.a}: {found.incidents[0]} incidents. B {found.b}: {found.incidents[1]}."))
     click.echo(f"{found.shared} in both, {len(found.lost)} only in A, {len(found.gained)} only in B.")
-    changes = [("lost", one) for one in found.lost] + [("gained", one) for one in found.gained]
+    changes = [("lost", one) for one in found.lost[:ROWS]] + [("gained", one) for one in found.gained[:ROWS]]
     if changes:
         print_table(
             ("", "incident", "opened (UTC)", "score", "what", "why"),
             [(sign, c.incident_id, moment(c.opened), f"{c.score:.1f}", c.title, c.reason) for sign, c in changes],
             right=("score",),
         )
+        left = [(len(which) - ROWS, name) for which, name in ((found.lost, "lost"), (found.gained, "gained"))]
+        if more := ", ".join(f"{count:,} more {name}" for count, name in left if count > 0):
+            click.echo(f"… and {more}, less strange: --json has them all.")
     if found.regressions:
         print_table(
             ("bad case", "A", "B", "what"),
@@ -83,6 +86,8 @@ def print_comparison(found: Comparison) -> None:
         )
     if found.regressed:
         click.echo(f"B misses {len(found.regressed)} of the bad incidents that A finds: better not promote it.")
+    elif found.regressions:
+        click.echo("B finds every bad incident of these logs that A finds.")
 
 
 @click.command("drift", cls=LogsCommand, short_help="How far logs have moved from what a version learned.")
@@ -115,7 +120,8 @@ def print_drift(found: Drift) -> None:
     click.echo(
         printable(
             f"{found.invocations:,} invocations in {found.days:.1f} days against version {found.version}:"
-            f" {len(found.moved)} functions moved ({found.moved_share:.0%} of the invocations),"
+            f" {len(found.moved)} function{'' if len(found.moved) == 1 else 's'} moved"
+            f" ({found.moved_share:.0%} of the invocations),"
             f" {len(found.unknown)} unknown, {len(found.gone)} gone."
         )
     )

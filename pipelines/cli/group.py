@@ -18,7 +18,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "incidents": ("pipelines.cli.incidents", "Show what a replay found, or one incident from all sides."),
     "evaluate": ("pipelines.cli.evaluate", "Measure verdicts against the truth."),
     "feedback": ("pipelines.cli.feedback", "Say that an incident is expected, or bad; or take that back."),
-    "models": ("pipelines.cli.models", "The versions in a registry: list, show, compare, promote, roll back, drift."),
+    "models": (
+        "pipelines.cli.models",
+        "The versions in a registry: list, compare, promote, roll back, sign, drift.",
+    ),
 }
 
 EPILOG: Final = """\

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,11 +16,14 @@ from pipelines.cli.console import print_json, print_table, printable
 from pipelines.cli.options import json_option, models_option
 from pipelines.cli.show import moment
 
-#: values of a list that are shown; --json has them all
-SHOWN: Final = 6
+if TYPE_CHECKING:
+    from models.bundle import Bundle
+
+#: what was done to a version, in words
+_DONE: Final = {"add": "added", "promote": "promoted", "rollback": "gone back to", "sign": "signed"}
 
 
-@click.group("models", short_help="The versions in a registry: list, show, compare, promote, roll back, drift.")
+@click.group("models", short_help="The versions in a registry: list, compare, promote, roll back, sign, drift.")
 def command() -> None:
     """The versions in a registry, the folder that train writes to. The champion is the one that judges.
 
@@ -89,7 +94,9 @@ def show_version(version: str, models: str | Path, as_json: bool) -> None:
     about = {
         "version": name,
         "champion": name == registry.champion,
+        "signed": registry.is_signed(name),
         "digest": bundle.digest,
+        "changes": [asdict(change) for change in registry.log() if change.version == name],
         "about": dict(bundle.manifest),
         "tables": {table: bundle.tables[table].num_rows for table in sorted(bundle.tables)},
         "documents": sorted(bundle.documents),
@@ -97,8 +104,63 @@ def show_version(version: str, models: str | Path, as_json: bool) -> None:
     if as_json:
         print_json(about)
         return
-    for key, value in flat(about):
-        click.echo(printable(f"{key}: {value}"))
+    click.echo(printable(f"{name}{', the champion' if about['champion'] else ''}"))
+    for key, value in told(about, bundle):
+        click.echo(printable(f"  {key:<12}{value}"))
+
+
+@command.command("log", short_help="Every change: who, when and why.")
+@models_option
+@json_option
+def show_log(models: str | Path, as_json: bool) -> None:
+    """Show every change in DIR, oldest first: versions added, promoted, signed, and gone back to.
+
+    \b
+    Examples:
+      lonetree models log --models models
+    """
+    from pipelines.registry_storage import open_registry
+
+    changes = open_registry(models).log()
+    if as_json:
+        print_json({"changes": changes})
+    elif not changes:
+        click.echo("Nothing has changed yet.")
+    else:
+        print_table(
+            ("when (UTC)", "by", "what", "version", "why", "judges since"),
+            [(moment(one.at), one.who, _DONE[one.what], one.version, one.why, one.after) for one in changes],
+        )
+
+
+@command.command("sign", short_help="Sign a version, for watch --demand-signature.")
+@click.argument("version", metavar="[VERSION]", default="champion")
+@models_option
+@click.option(
+    "--key",
+    metavar="FILE",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An Ed25519 private key in PEM.",
+)
+@click.option("--why", metavar="TEXT", default="", help="The reason, kept in the registry's log.")
+def sign_version(version: str, models: str | Path, key: Path, why: str) -> None:
+    """Sign VERSION, the champion by default, after reading it through; watch --demand-signature then takes it.
+
+    A password of the key is taken from LONETREE_KEY_PASSWORD.
+
+    \b
+    Examples:
+      openssl genpkey -algorithm ed25519 -out key.pem && openssl pkey -in key.pem -pubout -out public.pem
+      lonetree models sign 20260801T000000-3fa9c1 --models models --key key.pem --why 'reviewed'
+    """
+    from models.signing import SigningKey
+    from pipelines.registry_storage import open_registry
+
+    password = os.environ.get("LONETREE_KEY_PASSWORD")
+    signing = SigningKey(key.read_bytes(), password.encode() if password else None)
+    name = open_registry(models).sign(version, signing, who=whoami(), why=why)
+    click.echo(printable(f"{name} is signed."))
 
 
 @command.command("promote", short_help="Make a version the one that judges.")
@@ -134,14 +196,28 @@ def roll_back(models: str | Path, why: str) -> None:
     click.echo(printable(f"{name} judges again."))
 
 
-def flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Each leaf of nested mappings as (dotted key, text); long lists are cut."""
-    for key, item in value.items():
-        name = f"{above}{key}"
-        if isinstance(item, Mapping):
-            yield from flat(item, f"{name}.")
-        elif isinstance(item, (list, tuple)):
-            more = f" and {len(item) - SHOWN:,} more" if len(item) > SHOWN else ""
-            yield name, ", ".join(map(str, item[:SHOWN])) + more
-        else:
-            yield name, f"{item:,}" if isinstance(item, int) and not isinstance(item, bool) else str(item)
+def told(about: Mapping[str, Any], bundle: Bundle) -> Iterator[tuple[str, str]]:
+    """What a person wants to know of a version, line by line; what a foreign one doesn't say is left out."""
+    from models.calibration import BudgetCurve
+
+    manifest = about["about"]
+    window = manifest.get("training_window") or {}
+    if window:
+        yield "learned from", f"{moment(window.get('start'))} to {moment(window.get('end'))} UTC"
+    counts = [f"{manifest[key]:,} {key}" for key in ("invocations", "functions") if isinstance(manifest.get(key), int)]
+    if counts:
+        yield "", " of ".join(counts)
+    if manifest.get("caller_property"):
+        yield "callers by", f"the property {manifest['caller_property']}"
+    curve = bundle.document("model").get("curve") if "model" in bundle.documents else None
+    if curve:
+        known = BudgetCurve.from_json(curve)
+        yield "at budget 1", f"about {known.rate(known.threshold(1.0)):.2g} false incidents a day are to be expected"
+    for remark in manifest.get("notes") or ():
+        yield "note", str(remark)
+    for change in about["changes"]:
+        why = f": {change['why']}" if change["why"] else ""
+        yield _DONE[change["what"]], f"{moment(change['at'])} UTC by {change['who']}{why}"
+    yield "signed", "yes" if about["signed"] else "no"
+    yield "digest", about["digest"]
+    yield "holds", f"{len(about['tables'])} tables, {len(about['documents'])} documents; --json lists them"

@@ -67,7 +67,8 @@ def test_what_is_lost_and_gained_says_why() -> None:
     a, b = detection("A", LOUD, [incident("LT-1", ["a", "b"])]), detection("B", QUIET, [])
     lost = compare(a, b).lost
     assert [(one.incident_id, one.other_score) for one in lost] == [("LT-1", 2.0)]
-    assert lost[0].reason == "Its highest score there is 2.0, mostly for caller_pace; 8.0 opens an incident."
+    why = "mostly for 'calls by this caller in half an hour'"
+    assert lost[0].reason == f"Its highest score there is 2.0, {why}; 8.0 opens an incident."
     gained = compare(b, a).gained
     assert [one.incident_id for one in gained] == ["LT-1"]
     assert gained[0].score == 12.0

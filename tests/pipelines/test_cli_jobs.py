@@ -200,8 +200,9 @@ def test_a_registry_is_listed_shown_and_rolled_back(tmp_path: Path, capsys: pyte
     assert run(["models", "show", "--models", str(tmp_path)]) == 0
     assert run(["models", "list", "--models", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
-    assert f"version: {names[0]}" in shown
-    assert "about.training_window.end: 2026-10-31" in shown
+    assert f"{names[0]}, the champion" in shown
+    assert "learned from" in shown
+    assert "2026-10-01 00:00 to 2026-10-31 00:00 UTC" in shown
     assert "\x1b" not in shown
     assert registry.champion == names[0]
 
