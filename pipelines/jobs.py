@@ -98,15 +98,17 @@ def run_bounded(
         # claim checks are only good on the machine that has the spool
         judged_plan = replace(plan, spool=None if _asks_for("--runner", beam_args) else str(staging.spool))
         judged_plan = stay.enter_context(held(judged_plan)) if _in_process(options) else judged_plan
-        pieces = pipeline | "Files" >> beam.Create(deal(refs, workers)) | "Deal" >> beam.GroupByKey()
-        read = pieces | "Read" >> read_files(reader or FileReader.of(None, plan.columns), run)
+        reader = reader or FileReader.of(None, plan.columns)
+        parts = [part for ref in refs for part in reader.parts(ref)]
+        pieces = pipeline | "Files" >> beam.Create(deal(parts, workers)) | "Deal" >> beam.GroupByKey()
+        read = pieces | "Read" >> read_files(reader, run)
         judged = graph.judge(read.rows, judged_plan)
         folder = staging.folder
         _ = read.dead | "Dead letters" >> beam.ParDo(JsonParts(str(folder / DEAD_LETTERS)))
         for number, part in enumerate(judged.verdicts):
             _ = part | f"Write verdicts {number}" >> beam.ParDo(VerdictParts(str(folder / VERDICTS), verdicts))
         _ = judged.incidents | "Write incidents" >> beam.ParDo(JsonParts(str(folder / "incidents")))
-        with _Told(run, len(refs), progress), _few_collections(), reused():
+        with _Told(run, len(refs), len(parts), progress), _few_collections(), reused():
             result = pipeline.run()
             result.wait_until_finish()
         account = account_of(counters(result))
@@ -154,12 +156,14 @@ def collect(
     meter.begin(run)
     try:
         pipeline = beam.Pipeline(options=local_options(beam_args, workers))
-        pieces = pipeline | "Files" >> beam.Create(deal(refs, workers)) | "Deal" >> beam.GroupByKey()
-        read = pieces | "Read" >> read_files(reader or FileReader(), run)
+        reader = reader or FileReader()
+        parts = [part for ref in refs for part in reader.parts(ref)]
+        pieces = pipeline | "Files" >> beam.Create(deal(parts, workers)) | "Deal" >> beam.GroupByKey()
+        read = pieces | "Read" >> read_files(reader, run)
         plan = graph.Plan(function=folds, caller=folds, columns=columns, spool=str(folder))
         collated = graph.collate(read.rows, plan)
         _ = collated | "Keep" >> shard((), 1, str(folder)) | "Checks" >> beam.ParDo(CheckParts(str(checks)))
-        with _Told(run, len(refs), progress), _few_collections(), reused():
+        with _Told(run, len(refs), len(parts), progress), _few_collections(), reused():
             result = pipeline.run()
             result.wait_until_finish()
         account = account_of(counters(result))
@@ -221,6 +225,8 @@ def deal(refs: Sequence[FileRef], lanes: int) -> list[tuple[int, FileRef]]:
 
 
 def _size(ref: FileRef) -> int:
+    if ref.size:
+        return ref.size
     path = Path(ref.path)
     return path.stat().st_size if "://" not in ref.path and path.exists() else 0
 
@@ -259,9 +265,10 @@ def account_of(counted: dict[str, int]) -> dict[str, Any]:
 class _Told:
     """Says how far a run is while it goes on."""
 
-    def __init__(self, run: str, files: int, progress: Progress) -> None:
+    def __init__(self, run: str, files: int, parts: int, progress: Progress) -> None:
         self._run = run
-        self._files = files
+        self._parts = parts
+        self._unit = "files" if parts == files else "parts of files"
         self._progress = progress
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._tell, name="progress", daemon=True)
@@ -278,9 +285,9 @@ class _Told:
         while True:
             done = self._done.wait(_BEAT_S)
             if reading:
-                files = meter.read(self._run).files
-                self._progress("reading logs", files, self._files, "files")
-                reading = files < self._files
+                parts = meter.read(self._run).parts
+                self._progress("reading logs", parts, self._parts, self._unit)
+                reading = parts < self._parts
             else:
                 self._progress("judging invocations", 0, None, "invocations")
             if done:

@@ -11,7 +11,7 @@ class Mileage:
     """What has been read so far."""
 
     records: int = 0
-    files: int = 0
+    parts: int = 0
 
 
 _lock = threading.Lock()
@@ -24,20 +24,20 @@ def begin(run: str) -> None:
         _runs[run] = Mileage()
 
 
-def add(run: str, records: int, files: int = 0) -> None:
+def add(run: str, records: int, parts: int = 0) -> None:
     """Count; a run that nobody began (in a worker elsewhere) is not counted."""
     with _lock:
         mileage = _runs.get(run)
         if mileage is not None:
             mileage.records += records
-            mileage.files += files
+            mileage.parts += parts
 
 
 def read(run: str) -> Mileage:
     """How far a run is."""
     with _lock:
         mileage = _runs.get(run, Mileage())
-        return Mileage(mileage.records, mileage.files)
+        return Mileage(mileage.records, mileage.parts)
 
 
 def end(run: str) -> None:

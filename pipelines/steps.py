@@ -19,7 +19,7 @@ from pipelines import coders, meter
 from pipelines.engine import part
 from pipelines.messages import Message
 from pipelines.parcels import Inline, Parcel
-from pipelines.sources.files import FileRef, read
+from pipelines.sources.files import FileRef, parts, read
 from pipelines.spool import SpoolWriter
 from pipelines.stations import METRICS
 from pipelines.stream_timeline import ROWS
@@ -36,8 +36,12 @@ OTHERS: Final = "others"
 class Reader(Protocol):
     """Plain data that reads a file; a frozen dataclass, so that it travels to workers."""
 
+    def parts(self, ref: FileRef) -> list[FileRef]:
+        """The file in parts that ``read`` can take side by side; itself where it can't be parted."""
+        ...
+
     def read(self, ref: FileRef) -> Iterator[Conformed]:
-        """The file's records, in batches."""
+        """The records of a file or part, in batches."""
         ...
 
 
@@ -53,8 +57,12 @@ class FileReader:
         options = options or ConformOptions()
         return cls(replace(options, columns=frozenset(columns)) if columns else options)
 
+    def parts(self, ref: FileRef) -> list[FileRef]:
+        """A large file in parts."""
+        return parts(ref, self.options)
+
     def read(self, ref: FileRef) -> Iterator[Conformed]:
-        """The file's records, in batches."""
+        """The records of a file or part, in batches."""
         return read(ref, self.options)
 
 
@@ -69,7 +77,7 @@ class ReadDoFn(beam.DoFn):  # type: ignore[misc]
         self._ignored = Metrics.counter(METRICS, "ignored")
 
     def process(self, element: tuple[int, Iterable[FileRef]]) -> Iterator[Any]:
-        """Read the files of a lane, one after the other."""
+        """Read the files and parts of a lane, one after the other."""
         _, refs = element
         for ref in sorted(refs):
             for piece in self._reader.read(ref):
@@ -82,7 +90,7 @@ class ReadDoFn(beam.DoFn):  # type: ignore[misc]
                     yield beam.pvalue.TaggedOutput(DEAD, piece.dead)
                 if piece.rows.num_rows:
                     yield with_at(piece.rows)
-            meter.add(self._run, 0, files=1)
+            meter.add(self._run, 0, parts=1)
 
 
 class ShardDoFn(beam.DoFn):  # type: ignore[misc]

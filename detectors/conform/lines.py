@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -11,19 +12,22 @@ from numpy.typing import NDArray
 
 from detectors.conform import scan
 from detectors.conform.assemble import DeadLetter, assemble
+from detectors.conform.distinct import CODED
+from detectors.conform.keys import Keys, keys_of
 from detectors.conform.options import MAX_RAW, MAX_RECORD_BYTES, Conformed, ConformOptions, slots_of
 from detectors.conform.records import NotARecordError, Slots, parse, records, strings
-from detectors.conform.slots import METHOD, Columns
+from detectors.conform.slots import METHOD, Columns, text
+
+#: JSON values, one each, or a block of JSON Lines
+Lines: TypeAlias = Sequence[bytes] | bytes | memoryview
 
 
-def conform_json(
-    lines: Sequence[bytes] | bytes, source: str, first_position: int, options: ConformOptions | None = None
-) -> Conformed:
+def conform_json(lines: Lines, source: str, first_position: int, options: ConformOptions | None = None) -> Conformed:
     """Records in JSON, each of any shape that Azure writes, as INVOCATION rows.
 
     Args:
-        lines: JSON values, one each (an element may span lines), or a block of JSON Lines. A value may be a record,
-            an array or an envelope of records, or an OTLP document. Blank lines are no records.
+        lines: JSON values, one each (an element may span lines), or a block of JSON Lines, which is not kept. A value
+            may be a record, an array or an envelope of records, or an OTLP document. Blank lines are no records.
         source: name of the file or partition, kept beside every row.
         first_position: position of the first line; each line, blank or not, counts one.
         options: how to read.
@@ -32,11 +36,12 @@ def conform_json(
         rows + dead + ignored add up to the records that the lines hold; the position of a record is its line's.
     """
     options = options or ConformOptions()
-    block = lines if isinstance(lines, bytes) else b"\n".join(lines)
+    block = lines if isinstance(lines, (bytes, memoryview)) else b"\n".join(lines)
     plain = _Plain.of(lines, block, options) if scan.available() else None
     slow = _Slow(source, first_position, options)
     if plain is None:
-        for index, line in enumerate(block.split(b"\n") if isinstance(lines, bytes) else lines):
+        each: Sequence[bytes] = lines if not isinstance(lines, (bytes, memoryview)) else bytes(lines).split(b"\n")
+        for index, line in enumerate(each):
             slow.read(index, line)
         return slow.conformed(slow.columns(), slow.line_of, lambda index: slow.lines[index])
     for index in np.flatnonzero(plain.scan.status == scan.SLOW).tolist():
@@ -50,19 +55,19 @@ def conform_json(
 class _Plain:
     """The lines that the fast way can read, and where each line is."""
 
-    def __init__(self, block: bytes, found: scan.Scan, options: ConformOptions) -> None:
+    def __init__(self, block: bytes | memoryview, found: scan.Scan, options: ConformOptions) -> None:
         self.scan, self._block = found, block
-        keys = scan.keys_of(slots_of(options))
-        data = np.frombuffer(block, np.uint8)
         self.rows: NDArray[np.int64] = np.flatnonzero(found.status == scan.FOUND)
-        self.columns = scan.gather(data, found, self.rows, keys)
-        self._open_texts(keys)
+        self.columns = found.columns
+        self._open_texts(keys_of(slots_of(options)))
 
     @classmethod
-    def of(cls, lines: Sequence[bytes] | bytes, block: bytes, options: ConformOptions) -> _Plain:
+    def of(
+        cls, lines: Sequence[bytes] | bytes | memoryview, block: bytes | memoryview, options: ConformOptions
+    ) -> _Plain:
         """The lines of a block, or the elements that were joined into it."""
-        keys = scan.keys_of(slots_of(options))
-        if isinstance(lines, bytes):
+        keys = keys_of(slots_of(options))
+        if isinstance(lines, (bytes, memoryview)):
             return cls(block, scan.scan_lines(block, keys), options)
         lengths = np.array([len(line) for line in lines], np.int64)
         ends = np.cumsum(lengths + 1) - 1
@@ -70,9 +75,9 @@ class _Plain:
 
     def line(self, index: int) -> bytes:
         """One line."""
-        return self._block[self.scan.starts[index] : self.scan.ends[index]]
+        return bytes(self._block[self.scan.starts[index] : self.scan.ends[index]])
 
-    def _open_texts(self, keys: scan.Keys) -> None:
+    def _open_texts(self, keys: Keys) -> None:
         """Properties that came as JSON text; lines where they are odd go the slow way."""
         for prefix in ("p.", "m."):
             text = self.columns.pop(prefix, None)
@@ -80,7 +85,7 @@ class _Plain:
                 continue
             inner, odd = scan.open_texts(text, prefix, keys)
             for name, array in inner.items():
-                self.columns[name] = pc.coalesce(self.columns[name], array) if name in self.columns else array
+                self.columns[name] = _either(self.columns[name], array) if name in self.columns else array
             if odd.any():
                 self.scan.status[self.rows[odd]] = scan.SLOW
                 kept = pa.array(~odd)
@@ -105,7 +110,7 @@ class _Slow:
         self.lines[index] = line
         position = self._first + index
         if len(line) > MAX_RECORD_BYTES:
-            error = f"expected a record of at most {MAX_RECORD_BYTES >> 20} MiB; received {len(line)} bytes"
+            error = f"expected a record of at most {MAX_RECORD_BYTES >> 20} MiB; received a longer one"
             self._dead.append((position, error, _raw(line)))
             return
         try:
@@ -156,11 +161,18 @@ def _merge(
     merged: Columns = {}
     for name in {**first, **second}:
         parts = [
-            found.get(name, pa.nulls(len(at), pa.string()))
+            found[name] if name in found else pa.nulls(len(at), pa.string())
             for found, at in ((first, first_rows), (second, second_rows))
         ]
+        if any(part.type == CODED for part in parts):
+            parts = [part if part.type == CODED else part.dictionary_encode() for part in parts]
         merged[name] = pa.concat_arrays(parts).take(pa.array(order))
     return merged, rows[order]
+
+
+def _either(first: pa.Array, second: pa.Array) -> pa.Array:
+    """The first's value where it has one, else the second's."""
+    return pc.coalesce(text(first), text(second))
 
 
 def _raw(line: bytes) -> str:

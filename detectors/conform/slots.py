@@ -88,6 +88,13 @@ _ALL: Final = (
 SLOTS: Final = tuple(dict.fromkeys(_ALL))
 
 
+#: slots whose value is another in nearly every record: not worth a look for copies
+UNLIKE: Final = frozenset(
+    (
+        *(TIME + OPERATION_ID + PARENT_ID + SPAN_ID + DURATION + INVOCATION_ID + EXECUTION + QUEUED),
+        *(MESSAGE + EXCEPTION_MESSAGE),
+    )
+)
 #: slots that only one column of INVOCATION is made of
 _OWN: Final = {"execution_ms": EXECUTION, "queued_ms": QUEUED, "cold_start": COLD_START, "parent_id": PARENT_ID}
 

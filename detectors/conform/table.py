@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from detectors.conform import scan
 from detectors.conform.assemble import assemble
+from detectors.conform.keys import keys_of
 from detectors.conform.options import Conformed, ConformOptions, slots_of
 from detectors.conform.records import object_of_text, strings, text_of
 from detectors.conform.slots import CONTAINERS, METHOD, Columns, coded, text, texts
@@ -125,13 +126,13 @@ def _of_map(array: pa.Array, prefix: str, slots: tuple[str, ...]) -> Columns:
 def _of_text(array: pa.Array, prefix: str, slots: tuple[str, ...]) -> Columns:
     if not scan.available():
         return _of_odd_text(array, prefix, slots)
-    found, odd = scan.open_texts(array, prefix, scan.keys_of(slots))
+    found, odd = scan.open_texts(array, prefix, keys_of(slots))
     if odd.any():
         mask = pa.array(odd)
         rest = _of_odd_text(array.filter(mask), prefix, slots)
         nulls = pa.nulls(len(array), pa.string())
         for name, values in rest.items():
-            found[name] = pc.replace_with_mask(found.get(name, nulls), mask, values)
+            found[name] = pc.replace_with_mask(text(found[name]) if name in found else nulls, mask, values)
     return found
 
 

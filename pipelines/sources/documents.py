@@ -10,7 +10,8 @@ import msgspec
 
 from detectors.conform.options import MAX_RECORD_BYTES
 
-_BOM: Final = b"\xef\xbb\xbf"
+#: mark of the byte order that Windows puts before text
+BOM: Final = b"\xef\xbb\xbf"
 #: whole strings and everything else up to the next bracket; written so that a string without end costs one pass
 _TO_BRACKET: Final = re.compile(rb'(?:[^"\[\]{}]+|"[^"\\]*(?:\\.[^"\\]*)*")*', re.S)
 #: an envelope whose records may be streamed one by one
@@ -21,7 +22,7 @@ _OPEN: Final = b"[{"
 class Piece(NamedTuple):
     """Some JSON values in order: a block of whole lines, or a list of elements."""
 
-    values: bytes | list[bytes]
+    values: bytes | memoryview | list[bytes]
     #: number of the first line or element, from 0
     first: int
     #: number of the line or element after it
@@ -37,7 +38,7 @@ class Oversize(NamedTuple):
 
 def is_document(beginning: bytes) -> bool:
     """Whether the text is one JSON document over many lines (or one enormous line) rather than JSON Lines."""
-    lines = [line.strip() for line in beginning.removeprefix(_BOM).lstrip().split(b"\n", 2)]
+    lines = [line.strip() for line in beginning.removeprefix(BOM).lstrip().split(b"\n", 2)]
     first = lines[0]
     if first[:1] not in (b"[", b"{"):
         return False
@@ -64,18 +65,18 @@ def lines(chunks: Iterable[bytes]) -> Iterator[Piece | Oversize]:
         if cut < 0:
             rest += chunk
             if len(rest) > MAX_RECORD_BYTES:
-                yield Oversize(rest, position)
+                yield Oversize(rest[: MAX_RECORD_BYTES + 1], position)
                 rest, skipping = b"", True
             continue
         block = (rest + chunk[:cut]) if rest else chunk[:cut]
         if position == 0:
-            block = block.removeprefix(_BOM)
+            block = block.removeprefix(BOM)
         count = block.count(b"\n") + 1
         yield Piece(block, position, position + count)
         position += count
         rest = chunk[cut + 1 :]
     if rest:
-        yield Piece(rest if position else rest.removeprefix(_BOM), position, position + 1)
+        yield Piece(rest if position else rest.removeprefix(BOM), position, position + 1)
 
 
 def elements(chunks: Iterable[bytes], batch: int) -> Iterator[Piece | Oversize]:
@@ -108,7 +109,7 @@ def _elements(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         text = text[at if begin < 0 else begin :] + chunk
         if not started:
-            text = text.removeprefix(_BOM)
+            text = text.removeprefix(BOM)
         at, begin = (at - begin, 0) if begin >= 0 else (0, -1)
         if not started and text.strip():
             envelope = _ENVELOPE.match(text)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from detectors.conform import ConformOptions
 from detectors.schema import INVOCATION
 from models.errors import InputError
-from pipelines.sources import documents, files
+from pipelines.sources import blocks, documents, json_files
 from pipelines.sources.files import BATCH_ROWS, expand, load, read
 from tests.detectors.azure_records import CLASSIC, LOG_LINE, REQUEST, changed, lines
 
@@ -54,7 +54,7 @@ def test_every_way_to_write_json_is_read_whatever_the_name(way, compress, tmp_pa
 
 
 def test_small_reads_change_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "BLOCK_BYTES", 512)
+    monkeypatch.setattr(json_files, "BLOCK_BYTES", 512)
     for way, write in WAYS.items():
         path = tmp_path / "export.json"
         path.write_bytes(write(many(50)))
@@ -218,8 +218,9 @@ def test_a_piece_holds_a_bounded_number_of_rows(tmp_path):
 
 
 def test_a_line_without_end_does_not_fill_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(documents, "MAX_RECORD_BYTES", 4_096)
-    monkeypatch.setattr(files, "BLOCK_BYTES", 1_024)
+    for module in (documents, blocks, json_files):
+        monkeypatch.setattr(module, "MAX_RECORD_BYTES", 4_096)
+    monkeypatch.setattr(json_files, "BLOCK_BYTES", 1_024)
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines(REQUEST) + b"\n" + b"x" * 50_000 + b"\n" + lines(LOG_LINE))
     pieces = [piece for ref in expand([str(path)]) for piece in read(ref)]

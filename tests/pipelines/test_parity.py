@@ -26,7 +26,8 @@ from detectors.timeline import END, Timeline
 from pipelines import spool
 from pipelines.graph import CALLER_KEY, FUNCTION_KEY, Plan
 from pipelines.jobs import run_bounded
-from pipelines.sources.files import expand, read
+from pipelines.sources import json_files, parquet_files
+from pipelines.sources.files import expand, parts, read
 from pipelines.workflows import plan_for
 from tests.conftest import Tenant, once
 
@@ -215,3 +216,32 @@ def test_any_order_of_arrival_gives_the_same(
     mixed = whole.take(pa.array(order))
     pieces = [mixed.slice(start, 977) for start in range(0, mixed.num_rows, 977)]
     same(local(pieces, plan, 3), replayed[0])
+
+
+@pytest.mark.parametrize("form", ["parquet", "lines"])
+def test_large_files_read_in_parts_give_what_whole_files_give(
+    form: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tenant: Tenant,
+    plan: Plan,
+    replayed: tuple[Outcome, dict[str, Any]],
+) -> None:
+    # parts far smaller than the input, so that there are many
+    monkeypatch.setattr(parquet_files, "PART_ROWS", 700)
+    monkeypatch.setattr(json_files, "PART_BYTES", 500_000)
+    monkeypatch.setattr(json_files, "BLOCK_BYTES", 200_000)
+    for number, path in enumerate(sorted(tenant.replay.rglob("*.parquet"))):
+        table = pq.read_table(path)
+        target = tmp_path / "logs" / f"{number}.{form}"
+        target.parent.mkdir(exist_ok=True)
+        if form == "parquet":
+            pq.write_table(table, target, row_group_size=300)
+        else:
+            rows = (orjson.dumps(row, option=orjson.OPT_UTC_Z) for row in table.to_pylist())
+            target.write_bytes(b"\n".join(rows) + b"\n")
+    refs = expand([str(tmp_path / "logs")])
+    assert sum(len(parts(ref)) for ref in refs) > 2 * len(refs)
+    found, run = beam(tmp_path / "logs", tmp_path / "out", plan)
+    same(found, replayed[0])
+    assert run == replayed[1]

@@ -137,6 +137,9 @@ class ToyReader:
 
     batch_rows: int = 64
 
+    def parts(self, ref: FileRef) -> list[FileRef]:
+        return [ref]
+
     def read(self, ref: FileRef) -> Iterator[Conformed]:
         import pyarrow.parquet as pq
 
