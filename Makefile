@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration lint format bench bench-stream bench-quality notebooks docs pin clean
+.PHONY: help demo test pythons integration lint format bench bench-stream bench-quality notebooks docs pin clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ demo: $(VENV)/.with-dev  ## simulate a week of logs, train, replay, and show the
 
 test: $(VENV)/.with-dev  ## unit tests and properties (under 3 minutes)
 	$(BIN)/pytest -n auto -m "not integration"
+
+pythons:  ## unit tests with every Python from 3.10 to 3.13 that is found
+	@bash .ci/pythons
 
 integration: $(VENV)/.with-dev $(VENV)/.with-azure $(VENV)/.with-kafka  ## tests that start real servers
 	@$(BIN)/pytest -m integration; code=$$?; \

@@ -15,6 +15,8 @@ TAIL_STORIES: Final = 30
 #: the prior slope, in units of score a nat, and the stories that it weighs
 PRIOR_SLOPE: Final = 1.0
 PRIOR_STORIES: Final = 5.0
+#: beyond it no score is worth a search
+HIGHEST: Final = 1e6
 #: the budget is aimed at this share, since a threshold from few days of normal life is itself uncertain
 AIM: Final = 0.5
 #: how much stranger the stories of a new day are than those of hours held out among days that were seen; chosen on four
@@ -57,6 +59,8 @@ class BudgetCurve:
     def threshold(self, budget: float) -> float:
         """The lowest threshold whose expected rate keeps the budget (false incidents a day), with room to spare."""
         low, high = self.floor, self.floor + 40.0
+        while self.rate(high) > AIM * budget and high < HIGHEST:
+            low, high = high, 2.0 * high
         for _ in range(60):
             middle = 0.5 * (low + high)
             if self.rate(middle) <= AIM * budget:

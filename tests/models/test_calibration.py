@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.calibration import AIM, BudgetCurve
@@ -25,6 +25,7 @@ def test_a_larger_budget_never_asks_for_more(peaks: list[float], budgets: tuple[
     assert curve(peaks, days).threshold(large) <= curve(peaks, days).threshold(small)
 
 
+@example(peaks=[2.0, 20.0, 30.0], budget=0.05078125, days=0.5)
 @given(peaks=PEAKS, budget=BUDGETS, days=st.floats(0.5, 60.0))
 def test_the_rate_at_the_threshold_keeps_the_budget_with_room(peaks: list[float], budget: float, days: float) -> None:
     found = curve(peaks, days)
