@@ -99,6 +99,14 @@ class Champion:
             self._refuse(str(error) or type(error).__name__)
             return None
 
+    def load(self, name: str) -> Judging:
+        """A version, verified, whether or not it is the champion.
+
+        Raises:
+            ModelError: there is none, or it can't be used.
+        """
+        return self._load(name)
+
     def took(self, judging: Judging) -> None:
         """It judges now."""
         self.version, self._feedback, self.trouble = judging.version, judging.feedback, None

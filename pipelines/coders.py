@@ -62,7 +62,8 @@ def decode_tables(encoded: bytes) -> dict[str, pa.Table]:
 def encode_message(message: Message) -> bytes:
     """A message as one byte string: a JSON list of what it says and of lengths, a line feed, the IPC streams."""
     bodies = [encode_batch(batch) for batch in message.batches]
-    head = orjson.dumps([message.origin, message.number, message.watermark_us, [len(body) for body in bodies]])
+    lengths = [len(body) for body in bodies]
+    head = orjson.dumps([message.origin, message.number, message.watermark_us, message.version, lengths])
     # so that columns lie aligned in memory: kernels are compiled for that
     return b"".join([head, b" " * (-(len(head) + 1) % 8), b"\n", *bodies])
 
@@ -70,13 +71,13 @@ def encode_message(message: Message) -> bytes:
 def decode_message(encoded: bytes) -> Message:
     """The inverse of ``encode_message``."""
     head, _, _ = encoded.partition(b"\n")
-    origin, number, watermark_us, lengths = orjson.loads(head)
+    origin, number, watermark_us, version, lengths = orjson.loads(head)
     whole, start, batches = pa.py_buffer(encoded), len(head) + 1, []
     for length in lengths:
         with pa.ipc.open_stream(whole.slice(start, length)) as reader:
             batches.append(reader.read_next_batch())
         start += length
-    return Message(origin, number, watermark_us, tuple(batches))
+    return Message(origin, number, watermark_us, tuple(batches), version)
 
 
 class RecordBatchCoder(coders.Coder):  # type: ignore[misc]

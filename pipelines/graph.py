@@ -14,7 +14,7 @@ this graph with other folds, sources and sinks.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
@@ -25,6 +25,9 @@ from pipelines.messages import Message
 from pipelines.steps import address, part_candidates, shard
 from pipelines.stream_timeline import RAISED, ROWS, origin
 from pipelines.timeline_dofn import OrderedTimelines
+
+if TYPE_CHECKING:
+    from pipelines.announced import Announced
 
 #: what a function's timeline needs together: all rows of its app, since a campaign lifts all functions of an app
 FUNCTION_KEY: Final = ("app",)
@@ -53,6 +56,7 @@ class Plan:
         spool: folder for what is shuffled, where memory is to stay bounded; None: rows travel inside messages.
         origins: in a stream, the names of its sources: rows then travel in messages that say how far their source has
             come, and timelines are stations; empty: timelines by grouping, for input that ends.
+        announced: in a stream, where the folds of versions come from that sources announce; None: these judge for ever.
     """
 
     function: FoldFactory
@@ -62,6 +66,7 @@ class Plan:
     shards: int = SHARDS
     spool: str | None = None
     origins: tuple[str, ...] = ()
+    announced: Announced | None = None
 
 
 class Judged(NamedTuple):
@@ -114,4 +119,5 @@ def _timelines(stage: str, key: tuple[str, ...], folds: FoldFactory, plan: Plan)
         CALLER: speakers(FUNCTION, ROWS, plan),
         INCIDENT: speakers(CALLER, ROWS, plan) + speakers(FUNCTION, RAISED, plan) + speakers(CALLER, RAISED, plan),
     }
-    return OrderedTimelines(Stage(stage, key, folds), plan.shards if key else 1, origins[stage] if plan.origins else ())
+    speaking = origins[stage] if plan.origins else ()
+    return OrderedTimelines(Stage(stage, key, folds), plan.shards if key else 1, speaking, plan.announced)

@@ -31,6 +31,8 @@ class Message:
     watermark_us: int
     #: rows, of one schema or of several; none of them empty
     batches: tuple[pa.RecordBatch, ...] = ()
+    #: label of the version that judges these rows and those that follow (pipelines/announced.py); empty: as before
+    version: str = ""
 
     @property
     def rows(self) -> int:
@@ -61,6 +63,8 @@ class Inbox:
         self._next = dict.fromkeys(origins, 0)
         self._marks = dict.fromkeys(self._next, START)
         self._early: dict[tuple[str, int], Message] = {}
+        #: how far the origin of the message fetched last had come before it, us
+        self.before_us = START
 
     def take(self, message: Message) -> Iterator[Message]:
         """Take a message, and give those whose turn it is; watermarks move with each that is fetched.
@@ -78,6 +82,7 @@ class Inbox:
     def _turn(self, origin: str) -> Iterator[Message]:
         while (message := self._early.pop((origin, self._next[origin]), None)) is not None:
             self._next[origin] += 1
+            self.before_us = self._marks[origin]
             self._marks[origin] = max(self._marks[origin], message.watermark_us)
             yield message
 

@@ -142,13 +142,13 @@ def run(
             if stop.is_set():
                 result.cancel()
                 waiting.done.wait(_CANCEL_S)
-                return False, _counters(result)
+                return False, _plain(_counters(result))
             if told is not None and time.monotonic() - looked >= TELL_S:
                 looked = time.monotonic()
-                told(_counters(result))
+                told(_plain(_counters(result)))
         waiting.raise_for_failure()
-        counted = _counters(result)
-    ended = {name.removeprefix(ENDED) for name in counted if name.startswith(ENDED)}
+        everything = _counters(result)
+    ended = {name.removeprefix(ENDED) for name in everything if name.startswith(ENDED)}
     lacking = stations_of(job, plan) - ended
     if lacking and job.live.until_idle_s is not None:
         raise LonetreeError(
@@ -158,7 +158,7 @@ def run(
             hint="Start again; what was told is not told twice. If it happens again, leave --runner out.",
             retry=True,
         )
-    return True, counted
+    return True, _plain(everything)
 
 
 def stations_of(job: StreamJob, plan: graph.Plan) -> set[str]:
@@ -198,6 +198,11 @@ def _counters(result: Any) -> dict[str, int]:
         return counters(result)
     except Exception:  # a runner that is going down has no answer
         return {}
+
+
+def _plain(counted: dict[str, int]) -> dict[str, int]:
+    """Without the counters that only tell which stations have ended."""
+    return {name: count for name, count in counted.items() if not name.startswith(ENDED)}
 
 
 def _station(name: str, stations: Any) -> Any:

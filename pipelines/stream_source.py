@@ -30,6 +30,7 @@ from detectors.conform import ConformOptions
 from detectors.order import with_at
 from detectors.timeline import END
 from models.errors import SourceError
+from pipelines.announced import Announced, herald
 from pipelines.messages import Message
 from pipelines.sinks.escape import terminal
 from pipelines.sources.base import Cursor, Polled, Source, microseconds
@@ -68,6 +69,8 @@ class LiveOptions:
     #: tell the source what was dealt with once the runner has made it durable; only where the runner does
     commit: bool = False
     message_rows: int = MESSAGE_ROWS
+    #: versions that are followed; None: what judges at the start judges for ever
+    announced: Announced | None = None
     #: how records are read
     conform: ConformOptions = field(default_factory=ConformOptions)
 
@@ -182,6 +185,7 @@ class Reading:
         self._polling: Iterator[Polled] | None = None
         self._quiet_since: float | None = None
         self._ended = place.done
+        self._herald = herald(options.announced) if options.announced is not None else None
         #: what claims the last message
         self.place = place.to_json()
 
@@ -254,8 +258,9 @@ class Reading:
         if self._clock.watermark_us > self._said_us:
             self._said_us, self._since_mark = self._clock.watermark_us, 0
         mark = END if self._ended else self._said_us
+        version = self._herald.look() if self._herald is not None else ""
         said = (
-            Message(self._name, self._number, mark, tuple(rows)),
+            Message(self._name, self._number, mark, tuple(rows), version),
             Message(self._name, self._number, mark, tuple(dead)),
         )
         self._number += 1

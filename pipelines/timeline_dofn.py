@@ -7,7 +7,7 @@ keeps state as bytes between bundles; grouped claim checks spread over the cores
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -20,6 +20,9 @@ from pipelines.parcels import Parcel
 from pipelines.spool import drain
 from pipelines.stations import METRICS, StationDoFn
 from pipelines.stream_timeline import RAISED, ROWS, TimelineStations
+
+if TYPE_CHECKING:
+    from pipelines.announced import Announced
 
 
 class Ledger:
@@ -73,10 +76,14 @@ class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
         stage: its name, key and folds.
         shards: of this stage; 1 for a stage without a key.
         origins: in a stream, all that speak to each shard; empty: by grouping, which waits for the end of the input.
+        announced: in a stream, where the folds of other versions come from.
     """
 
-    def __init__(self, stage: Stage, shards: int, origins: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, stage: Stage, shards: int, origins: tuple[str, ...] = (), announced: Announced | None = None
+    ) -> None:
         super().__init__()
+        self._announced = announced
         self._stage = stage
         self._shards = shards
         self._origins = origins
@@ -84,7 +91,7 @@ class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
     def expand(self, rows: Any) -> Any:
         """Wire the step."""
         if self._origins:
-            stations = TimelineStations(self._stage, self._shards, self._origins)
+            stations = TimelineStations(self._stage, self._shards, self._origins, self._announced)
             step, kind = beam.ParDo(StationDoFn(self._stage.name, stations, ROWS)), Message
         else:
             rows = rows | "Group" >> beam.GroupByKey()

@@ -172,14 +172,14 @@ def command(
     from pipelines.champion import Champion
 
     runner = runner_of(runner, beam_options())
-    champion = Champion(models, budget, _key(demand_signature))
     if runner != EMBEDDED:
+        from pipelines.announced import Announced
         from pipelines.cli.watch_beam import on_beam
         from pipelines.stream_job import StreamJob
         from pipelines.stream_source import LiveOptions
 
         refuse_given(
-            ("http", "http_host", "checkpoint_every", "poll_models"),
+            ("http", "http_host", "checkpoint_every"),
             "is for the embedded runner",
             "The runner has metrics and checkpoints of its own: docs/deploy.md.",
         )
@@ -187,10 +187,13 @@ def command(
         stream = StreamJob(
             sources, sinks, state.absolute(), output.absolute() if output is not None else None, verdicts, live
         )
+        registry = str(models) if "://" in str(models) else str(Path(models).absolute())
+        followed = Announced(registry, budget, _key(demand_signature), poll_models, "")
         with _stopping() as stop:
-            on_beam(stream, runner, beam_options(), champion, shards, stop, _line)
+            on_beam(stream, runner, beam_options(), followed, shards, stop, _line)
         return
     refuse_beam_options(beam_options())
+    champion = Champion(models, budget, _key(demand_signature))
     from pipelines.checkpoint import Checkpoints
     from pipelines.serve import Served
     from pipelines.sinks.uri import open_sinks

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from detectors.conform import ConformOptions
+from pipelines.announced import Announced, label_of
 from pipelines.beam_runners import stream_arguments
 from pipelines.champion import Champion
 from pipelines.jobs import account_of
@@ -23,7 +24,7 @@ def on_beam(
     job: StreamJob,
     runner: str,
     beam: Sequence[str],
-    champion: Champion,
+    followed: Announced,
     shards: int,
     stop: threading.Event,
     line: Callable[[dict[str, Any]], None],
@@ -34,7 +35,7 @@ def on_beam(
         job: what is watched, and where results go.
         runner: Beam's name of it.
         beam: words for Beam.
-        champion: the version that judges.
+        followed: the registry, whose champion judges.
         shards: parts of each stage.
         stop: tells to stop.
         line: writes one line of the log; used where stderr is no terminal.
@@ -48,14 +49,17 @@ def on_beam(
         check_source(uri)
     for uri in job.sinks:
         parse_sink(uri).close()
+    champion = Champion(followed.models, followed.budget, followed.public_key)
     judging = champion.start()
+    followed = replace(followed, first=label_of(judging))
 
     def say(counted: Mapping[str, int]) -> None:
-        line({"level": "info", "runner": runner, "model_version": judging.version, **account_of(dict(counted))})
+        numbers = {name: count for name, count in account_of(dict(counted)).items() if isinstance(count, int)}
+        line({"level": "info", "runner": runner, "began_with": judging.version, **numbers})
 
-    plan = replace(judging.plan, shards=shards)
+    plan = replace(judging.plan, shards=shards, announced=followed)
     conform = ConformOptions(caller_property=champion.caller_property())
-    job = replace(job, live=replace(job.live, conform=conform))
+    job = replace(job, live=replace(job.live, conform=conform, announced=followed))
     ended, counted = run(job, plan, runner, beam, stop=stop, told=None if sys.stderr.isatty() else say)
     account = account_of(counted)
     click.echo(

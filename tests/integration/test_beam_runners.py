@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ import pytest
 from detectors.conform import Conformed, conform_json
 from detectors.model import Model
 from detectors.order import with_at
+from pipelines.announced import Announced
+from pipelines.champion import Champion
 from pipelines.cli.entry import run as lonetree
 from pipelines.cli.failures import ExitCode
 from pipelines.jobs import run_bounded
@@ -33,8 +36,9 @@ from pipelines.stream_source import LiveOptions
 from pipelines.workflows import plan_for
 from tests.conftest import Tenant
 from tests.integration import flink, prism
-from tests.integration.kafka_broker import Broker
+from tests.integration.kafka_broker import Broker, free_port
 from tests.pipelines.live import COLUMNS, identity, last_told, no_letters
+from tests.pipelines.test_watch import another, copied
 
 pytestmark = pytest.mark.integration
 
@@ -184,6 +188,37 @@ def test_a_stream_in_many_steps_out_of_order_within_the_lateness_gives_what_a_re
     assert outcome(tmp_path) == expected
 
 
+def test_a_version_promoted_while_it_runs_judges_from_there_on_and_nothing_is_lost(
+    runner, lines, models, tmp_path, monkeypatch
+):
+    registry = copied(models, tmp_path / "models")
+    first, second = registry.resolve(), another(registry)
+    rows = conform_json([line.encode() for line in lines[:2_000]], "logs", 0).rows
+    pieces = [rows.slice(start, 100) for start in range(0, rows.num_rows, 100)]
+
+    class Promoting(Piecewise):
+        def poll(self, now: dt.datetime) -> Iterator[Polled]:
+            yield from super().poll(now)
+            if self._given == len(pieces) // 2 and registry.resolve() == first:
+                registry.promote(second, who="test", why="better")
+
+    def fed(target: str, options: Any, cursor: Any, path: Path, conform: Any) -> Promoting:
+        return Promoting(pieces, cursor["given"] if cursor is not None else 0)
+
+    monkeypatch.setitem(uri._KINDS, "fed", (fed, ()))
+    followed = Announced(str(tmp_path / "models"), BUDGET, None, 0.0, first)
+    plan = replace(Champion(followed.models, BUDGET).load(first).plan, announced=followed, shards=2)
+    name, words = runner
+    live = replace(job(tmp_path, announced=followed, lateness_us=0), sources=("fed:day",))
+    ended, counted = run(live, plan, name, words)
+    assert ended
+    judged = pq.read_table(tmp_path / "verdicts").sort_by("event_time")
+    assert counted["invocations"] == judged.num_rows == len(set(judged["invocation_id"].to_pylist())) == 2_000
+    by = judged["model_version"].to_pylist()
+    assert set(by[:500]) == {first}
+    assert set(by[-500:]) == {second}
+
+
 def test_a_stream_from_kafka_gives_what_a_replay_gives(runner, lines, expected, model, tmp_path):
     kafka = pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed")
     (tmp_path / "kafka").mkdir()
@@ -213,6 +248,34 @@ def start(folder: Path, models: Path, words: Words, *more: str) -> subprocess.Po
     said += ["--allowed-lateness", "0", "--idle-after", "1e9", *more, "--", *beam]
     code = f"from pipelines.cli.entry import main; import sys; sys.argv = ['lonetree', *{said!r}]; main()"
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def test_workers_in_processes_of_their_own_give_the_same(lines, expected, models, tmp_path):
+    """As on a cluster: what was learned travels with the steps, and each worker knows what it was told."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "all.ndjson").write_text("\n".join(lines) + "\n")
+    port = free_port()
+    words = ["-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
+    # the pool starts "python", whatever it was started with itself
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    pool = subprocess.Popen(
+        [sys.executable, *words], env={**os.environ, "PATH": path}, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        name, beam = prism_words()
+        beam += ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
+        until(lambda: listens(port))
+        process = start(tmp_path, models, (name, beam), "--until-idle", "0.5", "--shards", "2")
+        assert process.wait(PATIENCE_S) == ExitCode.OK
+    finally:
+        os.killpg(pool.pid, signal.SIGKILL)
+        pool.wait()
+    assert outcome(tmp_path) == expected
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as trial:
+        return trial.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_kills_of_prism_and_its_workers_cost_a_second_reading_and_nothing_else(lines, expected, models, tmp_path):

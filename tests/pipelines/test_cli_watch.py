@@ -85,7 +85,7 @@ def test_a_runner_that_cannot_stream_is_refused_with_the_reason(tmp_path, models
         (["--runner", "FlinkRuner"], "No such runner"),
         (["--", "--flink_master=localhost:8081"], "mean nothing without one of its runners"),
         (["--runner", "FlinkRunner", "--http", "0"], "--http is for the embedded runner"),
-        (["--runner", "PrismRunner", "--poll-models", "5"], "docs/deploy.md"),
+        (["--runner", "PrismRunner", "--checkpoint-every", "5"], "docs/deploy.md"),
     ],
 )
 def test_options_that_would_say_nothing_are_refused(tmp_path, models, capsys, more, said):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +13,7 @@ import pytest
 
 from detectors.local import Stage, run_local
 from detectors.order import split
-from detectors.timeline import END, START
+from detectors.timeline import END, START, Tables
 from pipelines import stations
 from pipelines.coders import ParcelCoder, RecordBatchCoder, decode_tables, encode_tables
 from pipelines.graph import FUNCTION_KEY
@@ -173,6 +176,91 @@ def test_counters_grow_by_what_was_counted_and_not_by_what_is_taken_again(monkey
     _, _, expected = run_local([rows(calls())], [FUNCTION])
     assert sum(more for name, more in counted if name == "invocations") == expected["invocations"]
     assert sum(more for name, more in counted if name == "duplicates") == expected["duplicates"] > 0
+
+
+class Stamp:
+    """Adds the name of its version, and how many rows were seen by it and by those before it."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.seen = name, 0
+
+    def advance(self, batch: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
+        seen = list(range(self.seen, self.seen + batch.num_rows))
+        self.seen += batch.num_rows
+        stamped = batch.append_column("by", pa.array([self.name] * batch.num_rows, pa.string()))
+        return stamped.append_column("seen", pa.array(seen, pa.int64()))
+
+    def snapshot(self) -> Tables:
+        return {"seen": pa.table({"seen": [self.seen]})}
+
+    def restore(self, tables: Mapping[str, pa.Table]) -> None:
+        self.seen = tables["seen"]["seen"][0].as_py()
+
+
+@dataclass(frozen=True)
+class Stamps:
+    name: str
+
+    def make(self, shard: int, shards: int) -> Stamp:
+        return Stamp(self.name)
+
+
+@dataclass(frozen=True)
+class Named:
+    first: str = "v1"
+
+    def folds(self, label: str, stage: str) -> Stamps:
+        return Stamps(label)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_announced_version_judges_from_that_message_on_whatever_fails_and_is_moved(monkeypatch, seed):
+    monkeypatch.setattr(stations, "LOG_BYTES", 30_000)
+    generator = random.Random(seed)
+    said = source("s", calls(), 10)
+    labels = ["v1"] * 4 + ["v2"] * 4 + ["v1"] * 5
+    arriving = [(0, replace(message, version=label)) for message, label in zip(said, labels, strict=True)]
+    made = TimelineStations(Stage("stamp", FUNCTION_KEY, Stamps("v1")), 1, ("s",), Named())
+    keyed = Keyed(StationDoFn("stamp", made, ROWS))
+    generator.shuffle(arriving)
+    given = []
+    for element in arriving:
+        if generator.random() < 0.3:
+            keyed.bundle([element], fails=True)
+        if generator.random() < 0.3:
+            keyed.move()
+        given += keyed.bundle([element])
+    seen = sorted((row["seen"], row["by"]) for batch in of(given, ROWS) for row in batch.to_pylist())
+    assert [by for _, by in seen] == ["v1"] * 40 + ["v2"] * 40 + ["v1"] * 40
+    assert [number for number, _ in seen] == list(range(120))
+    versions = sorted((message.number, message.version) for name, message in given if name == "main")
+    # the last rows wait for the end
+    assert [version for _, version in versions] == labels[:-1]
+
+
+def test_a_source_that_hears_later_does_not_turn_the_version_back():
+    made = TimelineStations(Stage("stamp", FUNCTION_KEY, Stamps("v1")), 1, ("a", "b"), Named())
+    keyed = Keyed(StationDoFn("stamp", made, ROWS))
+    one = rows(calls(1))
+    said = [
+        ("a", "v1", 10),
+        ("a", "v2", 20),
+        ("b", "v1", 5),
+        ("b", "v1", 10),
+        ("b", "v2", 30),
+        ("a", "v2", 30),
+        ("a", "v1", 40),
+        ("b", "v2", 50),
+    ]
+    numbers = {"a": itertools.count(), "b": itertools.count()}
+    by = []
+    for origin, label, mark in said:
+        at = one.set_column(one.schema.get_field_index("at"), "at", pa.array([mark - 1]))
+        given = keyed.bundle([(0, Message(origin, next(numbers[origin]), mark, (at,), label))])
+        by += [(row["at"], row["by"]) for batch in of(given, ROWS) for row in batch.to_pylist()]
+        keyed.move()
+    # both change behind 10, whoever is heard first, and again behind 30
+    assert by == [(4, "v1"), (9, "v1"), (9, "v1"), (19, "v2"), (29, "v2"), (29, "v2"), (39, "v1")]
 
 
 def test_a_batch_and_named_tables_survive_their_coders():
