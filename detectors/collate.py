@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.order import AT, ID, concat, times_of
+from detectors.order import AT, ID, concat, is_sorted, times_of
 from detectors.seen import HOUR_US, REMEMBERED_HOURS, Seen, recall
 from detectors.timeline import Tables
 from models.hashing import Hashes, combine, hash_strings
@@ -172,8 +172,9 @@ class Collate:
         _lead(chosen, group, rank, leader, size)
         leaders = leader[leader >= 0]
         places = anchors[group[leaders]]
-        order = np.lexsort((ids[leaders], names[leaders], places))
-        leaders, places = leaders[order], places[order]
+        if not is_sorted(places):
+            order = np.lexsort((ids[leaders], names[leaders], places))
+            leaders, places = leaders[order], places[order]
         self._counts["started_only"] += int((kind[leaders] == _STARTED).sum())
         # only groups of several rows have anything to fill, in the order of precedence
         several = np.flatnonzero(size[group[chosen]] > 1)

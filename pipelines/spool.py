@@ -84,8 +84,8 @@ class SpoolWriter:
 
     def _open(self, schema: pa.Schema) -> None:
         self._sink = pa.OSFile(self._path, "wb")
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        self._writer = pa.ipc.new_stream(self._sink, schema, options=options)
+        # not compressed: that would take longer than all else that a shuffle does
+        self._writer = pa.ipc.new_stream(self._sink, schema)
         # the schema is written with the first batch only
         self._writer.write_batch(pa.RecordBatch.from_pylist([], schema=schema))
         self._head = self._sink.tell()
