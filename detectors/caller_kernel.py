@@ -83,6 +83,12 @@ def advance_callers(
         today = now // DAY_US
         if t[D_FIRST] != 0 and t[D_LAST] < now and (now - t[D_LAST]) / DAY_US > min(FORGET_DAYS, 2 + t[D_SETTLED_DAYS]):
             t[D_FIRST] = 0
+        if t[D_FIRST] != 0 and t[D_LAST] > now:
+            # an older log than the state has seen: where a caller is known, it stays known
+            t[D_FIRST] = min(t[D_FIRST], now - np.int64(NOVEL_US))
+            for slot in range(PLACES):
+                app_first[c, slot] = min(app_first[c, slot], now - DAY_US)
+                land_first[c, slot] = min(land_first[c, slot], now - DAY_US)
         if t[D_FIRST] == 0:
             for column in range(CALLER_STATE):
                 s[column] = 0.0

@@ -218,6 +218,7 @@ def advance_functions(
                 s[column] = 0.0
             last = 0
             t[T_DEPLOYED] = 0
+            t[T_FIRST] = min(t[T_FIRST], now - np.int64(NEW_FUNCTION_US))
         fresh = last == 0
         dt = now - last if not fresh else 0
         if t[T_FIRST] == 0:
@@ -296,6 +297,9 @@ def advance_functions(
         q = pair_state[pair[i]]
         qt = pair_times[pair[i]]
         today = now // DAY_US
+        if qt[Q_FIRST] != 0 and qt[Q_LAST] > now:
+            # an older log: whoever is known stays known
+            qt[Q_FIRST] = min(qt[Q_FIRST], now - np.int64(NOVEL_US))
         if qt[Q_FIRST] != 0 and qt[Q_LAST] < now:
             silent_days = (now - qt[Q_LAST]) / DAY_US
             if silent_days > min(FORGET_DAYS, 2 + qt[Q_SETTLED_DAYS]):

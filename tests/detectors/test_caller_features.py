@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detectors.caller_features import CallerFeatures
+from detectors.features import CALLER_FEATURES
+from detectors.function_features import FunctionFeatures
+from detectors.order import in_order
 from models.baselines import Baselines
 from tests.detectors.life import DAY, HOUR, MINUTE, SECOND, baselines_of, calls, live, ordinary
+from tests.detectors.rows import rows
 
+NAMES = [feature.name for feature in CALLER_FEATURES]
 ANNA = "user:anna"
 NOW = 5 * DAY + 10 * HOUR
 
@@ -164,3 +170,14 @@ def test_nobody_in_particular_has_no_habits_to_break(usual: Baselines, who: dict
 def test_a_caller_long_gone_comes_back_as_a_new_one(usual: Baselines) -> None:
     found = live(usual, working_days(), odd(1, begin=60 * DAY))
     assert found.raw("caller_new", "odd")[0] > 9.0
+
+
+def test_whoever_training_knows_is_no_news_when_its_own_logs_are_judged(usual: Baselines) -> None:
+    learned = rows([*working_days(2), *odd(3, begin=DAY + 12 * HOUR, app="payroll", country="France")])
+    learned = in_order(learned)
+    functions, callers = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9)), CallerFeatures()
+    until = learned["at"][-1].as_py() + 1
+    first, again = (callers.measure(functions.advance(learned, until))[0] for _ in range(2))
+    news = [NAMES.index(name) for name in ("caller_new", "caller_new_to_app", "caller_new_country", "caller_new_here")]
+    assert (first[:, news].max(axis=0) > 1.0).all()
+    assert (again[:, news] == 0.0).all()
