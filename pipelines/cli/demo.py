@@ -13,7 +13,7 @@ from models.errors import InputError
 from pipelines.cli.bars import ShownProgress
 from pipelines.cli.console import printable
 from pipelines.cli.evaluate import measure
-from pipelines.cli.options import budget_option
+from pipelines.cli.options import budget_option, scale_option, value_option
 from pipelines.cli.quiet import quiet
 from pipelines.cli.replay import account
 from pipelines.cli.show import plural, print_incidents
@@ -29,16 +29,9 @@ ROWS: Final = 40
 
 @click.command("demo", short_help="Simulate, train, replay, and show the incidents.")
 @click.argument("out", metavar="[OUT]", default="demo", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--seed", metavar="N", type=int, default=0, show_default=True, help="Another seed, another company.")
-@click.option("--days", metavar="D", type=click.IntRange(min=3), default=7, show_default=True, help="Days of logs.")
-@click.option(
-    "--scale",
-    metavar="S",
-    type=click.FloatRange(min=0, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="Traffic, as a multiple of about 100,000 invocations a day.",
-)
+@value_option("--seed", "N", click.INT, "Another seed, another company.", default=0)
+@value_option("--days", "D", click.IntRange(min=3), "Days of logs.", default=7)
+@scale_option
 @budget_option
 def command(out: Path, seed: int, days: int, scale: float, budget: float) -> None:
     """Go the whole way once on sample logs, in a few minutes: simulate, train, replay, and show the incidents.

@@ -130,16 +130,31 @@ def models_option(function: F) -> F:
     )(function)
 
 
-def budget_option(function: F) -> F:
-    """``--budget N``, false incidents a day."""
+def value_option(name: str, metavar: str | None, kind: Any, meaning: str, default: Any = None) -> Callable[[F], F]:
+    """An option with one value; its default is shown where it has one."""
     return click.option(
-        "--budget",
-        metavar="N",
-        type=click.FloatRange(min=0, min_open=True),
-        default=1.0,
-        show_default=True,
-        help="False incidents a day that you are willing to read.",
-    )(function)
+        name, metavar=metavar, type=kind, default=default, show_default=default is not None, help=meaning
+    )
+
+
+#: a folder to write to
+FOLDER: Final = click.Path(file_okay=False, path_type=Path)
+ABOVE_ZERO: Final = click.FloatRange(min=0, min_open=True)
+FROM_ZERO: Final = click.FloatRange(min=0)
+
+budget_option: Final = value_option(
+    "--budget", "N", ABOVE_ZERO, "False incidents a day that you are willing to read.", default=1.0
+)
+verdicts_option: Final = value_option(
+    "--verdicts",
+    None,
+    click.Choice(["anomalous", "all"]),
+    "Which invocations get a row in verdicts/.",
+    default="anomalous",
+)
+scale_option: Final = value_option(
+    "--scale", "S", ABOVE_ZERO, "Traffic, as a multiple of about 100,000 invocations a day.", default=1.0
+)
 
 
 def json_option(function: F) -> F:

@@ -17,6 +17,7 @@ from pipelines.cli.options import (
     input_option,
     json_option,
     models_option,
+    verdicts_option,
 )
 from pipelines.cli.show import print_blind_spots, print_incidents
 
@@ -38,13 +39,7 @@ ROWS: Final = 20
 )
 @click.option("--version", metavar="V", help="The version to judge with; the registry's champion by default.")
 @budget_option
-@click.option(
-    "--verdicts",
-    type=click.Choice(["anomalous", "all"]),
-    default="anomalous",
-    show_default=True,
-    help="Which invocations get a row in verdicts/.",
-)
+@verdicts_option
 @json_option
 def command(
     inputs: list[str],

@@ -10,7 +10,7 @@ import click
 from models.errors import InputError
 from pipelines.cli.bars import ShownProgress
 from pipelines.cli.console import print_json, print_table, printable
-from pipelines.cli.options import json_option
+from pipelines.cli.options import FOLDER, json_option, scale_option, value_option
 from pipelines.cli.show import moment, plural
 
 if TYPE_CHECKING:
@@ -23,35 +23,28 @@ IDENTITIES: Final = ("full", "masked")
 
 
 @click.command("simulate", short_help="Write labelled sample logs to try things on.")
-@click.argument("out", metavar="OUT", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--seed", metavar="N", type=int, default=0, show_default=True, help="The same seed gives the same bytes.")
-@click.option("--days", metavar="D", type=click.IntRange(min=1), default=7, show_default=True, help="Days of logs.")
-@click.option(
+@click.argument("out", metavar="OUT", type=FOLDER)
+@value_option("--seed", "N", click.INT, "The same seed gives the same bytes.", default=0)
+@value_option("--days", "D", click.IntRange(min=1), "Days of logs.", default=7)
+@value_option(
     "--train-days",
-    metavar="D",
-    type=click.IntRange(min=0),
-    help="How many of the days, the first, are kept apart to train on.  [default: all but the last two sevenths]",
+    "D",
+    click.IntRange(min=0),
+    "How many of the days, the first, are kept apart to train on.  [default: all but the last two sevenths]",
 )
-@click.option(
-    "--scale",
-    metavar="S",
-    type=click.FloatRange(min=0, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="Traffic, as a multiple of about 100,000 invocations a day.",
-)
-@click.option(
+@scale_option
+@value_option(
     "--workload",
-    metavar="FOLDER",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Take arrivals, triggers and durations from the tables of the 2019 Azure Functions trace in FOLDER.",
+    "FOLDER",
+    FOLDER,
+    "Take arrivals, triggers and durations from the tables of the 2019 Azure Functions trace in FOLDER.",
 )
-@click.option(
+@value_option(
     "--identity",
-    type=click.Choice(IDENTITIES),
+    None,
+    click.Choice(IDENTITIES),
+    "Callers' addresses as logged: full, or masked as Azure does by default.",
     default="full",
-    show_default=True,
-    help="Callers' addresses as logged: full, or masked as Azure does by default.",
 )
 @click.option(
     "--format",
@@ -69,21 +62,19 @@ IDENTITIES: Final = ("full", "masked")
     help="Plant only this attack or fault; may be repeated. All kinds by default.",
 )
 @click.option("--clean", is_flag=True, help="Plant nothing: normal life alone.")
-@click.option(
+@value_option(
     "--contaminate",
-    metavar="SHARE",
-    type=click.FloatRange(0, 0.2),
+    "SHARE",
+    click.FloatRange(0, 0.2),
+    "Share of the training days' invocations that are attacks too, as in real logs.",
     default=0.0,
-    show_default=True,
-    help="Share of the training days' invocations that are attacks too, as in real logs.",
 )
-@click.option(
+@value_option(
     "--sampling",
-    metavar="SHARE",
-    type=click.FloatRange(0, 1, min_open=True),
+    "SHARE",
+    click.FloatRange(0, 1, min_open=True),
+    "Share of the rows that are kept; below 1, ItemCount says for how many each stands.",
     default=1.0,
-    show_default=True,
-    help="Share of the rows that are kept; below 1, ItemCount says for how many each stands.",
 )
 @json_option
 def command(

@@ -18,7 +18,18 @@ import click
 from models.errors import InputError, LonetreeError
 from pipelines.beam_runners import EMBEDDED, refuse_beam_options, runner_of
 from pipelines.cli.console import console, printable
-from pipelines.cli.options import LogsCommand, beam_options, budget_option, models_option, refuse_given
+from pipelines.cli.options import (
+    ABOVE_ZERO,
+    FOLDER,
+    FROM_ZERO,
+    LogsCommand,
+    beam_options,
+    budget_option,
+    models_option,
+    refuse_given,
+    value_option,
+    verdicts_option,
+)
 
 if TYPE_CHECKING:
     from pipelines.vitals import Vitals
@@ -52,87 +63,69 @@ _LOOK_EVERY_S: Final = 0.5
     help="Where incidents go: stdout, ndjson:PATH, slack:env:NAME, … (docs/sinks.md); may be repeated.",
 )
 @budget_option
-@click.option(
+@value_option(
     "--state",
-    metavar="DIR",
+    "DIR",
+    FOLDER,
+    "Where the job keeps what it knows; the same folder goes on where it stopped.",
     default="watch-state",
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the job keeps what it knows; the same folder goes on where it stopped.",
 )
-@click.option(
+@value_option(
     "--output",
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where to write verdicts/ and dead-letter/; without it no verdicts, and dead letters beside the state.",
+    "DIR",
+    FOLDER,
+    "Where to write verdicts/ and dead-letter/; without it no verdicts, and dead letters beside the state.",
 )
-@click.option(
-    "--verdicts",
-    type=click.Choice(["anomalous", "all"]),
-    default="anomalous",
-    show_default=True,
-    help="Which invocations get a row in verdicts/.",
-)
-@click.option(
+@verdicts_option
+@value_option(
     "--allowed-lateness",
-    metavar="S",
-    type=click.FloatRange(min=0),
+    "S",
+    FROM_ZERO,
+    "Seconds that rows may be out of order; it waits so long, and what comes later is marked late.",
     default=300.0,
-    show_default=True,
-    help="Seconds that rows may be out of order; it waits so long, and what comes later is marked late.",
 )
-@click.option(
+@value_option(
     "--idle-after",
-    metavar="S",
-    type=click.FloatRange(min=0, min_open=True),
+    "S",
+    ABOVE_ZERO,
+    "Seconds without news after which a source holds nobody back; more than the logs' age for recorded logs.",
     default=60.0,
-    show_default=True,
-    help="Seconds without news after which a source holds nobody back; more than the logs' age for recorded logs.",
 )
-@click.option(
+@value_option(
     "--until-idle",
-    metavar="S",
-    type=click.FloatRange(min=0),
-    help="End as a replay does when nothing came for so many seconds; without it, it goes on for ever.",
+    "S",
+    FROM_ZERO,
+    "End as a replay does when nothing came for so many seconds; without it, it goes on for ever.",
 )
-@click.option(
+@value_option(
     "--checkpoint-every",
-    metavar="S",
-    type=click.FloatRange(min=0, min_open=True),
+    "S",
+    ABOVE_ZERO,
+    "Seconds between two checkpoints; incidents wait for one, about half a second.",
     default=10.0,
-    show_default=True,
-    help="Seconds between two checkpoints; incidents wait for one, about half a second.",
 )
-@click.option(
-    "--poll-models",
-    metavar="S",
-    type=click.FloatRange(min=0, min_open=True),
-    default=15.0,
-    show_default=True,
-    help="Seconds between two looks for another champion.",
-)
-@click.option(
+@value_option("--poll-models", "S", ABOVE_ZERO, "Seconds between two looks for another champion.", default=15.0)
+@value_option(
     "--demand-signature",
-    metavar="KEY",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A public key (PEM); only versions signed with its private key may judge.",
+    "KEY",
+    click.Path(dir_okay=False, path_type=Path),
+    "A public key (PEM); only versions signed with its private key may judge.",
 )
-@click.option("--http", metavar="PORT", type=click.IntRange(0, 65535), help="Serve /healthz and /metrics here.")
-@click.option("--http-host", metavar="HOST", default="127.0.0.1", show_default=True, help="On which address.")
-@click.option(
+@value_option("--http", "PORT", click.IntRange(0, 65535), "Serve /healthz and /metrics here.")
+@value_option("--http-host", "HOST", click.STRING, "On which address.", default="127.0.0.1")
+@value_option(
     "--runner",
-    metavar="NAME",
+    "NAME",
+    click.STRING,
+    "'embedded', or a runner of Beam that streams: PrismRunner, FlinkRunner, …; see below.",
     default="embedded",
-    show_default=True,
-    help="'embedded', or a runner of Beam that streams: PrismRunner, FlinkRunner, …; see below.",
 )
-@click.option(
+@value_option(
     "--shards",
-    metavar="N",
-    type=click.IntRange(min=1),
+    "N",
+    click.IntRange(min=1),
+    "With a runner of Beam: parts of each stage, which may lie on several workers; never changes a result.",
     default=1,
-    show_default=True,
-    help="With a runner of Beam: parts of each stage, which may lie on several workers; never changes a result.",
 )
 def command(
     sources: tuple[str, ...],
