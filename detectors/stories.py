@@ -51,6 +51,9 @@ FEW: Final = 0.2
 #: what load or refusals must add before a function counts as crowded
 CROWD_SURPRISE: Final = 1.5
 
+#: what structure must add before a function counts as new
+NEW_SURPRISE: Final = 1.0
+
 #: int64 columns of an open story
 (O_LEAD, O_LAST, O_FIRST, O_OPENED, O_COUNT, O_ID, O_TROUBLE) = range(7)
 #: uint64 columns
@@ -161,6 +164,10 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     # many callers refused at one function: the function's trouble, not that of each
     common = np.where(of_refusals < FEW, refused, 0.0)
     own = own - common
+    # at a function that is itself new every caller is: that is the function's news, not theirs
+    structure = families[:, FAMILIES.index("structure")]
+    arriving = families[:, [FAMILIES.index(name) for name in ("novelty", "reach", "place")]].sum(axis=1)
+    own = own - np.where(structure >= NEW_SURPRISE, arriving, 0.0)
     function = families[:, ~CALLER_FAMILIES].sum(axis=1) + common
     by_caller = own >= function
     by_caller |= (trouble == TROUBLES.index("load")) & (of_calls >= OWN_DOING)

@@ -115,6 +115,12 @@ def test_what_befalls_a_function_points_at_the_function(family: str, trouble: st
     assert pointed(windows={"pace_minutes": 100.0, "failure_burst": 50.0}, **{family: 5.0}) == (trouble, False, 0)
 
 
+@pytest.mark.parametrize("family", ["novelty", "reach", "place"])
+def test_arriving_at_a_function_that_is_itself_new_is_the_functions_news(family: str) -> None:
+    assert pointed(**{family: 5.0, "structure": 3.0}) == (pointed(**{family: 5.0})[0], False, 0)
+    assert pointed(structure=3.0, signature=5.0)[1]
+
+
 def test_load_by_one_caller_points_at_it_and_load_by_many_at_the_function() -> None:
     one = {"pace_minutes": 100.0, "caller_pace_here": 90.0}
     many = {"pace_minutes": 100.0, "caller_pace_here": 2.0}
