@@ -12,12 +12,14 @@ EMBEDDED: Final = "embedded"
 #: these hold results back until their input ends
 BOUNDED_ONLY: Final = ("fnapirunner", "directrunner", "bundlebaseddirectrunner", "switchingdirectrunner")
 #: these stream; by the name that Beam knows
-STREAMING: Final = ("PrismRunner", "FlinkRunner", "PortableRunner", "DataflowRunner", "SparkRunner")
+STREAMING: Final = ("PrismRunner", "FlinkRunner", "PortableRunner", "DataflowRunner")
 #: keep what a worker has written through their own crash, so that a source may be told what was dealt with
 DURABLE: Final = ("FlinkRunner", "DataflowRunner")
 #: a bundle that Prism 2.77 splits lets another bundle of the same key run beside it, and state is lost
 #: (docs/decisions/0013)
 _PRISM_WHOLE_BUNDLES: Final = "prism_disable_sdf_split"
+#: how Beam begins to say that it could not download a runner
+_NOT_FETCHED: Final = "Unable to fetch remote"
 
 
 def runner_of(asked: str, beam: Sequence[str]) -> str:
@@ -77,6 +79,29 @@ def arguments(runner: str, beam: Iterable[str]) -> list[str]:
     if runner == "PrismRunner":
         words.append(f"--experiments={_PRISM_WHOLE_BUNDLES}")
     return words
+
+
+def begin(pipeline: Any) -> Any:
+    """Run a pipeline.
+
+    Returns:
+        Beam's result.
+
+    Raises:
+        InputError: the runner's program is not here, and Beam can't fetch it.
+    """
+    try:
+        return pipeline.run()
+    except RuntimeError as error:
+        if not str(error).startswith(_NOT_FETCHED):
+            raise
+        raise InputError(
+            "The runner can't be fetched.",
+            expected="a way to the network, or the runner's program on this machine",
+            received=str(error).partition(". Also")[0],
+            hint="Name the program behind '--': --prism_location=FILE, or --flink_job_server_jar=FILE "
+            "(docs/deploy.md).",
+        ) from None
 
 
 def same_process(runner: str, options: Any) -> bool:

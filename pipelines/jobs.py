@@ -20,6 +20,7 @@ from detectors.blind_spots import blind_spots
 from detectors.coverage import PREFIX, coverage_of
 from detectors.timeline import FoldFactory
 from pipelines import graph, meter
+from pipelines.beam_runners import begin
 from pipelines.held import held
 from pipelines.memory import reused
 from pipelines.outputs import (
@@ -109,7 +110,7 @@ def run_bounded(
             _ = part | f"Write verdicts {number}" >> beam.ParDo(VerdictParts(str(folder / VERDICTS), verdicts))
         _ = judged.incidents | "Write incidents" >> beam.ParDo(JsonParts(str(folder / "incidents")))
         with _Told(run, len(refs), len(parts), progress), _few_collections(), reused():
-            result = pipeline.run()
+            result = begin(pipeline)
             result.wait_until_finish()
         account = account_of(counters(result))
         seconds = time.monotonic() - began
@@ -164,7 +165,7 @@ def collect(
         collated = graph.collate(read.rows, plan)
         _ = collated | "Keep" >> shard((), 1, str(folder)) | "Checks" >> beam.ParDo(CheckParts(str(checks)))
         with _Told(run, len(refs), len(parts), progress), _few_collections(), reused():
-            result = pipeline.run()
+            result = begin(pipeline)
             result.wait_until_finish()
         account = account_of(counters(result))
         account["seconds"] = round(time.monotonic() - began, 3)

@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from models.errors import LonetreeError
 from pipelines import graph
-from pipelines.beam_runners import DURABLE, same_process, stream_arguments
+from pipelines.beam_runners import DURABLE, begin, same_process, stream_arguments
 from pipelines.held import held
 from pipelines.jobs import counters
 from pipelines.sources.uri import source_name
@@ -135,7 +135,7 @@ def run(
         stay.callback(close_sinks, str(job.state / SINKS))
         pipeline = beam.Pipeline(options=options)
         build(pipeline, job, plan)
-        result = pipeline.run()
+        result = begin(pipeline)
         waiting = _Waiting(result)
         looked = time.monotonic()
         while not waiting.done.wait(_LOOK_S):

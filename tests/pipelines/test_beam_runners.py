@@ -1,0 +1,62 @@
+"""Runners by name, and what is said where one can't be used."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.errors import InputError
+from pipelines.beam_runners import begin, refuse_beam_options, runner_of, stream_arguments
+
+
+@pytest.mark.parametrize(
+    ("asked", "beam", "runner"),
+    [
+        ("embedded", [], "embedded"),
+        ("Embedded", [], "embedded"),
+        ("flinkrunner", [], "FlinkRunner"),
+        ("embedded", ["--runner=PrismRunner"], "PrismRunner"),
+        ("embedded", ["--runner", "prismrunner", "--x=1"], "PrismRunner"),
+        ("Other", [], "Other"),
+    ],
+)
+def test_a_runner_is_found_whatever_the_case_and_the_place(asked, beam, runner):
+    assert runner_of(asked, beam) == runner
+
+
+def test_beam_is_told_the_runner_once_and_that_it_streams():
+    words = stream_arguments("FlinkRunner", ["--runner", "flinkrunner", "--flink_master=a:1", "--runner=x"])
+    assert words == ["--runner=FlinkRunner", "--flink_master=a:1", "--streaming"]
+
+
+def test_prism_is_told_to_leave_bundles_whole():
+    """Prism 2.77 loses state where it splits a bundle that holds several messages of one key."""
+    assert "--experiments=prism_disable_sdf_split" in stream_arguments("PrismRunner", [])
+
+
+@pytest.mark.parametrize(("name", "said"), [("DirectRunner", "can't stream"), ("FlinkRuner", "No such runner")])
+def test_a_runner_that_does_not_stream_is_refused(name, said):
+    with pytest.raises(InputError, match=said):
+        stream_arguments(name, [])
+
+
+def test_words_for_beam_without_a_runner_of_beam_are_refused():
+    refuse_beam_options(["--runner=embedded"])
+    with pytest.raises(InputError, match="mean nothing"):
+        refuse_beam_options(["--runner", "embedded", "--streaming"])
+
+
+class Broken:
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def run(self) -> None:
+        raise RuntimeError(self.message)
+
+
+def test_a_runner_that_can_not_be_fetched_is_told_with_the_way_out():
+    with pytest.raises(InputError, match="can't be fetched") as refused:
+        begin(Broken("Unable to fetch remote job server jar at https://example.org/a.jar: 404. Also failed there"))
+    assert refused.value.received == "Unable to fetch remote job server jar at https://example.org/a.jar: 404"
+    assert "--flink_job_server_jar" in str(refused.value.hint)
+    with pytest.raises(RuntimeError, match="another"):
+        begin(Broken("another fault"))
