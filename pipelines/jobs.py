@@ -164,7 +164,7 @@ def collect(
         plan = graph.Plan(function=folds, caller=folds, columns=columns, spool=str(folder))
         collated = graph.collate(read.rows, plan)
         _ = collated | "Keep" >> shard((), 1, str(folder)) | "Checks" >> beam.ParDo(CheckParts(str(checks)))
-        with _Told(run, len(refs), len(parts), progress), _few_collections(), reused():
+        with _Told(run, len(refs), len(parts), progress, "putting invocations in order"), _few_collections(), reused():
             result = begin(pipeline)
             result.wait_until_finish()
         account = account_of(counters(result))
@@ -266,8 +266,9 @@ def account_of(counted: dict[str, int]) -> dict[str, Any]:
 class _Told:
     """Says how far a run is while it goes on."""
 
-    def __init__(self, run: str, files: int, parts: int, progress: Progress) -> None:
+    def __init__(self, run: str, files: int, parts: int, progress: Progress, then: str = "judging invocations") -> None:
         self._run = run
+        self._then = then
         self._parts = parts
         self._unit = "files" if parts == files else "parts of files"
         self._progress = progress
@@ -290,6 +291,6 @@ class _Told:
                 self._progress("reading logs", parts, self._parts, self._unit)
                 reading = parts < self._parts
             else:
-                self._progress("judging invocations", 0, None, "invocations")
+                self._progress(self._then, 0, None, "invocations")
             if done:
                 return

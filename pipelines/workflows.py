@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -33,6 +33,8 @@ from pipelines.sources.files import expand
 from pipelines.spool import drain
 from pipelines.steps import FileReader
 
+#: days of logs that hold each day of the week, a little less than seven
+WEEK_DAYS: Final = 6.5
 #: invocations below which a version would be noise
 MIN_INVOCATIONS: Final = 200
 
@@ -126,9 +128,19 @@ def train(
         invocations=model.invocations,
         window=(first, last),
         expected=model.curve.rate(threshold),
-        notes=model.notes,
+        notes=(*model.notes, *_short_of_a_week(last - first)),
         run=run,
     )
+
+
+def _short_of_a_week(covered: timedelta) -> list[str]:
+    days = covered.total_seconds() / 86_400
+    if days >= WEEK_DAYS:
+        return []
+    return [
+        f"The logs cover {days:.1f} days. What is usual on other days is not known yet, and few held-out days say"
+        " little of how strange normal life gets: expect more false incidents, and train again on a week or more."
+    ]
 
 
 def feedback_of(models: str | Path) -> tuple[Feedback, ...]:

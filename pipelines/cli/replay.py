@@ -76,6 +76,8 @@ def command(
         print_json({"run": result.run, "incidents": result.incidents})
         return
     click.echo(printable(account(result.run)))
+    if result.run.get("dead_letter"):
+        click.echo(printable(f"Which could not be read, and why: {output / 'dead-letter'}"))
     expected = result.run.get("expected_false_per_day")
     if isinstance(expected, (int, float)):
         click.echo(f"About {expected:.2g} false incidents a day are to be expected at --budget {budget:g}.")

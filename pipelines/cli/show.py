@@ -33,8 +33,8 @@ IDS_SHOWN: Final = 5
 #: beyond this nobody can picture the number, so the power of ten stands for it
 WORDS_UP_TO: Final = 1e12
 
-COLUMNS: Final = ("id", "when (UTC)", "severity", "how strange", "who", "function", "what")
-STACKED: Final = (("id", "when (UTC)"), ("severity", "how strange"), ("who", "function"))
+COLUMNS: Final = ("id", "severity", "when (UTC)", "how strange", "what", "who", "function", "in a sentence")
+STACKED: Final = (("id", "severity"), ("when (UTC)", "how strange"), ("what", "who", "function", "in a sentence"))
 
 
 def by_urgency(incidents: Sequence[Incident]) -> list[Incident]:
@@ -64,12 +64,13 @@ def print_incidents(incidents: Sequence[Incident], *, limit: int | None = None, 
         [
             (
                 short[str(one.get("incident_id", ""))],
-                moment(one.get("opened")),
                 str(one.get("severity", "?")),
+                moment(one.get("opened")),
                 odds(one.get("p_value"), one.get("score")),
+                str(one.get("title") or one.get("kind") or "?"),
                 some(one.get("callers")),
                 some(one.get("functions")),
-                str(one.get("summary") or one.get("title") or one.get("kind") or "?"),
+                str(one.get("summary") or ""),
             )
             for one in shown
         ],
@@ -229,8 +230,8 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 def some(names: Any, named: int = NAMED) -> str:
     """The first few of a list of names, and how many more there are."""
-    items = [str(name) for name in names] if isinstance(names, (list, tuple)) else [str(names or "?")]
+    items = [str(name) for name in names] if isinstance(names, (list, tuple)) else [str(names or "-")]
     if not items:
-        return "?"
+        return "-"
     more = f" +{len(items) - named:,}" if len(items) > named else ""
     return ", ".join(items[:named]) + more

@@ -9,7 +9,7 @@ import click
 from pipelines.cli.bars import ShownProgress
 from pipelines.cli.console import print_json, printable
 from pipelines.cli.options import LogsCommand, beam_options, input_option, json_option, models_option
-from pipelines.cli.show import print_blind_spots
+from pipelines.cli.show import plural, print_blind_spots
 
 
 @click.command("train", cls=LogsCommand, short_help="Learn what is normal from logs; adds a version to a registry.")
@@ -56,6 +56,9 @@ def command(inputs: list[str], models: str | Path, caller_property: str | None, 
         )
     )
     click.echo(f"About {result.expected:.2g} false incidents a day are to be expected at --budget 1.")
+    lost = result.run.get("dead_letter", 0)
+    if lost:
+        click.echo(f"note: {plural(lost, 'record')} could not be read; replay writes down which, and why.")
     for remark in result.notes:
         click.echo(printable(f"note: {remark}"))
     print_blind_spots(result.run)

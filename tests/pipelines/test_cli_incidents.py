@@ -45,7 +45,8 @@ def written(folder: Path, *incidents: dict[str, Any]) -> str:
 def test_the_table_says_when_how_bad_who_where_and_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["incidents", written(tmp_path, INCIDENT)]) == 0
     shown = capsys.readouterr().out
-    for part in ("3f9a1c0d", "2026-11-03 14:05", "high", "1 in 2.5 million", "203.0.113.7", "checkout", "41 calls"):
+    told = ("3f9a1c0d", "2026-11-03 14:05", "high", "1 in 2.5 million", "203.0.113.7", "checkout", "41 calls")
+    for part in (*told, INCIDENT["title"]):
         assert part in shown
 
 
@@ -185,4 +186,4 @@ def test_short_ids_tell_incidents_apart(ids: set[str]) -> None:
 
 def test_a_long_list_of_names_is_cut_and_counted() -> None:
     assert some(["a", "b", "c", "d"]) == "a, b +2"
-    assert some([]) == some(None) == "?"
+    assert some([]) == some(None) == "-"

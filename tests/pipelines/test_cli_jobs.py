@@ -41,7 +41,7 @@ class Jobs(ModuleType):
             window=window,
             expected=0.9,
             notes=["masked"],
-            run={"read": 3_000_000, "blind_spots": ["98% of the calls have no identity."]},
+            run={"read": 3_000_000, "dead_letter": 2, "blind_spots": ["98% of the calls have no identity."]},
         )
 
     def replay(self, inputs: list[str], models: Path, output: Path, **options: Any) -> Any:
@@ -66,6 +66,7 @@ def test_train_hands_on_paths_registry_and_beam_options(jobs: Jobs, capsys: pyte
     assert "Version v1 in m: 40 functions from 3,000,000 invocations, 2026-10-01 to 2026-10-31." in shown.out
     assert "About 0.9 false incidents a day" in shown.out
     assert "note: masked" in shown.out
+    assert "note: 2 records could not be read; replay writes down which, and why." in shown.out
     assert "  - 98% of the calls have no identity." in shown.out
     assert "reading logs" in shown.err
 
@@ -77,6 +78,7 @@ def test_replay_hands_on_version_budget_and_verdicts(jobs: Jobs, capsys: pytest.
     assert asked == {"output": Path("o"), "version": "v1", "budget": 0.5, "verdicts": "all"}
     shown = capsys.readouterr().out
     assert "1,200 records read in 2.0 s: 1,000 scored, 150 duplicates, 50 dead letters." in shown
+    assert "Which could not be read, and why: o/dead-letter" in shown
     assert "Guessing" in shown
 
 
