@@ -16,7 +16,7 @@ from models.jit import njit
 #: looks at the table of known values before a value is taken for new: whoever writes logs can make values collide
 PROBES: Final = 16
 #: distinct values of a slot above which a table costs more than it saves
-MOST: Final = 32_768
+MOST: Final = 8_192
 _ZERO, _ONE, _TWO, _THREE, _SIX, _EIGHT = (np.uint64(number) for number in (0, 1, 2, 3, 6, 8))
 _WIDTH = np.uint64(simd.WIDTH)
 _BITS, _FOLD = np.uint64(3), np.uint64(32)
@@ -39,7 +39,7 @@ class Found(NamedTuple):
         spots = 1 << (2 * min(max(rows, 8), MOST) - 1).bit_length()
         shape = (slots, rows)
         return cls(
-            np.zeros(shape, np.int32), np.zeros(shape, np.int64), np.zeros(shape, np.int32), np.zeros(slots, np.int64),
+            np.zeros(shape, np.int32), np.empty(shape, np.int64), np.empty(shape, np.int32), np.zeros(slots, np.int64),
             np.zeros((slots, spots), np.int32),
         )  # fmt: skip
 

@@ -18,19 +18,18 @@ from numpy.typing import NDArray
 
 from detectors.conform import simd
 from detectors.conform.gather import Found, keep
-from detectors.conform.keys import MEASUREMENTS, PROPERTIES, TOP, Keys, meaning_of, spot_of
+from detectors.conform.keys import MEASUREMENTS, PROPERTIES, TEXT_SLOTS, TOP, Keys, keys_of, meaning_of, spot_of
 from detectors.conform.options import MAX_RECORD_BYTES
 from detectors.conform.slots import Columns
 from models.jit import njit
 
+_NEWLINE: Final = 10
 #: what became of a value
 FOUND, SLOW, BLANK = 0, 1, 2
 #: kinds of a value, in the two low bits of ``packed``
 PLAIN, ESCAPED = 1, 2
 #: rows scanned before what they hold is kept: few, so that their bytes are still in the cache
 _ROWS: Final = 64
-#: bytes whose line ends are counted at once
-_COUNTED: Final = 1 << 18
 #: bytes whose quotes are found ahead
 _AHEAD: Final = 16_384
 #: spellings of keys that are remembered; more than a table has columns
@@ -61,7 +60,7 @@ def available() -> bool:
 def scan_lines(block: bytes | memoryview, keys: Keys) -> Scan:
     """The values of JSON Lines, its columns those of the rows FOUND; the others are marked."""
     data = np.frombuffer(block, np.uint8)
-    rows = sum(np.count_nonzero(data[at : at + _COUNTED] == 10) for at in range(0, len(data), _COUNTED)) + 1
+    rows = line_ends(data) + 1
     bounds = np.zeros(rows, np.int64)
     return _scan(data, bounds, np.zeros(rows, np.int64), True, TOP, keys, _is_utf8(data))
 
@@ -79,12 +78,26 @@ def open_texts(text: pa.Array, prefix: str, keys: Keys) -> tuple[Columns, NDArra
     offsets = np.frombuffer(offsets_buffer, np.int32)[text.offset : text.offset + rows + 1].astype(np.int64)
     data = np.frombuffer(data_buffer or b"", np.uint8)
     root = PROPERTIES if prefix == "p." else MEASUREMENTS
+    keys = keys_of(tuple(name for name in keys.names if name.startswith(prefix) and name not in TEXT_SLOTS))
     starts, ends = offsets[:-1].copy(), offsets[1:].copy()
     if text.null_count:
         # what lies below a null is nobody's value
         ends = np.where(text.is_null().to_numpy(zero_copy_only=False), starts, ends)
     found = _scan(data, starts, ends, False, root, keys, True, whole=True)
     return found.columns, found.status == SLOW
+
+
+def line_ends(data: NDArray[np.uint8]) -> int:
+    """How many lines end in these bytes."""
+    return int(_line_ends(data)) if available() else int(np.count_nonzero(data == _NEWLINE))
+
+
+@njit
+def _line_ends(data: Any) -> Any:
+    found = 0
+    for k in range(len(data)):
+        found += data[k] == 10
+    return found
 
 
 def _is_utf8(data: NDArray[np.uint8]) -> bool:

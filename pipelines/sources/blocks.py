@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, Final
 
 import numpy as np
 
 from detectors.conform.options import MAX_RECORD_BYTES
+from detectors.conform.scan import line_ends
 from pipelines.sources.documents import BOM, Oversize, Piece
 
 #: bytes whose line ends are counted at once: few, so that they stay in the cache
@@ -17,18 +18,12 @@ _BEYOND: Final = 1 << 16
 _NEWLINE: Final = 10
 
 
-def line_ends(block: bytes | bytearray | memoryview) -> int:
-    """How many lines end in these bytes."""
-    data = np.frombuffer(block, np.uint8)
-    return sum(int(np.count_nonzero(data[at : at + _COUNTED] == _NEWLINE)) for at in range(0, len(data), _COUNTED))
-
-
 def line_ends_before(stream: IO[bytes], offset: int) -> int:
     """How many lines of a file end within its first ``offset`` bytes."""
     stream.seek(0)
     count, left = 0, offset
     while left > 0 and (block := stream.read(min(left, _COUNTED))):
-        count += line_ends(block)
+        count += line_ends(np.frombuffer(block, np.uint8))
         left -= len(block)
     return count
 
@@ -39,7 +34,7 @@ def blocks(stream: Any, block_bytes: int, begin: int = 0, end: int | None = None
     Lines are numbered from 0, the first of the stretch. A block is good until the next is asked for.
 
     Args:
-        stream: seekable and binary, the bytes as they are stored.
+        stream: binary, with ``readinto``; stands at its beginning, and is seekable where ``begin`` is not 0.
         block_bytes: about how much is read at a time.
         begin: the first byte of the stretch.
         end: the byte behind its last; None for the end of the file.
@@ -48,7 +43,8 @@ def blocks(stream: Any, block_bytes: int, begin: int = 0, end: int | None = None
     held, position = 0, 0  # bytes of a line under way, and its number
     # a line begins at ``begin`` where the byte before it is a line end
     skipping, at = begin > 0, max(begin - 1, 0)
-    stream.seek(at)
+    if begin:
+        stream.seek(at)
     while True:
         if held == len(buffer):
             buffer = buffer + bytearray(len(buffer))
@@ -60,7 +56,7 @@ def blocks(stream: Any, block_bytes: int, begin: int = 0, end: int | None = None
             got = stream.readinto(free) or 0
         if not got:
             if held:
-                yield Piece(_first(buffer, held, begin, position), position, position + 1)
+                yield Piece(_first(buffer, held, begin, position), position, position + 1, ended=False)
             return
         at, filled = at + got, held + got
         if skipping:
@@ -78,12 +74,34 @@ def blocks(stream: Any, block_bytes: int, begin: int = 0, end: int | None = None
                 skipping, held, position = True, 0, position + 1
             continue
         block = _first(buffer, cut, begin, position)
-        count = line_ends(block) + 1
+        count = line_ends(np.frombuffer(block, np.uint8)) + 1
         yield Piece(block, position, position + count)
         position += count
         held = _move(buffer, cut + 1, filled)
         if end is not None and at - held >= end:
             return
+
+
+class Joined:
+    """Chunks of bytes as a stream to read from."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._left = memoryview(b"")
+
+    def readinto(self, free: memoryview) -> int:
+        """Fill what is free as far as there is something; how many bytes that was."""
+        filled = 0
+        while filled < len(free):
+            if not self._left:
+                self._left = memoryview(next(self._chunks, b""))
+                if not self._left:
+                    break
+            taken = min(len(free) - filled, len(self._left))
+            free[filled : filled + taken] = self._left[:taken]
+            self._left = self._left[taken:]
+            filled += taken
+        return filled
 
 
 def _first(buffer: bytearray, size: int, begin: int, position: int) -> memoryview:

@@ -27,6 +27,8 @@ class Piece(NamedTuple):
     first: int
     #: number of the line or element after it
     end: int
+    #: whether its last line has its line end
+    ended: bool = True
 
 
 class Oversize(NamedTuple):
@@ -50,33 +52,6 @@ def is_document(beginning: bytes) -> bool:
     if first in (b"[", b"{"):
         return True
     return (first[:1] == b"[" or first[-1:] in b",[{:") and not _parses(lines[1])
-
-
-def lines(chunks: Iterable[bytes]) -> Iterator[Piece | Oversize]:
-    """Blocks of whole lines; the last may lack its line end."""
-    rest, position, skipping = b"", 0, False
-    for chunk in chunks:
-        if skipping:
-            _, newline, chunk = chunk.partition(b"\n")
-            if not newline:
-                continue
-            skipping, position = False, position + 1
-        cut = chunk.rfind(b"\n")
-        if cut < 0:
-            rest += chunk
-            if len(rest) > MAX_RECORD_BYTES:
-                yield Oversize(rest[: MAX_RECORD_BYTES + 1], position)
-                rest, skipping = b"", True
-            continue
-        block = (rest + chunk[:cut]) if rest else chunk[:cut]
-        if position == 0:
-            block = block.removeprefix(BOM)
-        count = block.count(b"\n") + 1
-        yield Piece(block, position, position + count)
-        position += count
-        rest = chunk[cut + 1 :]
-    if rest:
-        yield Piece(rest if position else rest.removeprefix(BOM), position, position + 1)
 
 
 def elements(chunks: Iterable[bytes], batch: int) -> Iterator[Piece | Oversize]:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from detectors.conform import Conformed, ConformOptions, conform_json
 from detectors.conform.options import MAX_RECORD_BYTES
 from pipelines.sources import documents
-from pipelines.sources.blocks import blocks, line_ends_before
+from pipelines.sources.blocks import Joined, blocks, line_ends_before
 from pipelines.sources.refs import TO_THE_END, FileRef, broken, even, local, open_binary
 
 #: bytes read at a time; about 10,000 rows of AppRequests
@@ -24,6 +24,9 @@ PART_BYTES: Final = 32 * 1024 * 1024
 _ELEMENTS: Final = 8_192
 #: bytes read at a time until two lines are there, which tell lines from a document
 _PEEK_BYTES: Final = 1 << 16
+#: bytes of a gzip file read, and unpacked, at a time: few, so that they are still in the cache when they are copied
+_PACKED_BYTES: Final = 1 << 18
+_UNPACKED_BYTES: Final = 1 << 20
 
 
 def parts(ref: FileRef) -> list[FileRef]:
@@ -51,6 +54,7 @@ def read(ref: FileRef, options: ConformOptions) -> Iterator[Conformed]:
             whole = itertools.chain([beginning], _chunks(stream, BLOCK_BYTES))
             yield from _conformed(documents.elements(whole, _ELEMENTS), ref, options)
         else:
+            stream.seek(0)
             end = None if ref.end == TO_THE_END else ref.end
             pieces = blocks(stream, BLOCK_BYTES, ref.begin, end)
             yield from _placed(_conformed(pieces, ref, options), lambda: _lines_before(ref))
@@ -62,12 +66,11 @@ def _inflated(ref: FileRef, stream: IO[bytes], options: ConformOptions) -> Itera
     beginning = _beginning(unpacked)
     whole = itertools.chain([beginning], unpacked)
     document = documents.is_document(beginning)
-    pieces = documents.elements(whole, _ELEMENTS) if document else documents.lines(whole)
+    pieces = documents.elements(whole, _ELEMENTS) if document else blocks(Joined(whole), BLOCK_BYTES)
     end = 0
     for piece in pieces:
         end = piece.position + 1 if isinstance(piece, documents.Oversize) else piece.end
-        last = isinstance(piece, documents.Piece) and isinstance(piece.values, bytes) and b"\n" not in piece.values
-        if chunks.error and not document and last:
+        if chunks.error and isinstance(piece, documents.Piece) and not piece.ended:
             end -= 1  # the line that the break goes through is told by the file's own dead letter
             continue
         yield from _conformed([piece], ref, options)
@@ -137,7 +140,7 @@ class Inflated:
     def __iter__(self) -> Iterator[bytes]:
         pending = b""
         while not self.error:
-            pending = pending or self._stream.read(BLOCK_BYTES // 8)
+            pending = pending or self._stream.read(_PACKED_BYTES)
             if not pending:
                 if not self._inflater.eof:
                     self.error = "ends too early"
@@ -147,7 +150,7 @@ class Inflated:
                     return  # padding behind the last member
                 self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
             try:
-                block = self._inflater.decompress(pending, BLOCK_BYTES)
+                block = self._inflater.decompress(pending, _UNPACKED_BYTES)
             except zlib.error as error:
                 self.error = f"is damaged ({error})"
                 return

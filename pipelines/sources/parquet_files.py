@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final, TypeAlias
+from typing import IO, Any, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -63,21 +63,29 @@ def read(ref: FileRef, options: ConformOptions) -> Iterator[Conformed]:
         yield from _tables(ref, stored, options)
 
 
+def opened(stored: Any, options: ConformOptions) -> tuple[pq.ParquetFile, list[str]]:
+    """A Parquet file and the names of the columns that reading needs.
+
+    Raises:
+        pa.ArrowException, OSError: its footer can't be read.
+    """
+    metadata = pq.read_metadata(stored)
+    needed = columns_needed(metadata.schema.to_arrow_schema(), options)
+    return pq.ParquetFile(stored, metadata=metadata, read_dictionary=_repeating(metadata, needed)), needed
+
+
 def _tables(ref: FileRef, stored: str | IO[bytes], options: ConformOptions) -> Iterator[Conformed]:
     try:
-        metadata = pq.read_metadata(stored)
-        schema = metadata.schema.to_arrow_schema()
-        needed = columns_needed(schema, options)
-        names = ", ".join(schema.names[:12])
-        file = pq.ParquetFile(stored, metadata=metadata, read_dictionary=_repeating(metadata, needed))
+        file, needed = opened(stored, options)
     except (pa.ArrowException, OSError) as error:
         text = f"expected a whole Parquet file; received one whose footer can't be read ({one_line(error)})"
         yield broken(ref, 0, text, options)
         return
     if not needed:
+        names = ", ".join(file.schema_arrow.names[:12])
         yield broken(ref, 0, f"expected columns of AppRequests or its equals; received {names}", options)
         return
-    groups = metadata.num_row_groups
+    groups = file.num_row_groups
     begin, end = ref.begin, groups if ref.end == TO_THE_END else ref.end
     lost: list[Loss] = []
     yield from _row_groups(ref, file, needed, options, range(begin, end), lost)

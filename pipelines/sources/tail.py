@@ -229,7 +229,7 @@ class TailSource:
     def _read_whole(self, blob: Blob, known: Growth) -> Iterator[Polled]:
         data, source = self._blobs.read(blob.path, 0, blob.size), f"{self.root.rstrip('/')}/{blob.path}"
         try:
-            for piece in pieces(blob.path, data, known.line, self._chunk):
+            for piece in pieces(blob.path, data, known.line, self._chunk, self._conform):
                 if isinstance(piece, pa.RecordBatch):
                     conformed, count = conform_table(piece, source, known.line, self._conform), piece.num_rows
                 else:

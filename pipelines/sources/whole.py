@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+
+from detectors.conform import ConformOptions
+from pipelines.sources.parquet_files import BATCH_ROWS, opened
 
 WHOLE_ENDINGS: Final = (".gz", ".parquet")
 
@@ -18,11 +20,9 @@ class DamagedError(Exception):
     """The blob is damaged or was never finished."""
 
 
-#: rows of Parquet in one piece
-_ROWS: Final = 65_536
-
-
-def pieces(path: str, data: bytes, done: int, chunk_bytes: int) -> Iterator[list[bytes] | pa.RecordBatch]:
+def pieces(
+    path: str, data: bytes, done: int, chunk_bytes: int, options: ConformOptions
+) -> Iterator[list[bytes] | pa.RecordBatch]:
     """The blob's lines or rows from number ``done`` on, in pieces.
 
     Args:
@@ -30,13 +30,14 @@ def pieces(path: str, data: bytes, done: int, chunk_bytes: int) -> Iterator[list
         data: all of its bytes.
         done: lines or rows that were dealt with before.
         chunk_bytes: unpacked bytes of lines in a piece, about.
+        options: how to read: of Parquet, only the columns needed come.
 
     Raises:
         DamagedError: damaged or not finished; what came before the damage was yielded.
     """
     try:
         if path.lower().endswith(".parquet"):
-            yield from _rows(data, done)
+            yield from _rows(data, done, options)
         else:
             yield from _lines(data, done, chunk_bytes)
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
@@ -59,9 +60,11 @@ def _lines(data: bytes, done: int, chunk_bytes: int) -> Iterator[list[bytes]]:
         yield piece
 
 
-def _rows(data: bytes, done: int) -> Iterator[pa.RecordBatch]:
+def _rows(data: bytes, done: int, options: ConformOptions) -> Iterator[pa.RecordBatch]:
     before = 0
-    for batch in pq.ParquetFile(pa.BufferReader(data)).iter_batches(batch_size=_ROWS):
+    file, needed = opened(pa.BufferReader(data), options)
+    # where none is needed, each row becomes a dead letter that shows it
+    for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=needed or None, use_threads=False):
         begin = max(0, done - before)
         before += batch.num_rows
         if begin < batch.num_rows:
