@@ -67,7 +67,8 @@ def quiet_of(judge: Judge, features: int, cohorts: int) -> Quiet:
         losses = [_losses(judge.forest, feature) for feature in range(features)]
         for step in range(STEPS):
             # the step's upper end, a little beyond it
-            raw = np.minimum(most, most * np.float32((step + 1) / STEPS * (1.0 + _MARGIN)))
+            with np.errstate(over="ignore"):  # where no value counts, the largest is the largest number
+                raw = np.minimum(most, most * np.float32((step + 1) / STEPS * (1.0 + _MARGIN)))
             surprise = judge.surprise(raw, group, cohort)
             for feature, (at, lost) in enumerate(losses):
                 loss[:, feature, step] = lost[np.searchsorted(at, surprise[:, feature] + _MARGIN)]

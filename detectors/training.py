@@ -22,7 +22,7 @@ from detectors.caller_features import CallerFeatures
 from detectors.deployments import Restarts, VersionLog
 from detectors.drift_blocks import blocks_of
 from detectors.expectations import normal_events, without_bad
-from detectors.features import BLOCK_US, FAMILIES
+from detectors.features import BLOCK_US, FAMILIES, FUNCTION_FEATURES, INDEX
 from detectors.function_features import (
     DEFAULT_SILENCE,
     IDENTIFIED,
@@ -62,6 +62,9 @@ MIN_WEIGHT: Final = 0.8
 MAX_WEIGHT: Final = 1.5
 #: held-out events kept in memory, about 0.5 kB each
 MAX_HELD_OUT: Final = 2_000_000
+#: features that are silent until there is a habit, and the held-out events that must have one
+OF_HABITS: Final = ("caller_hours",)
+LEAST_HEARD: Final = 300
 #: rows the forest is fitted on
 FOREST_ROWS: Final = 200_000
 #: a function is silent after this many times the longest silence seen in training
@@ -326,7 +329,7 @@ def _fit_judge(
 ) -> tuple[Judge, Vector]:
     """The judge, and the score of every held-out event from its cross-fitted surprise."""
     cohorts = len(COHORTS)
-    honest = _honest(held, surprise, keep)
+    honest = _honest(held, surprise, keep).muted(_unheard(held))
     none = np.full(len(surprise), -1)
     believed = honest.surprise(surprise, none, held.cohort)
     score = family_parts(believed).sum(axis=1)
@@ -342,6 +345,19 @@ def _fit_judge(
         judge = replace(judge, forest_tails=tails)
         score = score + judge.forest_part(believed, held.cohort)
     return replace(judge, total_tails=_total(held, score, keep)), score
+
+
+def _unheard(held: _HeldOut) -> Vector:
+    """bool[len(FEATURES)]: features that were hardly ever in a position to speak in the held-out part of the window.
+
+    Hours of the day are a habit after some days. Where the window is too short for any, what such a feature says in
+    normal life is not known, and it would cry wolf once there are habits.
+    """
+    out = np.zeros(held.raw.shape[1], np.bool_)
+    for name in OF_HABITS:
+        heard = held.value_caller[:, INDEX[name] - len(FUNCTION_FEATURES)] > 0.0
+        out[INDEX[name]] = int(heard.sum()) < LEAST_HEARD
+    return out
 
 
 def _total(held: _HeldOut, score: Vector, keep: Vector) -> Tails:

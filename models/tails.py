@@ -7,7 +7,7 @@ mixture of its own and its cohort's, weighted by what it has seen, so that no gr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -35,6 +35,8 @@ PRIOR_BLOCKS: Final = 8.0
 MIN_SCALE: Final = 0.3
 #: no surprise is believed beyond one in 10^15
 MAX_SURPRISE: Final = 15.0
+#: a value that no feature reaches
+UNREACHED: Final = 1e12
 _LOG10: Final = float(np.log(10.0))
 
 
@@ -123,6 +125,12 @@ class Tails:
         tables = (self.values, self.depth, self.slope, self.count, self.scale)
         _surprises(rows, group, self.groups + cohort, *tables, EXCEEDANCE, out)
         return out
+
+    def muted(self, features: npt.NDArray[np.bool_]) -> Tails:
+        """The same tails, by which no value of these features, bool[J], is a surprise."""
+        values, depth = self.values.copy(), self.depth.copy()
+        values[:, features], depth[:, features] = UNREACHED, 1
+        return replace(self, values=values, depth=depth)
 
     def to_table(self) -> pa.Table:
         """Plain Arrow, a row a group; the inverse of ``from_table``."""

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from detectors.features import FEATURE_NAMES
 from detectors.function_stage import CollateStage
 from detectors.local import Stage, run_local
 from detectors.model import Model
@@ -61,6 +63,15 @@ def test_a_row_from_years_ago_changes_next_to_nothing(learned: pa.RecordBatch, m
     with_stray, without = (one.judge.baselines.rate.mean(axis=1) for one in (found, model))
     np.testing.assert_allclose(with_stray, without, rtol=0.05)
     assert [note for note in found.notes if "count as missing" in note]
+
+
+def test_hours_that_no_held_out_caller_had_a_habit_of_are_not_judged(learned: pa.RecordBatch) -> None:
+    hours = FEATURE_NAMES.index("caller_hours")
+    raw = np.zeros((1, len(FEATURE_NAMES)), np.float32)
+    raw[0, hours] = 6.0
+    short = learned.filter(pc.less(learned["at"], learned["at"][0].as_py() + 86_400_000_000))
+    judge = train(lambda: iter([short]), TrainingOptions(forest=False)).judge
+    assert judge.surprise(raw, np.array([-1]), np.zeros(1, np.int64))[0, hours] < 0.01
 
 
 def test_the_same_logs_and_seed_give_the_same_bundle_however_they_are_sliced(

@@ -146,3 +146,17 @@ def test_a_table_brings_it_back_through_a_file(tmp_path: Any) -> None:
     X, group, cohort = normal(500, seed=5)
     assert (back.surprise(X, group, cohort) == FITTED.surprise(X, group, cohort)).all()
     assert back.to_table().equals(table)
+
+
+def test_a_feature_that_is_muted_surprises_nobody_and_leaves_the_others_alone() -> None:
+    rng = np.random.default_rng(5)
+    life = rng.exponential(1.0, (400, 2))
+    everyone = np.zeros(len(life), np.int64)
+    tails = fit_tails(life, everyone, everyone, groups=1, cohorts=1)
+    muted = tails.muted(np.array([False, True]))
+    far = np.array([[50.0, 50.0]])
+    here = np.zeros(1, np.int64)
+    before, after = tails.surprise(far, here, here), muted.surprise(far, here, here)
+    assert after[0, 0] == before[0, 0] > 3.0
+    assert after[0, 1] < 0.01 < before[0, 1]
+    assert Tails.from_table(muted.to_table()).surprise(far, here, here).tolist() == after.tolist()
