@@ -119,7 +119,7 @@ class Registry:
         raise RegistryError(
             f"No version {version if name is None else name!r} in the registry.",
             expected=f"one of {', '.join(known[-_NAMED:])}" if known else "at least one version",
-            received=f"{len(known)} versions in {self.storage!r}",
+            received=f"{len(known) or 'no'} version{'' if len(known) == 1 else 's'} in {self.storage}",
             hint="Choose one of those." if known else "Train one: lonetree train --input PATH --models DIR",
         )
 

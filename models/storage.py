@@ -81,6 +81,9 @@ class LocalStorage:
     def __repr__(self) -> str:
         return f"LocalStorage({str(self.folder)!r})"
 
+    def __str__(self) -> str:
+        return str(self.folder)
+
     def read_bytes(self, key: str) -> bytes:
         """As Storage says."""
         return self._path(key).read_bytes()
@@ -182,7 +185,7 @@ def writing(storage: Storage, wait_s: float = WAIT_S) -> Iterator[None]:
     except OSError as error:
         raise RegistryError(
             "The registry can't be written to.",
-            expected=f"room and the right to write in {storage!r}",
+            expected=f"room and the right to write in {storage}",
             received=str(error),
             hint="Nothing was changed that others see; try again when there is.",
             retry=True,

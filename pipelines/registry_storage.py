@@ -100,6 +100,9 @@ class BlobStorage:
     def __repr__(self) -> str:
         return f"BlobStorage({self.container}/{self.root})"
 
+    def __str__(self) -> str:
+        return f"container {self.container}, {self.root or 'all of it'}"
+
     def read_bytes(self, key: str) -> bytes:
         """As Storage says."""
         from azure.core.exceptions import ResourceNotFoundError

@@ -108,7 +108,7 @@ def train(
             raise InputError(
                 "There is too little to learn from.",
                 expected=f"at least {MIN_INVOCATIONS} invocations, better a week of them",
-                received=f"{run['scored']:,} invocations, {run['dead_letter']:,} records that can't be read",
+                received=f"{run['scored']:,} invocations; records that can't be read: {run['dead_letter']:,}",
                 hint="Check that the paths hold AppRequests or FunctionAppLogs of function apps.",
             )
 
