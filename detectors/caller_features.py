@@ -15,8 +15,8 @@ from detectors.features import CALLER_FEATURES
 from detectors.function_features import CLEAR_AT, IDENTIFIED, matrix
 from detectors.function_kernel import DAY_US, FORGET_DAYS
 from detectors.keyed import KeyedState
+from detectors.order import hashed
 from detectors.timeline import Tables
-from models.hashing import hash_strings
 
 WIDTH: Final = len(CALLER_FEATURES)
 Vector = npt.NDArray[Any]
@@ -49,9 +49,13 @@ class CallerFeatures:
         raw, value, typical = (np.zeros((n, WIDTH), np.float32) for _ in range(3))
         if n == 0:
             return raw, value, typical
-        keys = hash_strings(rows.column("caller"))
+        keys = hashed(rows, "caller")
         weight = np.asarray(rows.column("item_count")).astype(np.float64)
-        ident = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED))) & (weight == 1.0)
+        if "identified" in rows.schema.names:
+            somebody = np.asarray(rows.column("identified"))
+        else:
+            somebody = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
+        ident = somebody & (weight == 1.0)
         status = rows.column("status").to_numpy(zero_copy_only=False)
         with np.errstate(invalid="ignore"):
             refused = ((status >= 400) & (status < 500)).astype(np.int8)
@@ -62,7 +66,7 @@ class CallerFeatures:
         c = self._callers.columns
         kernel.advance_callers(
             row, np.asarray(rows.column("at")), ident,
-            hash_strings(rows.column("app")), hash_strings(rows.column("country")),
+            hashed(rows, "app"), hashed(rows, "country"),
             np.asarray(rows.column("pair_age_us")), failed, refused, weight,
             np.asarray(rows.column("late")),
             np.asarray(rows.column("failure_rate")), np.asarray(rows.column("refusal_rate")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -34,8 +34,12 @@ EVIDENCE: Final = (
     *("caller_source", "country", "city", "trigger_source", "duration_ms", "succeeded", "status", "item_count"),
     *("path", "exception_type", "pair_age_us", "deployed_us"),
 )
-#: columns that verdicts and evidence are made of
-_JUDGED: Final = tuple(dict.fromkeys((*SCORED.names[:8], *EVIDENCE, "value_function", "typical_function")))
+#: columns that are read only of invocations that get a verdict: a shuffle may leave them aside
+_ASIDE: Final = (
+    *("invocation_id", "event_time", "app", "function", "trigger", "trigger_source", "caller", "caller_source"),
+    *("country", "city", "duration_ms", "path", "exception_type"),
+    *("value_function", "typical_function", "cold", "deployed_us"),
+)
 _NOTHING: Final = pa.RecordBatch.from_pylist([], schema=SCORED)
 
 
@@ -49,6 +53,7 @@ class CallerStage:
         version: named in each verdict.
         state: tables of ``CallerFeatures.snapshot`` at the end of training, or None.
         strange_only: what is not strange gets no verdict, which spares its reasons.
+        aside: columns that the folds fetch for few rows.
     """
 
     judge: Judge
@@ -56,6 +61,7 @@ class CallerStage:
     version: str = ""
     state: Mapping[str, pa.Table] | None = None
     strange_only: bool = False
+    aside: tuple[str, ...] = _ASIDE
 
     def make(self, shard: int, shards: int) -> CallerScoring:
         """The fold of one shard."""
@@ -82,6 +88,8 @@ class CallerScoring:
         self._version = version
         self._quiet = quiet
         self._strange_only = strange_only
+        #: rows with the columns that a shuffle left aside
+        self.recall: Callable[[pa.RecordBatch], pa.RecordBatch] = _as_they_are
         self._features = CallerFeatures()
         self._raised: pa.RecordBatch | None = None
 
@@ -92,8 +100,11 @@ class CallerScoring:
         loud, found = self._judged(from_matrix(rows.column("raw_function")), raw_c, group, cohort)
         strange = self._judge.gate(found) >= self._join
         told = loud[strange]
-        self._raised = self._evidence(*self._told(told, rows, found.take(strange), value_c, typical_c, candidate=True))
-        if self._strange_only:
+        self._raised = None
+        if len(told):
+            about = self._told(told, rows, found.take(strange), value_c, typical_c, candidate=True)
+            self._raised = self._evidence(*about)
+        if self._strange_only or len(told) == rows.num_rows:
             return _NOTHING
         others = np.ones(rows.num_rows, np.bool_)
         others[told] = False
@@ -122,8 +133,9 @@ class CallerScoring:
     ) -> tuple[pa.RecordBatch, pa.RecordBatch, Judgement, Vector, Vector, Vector]:
         """The chosen rows, as they are and as SCORED, with their judgement, shares, values and typical values."""
         if len(chosen) < rows.num_rows:
-            rows = rows.select(_JUDGED).take(pa.array(chosen))
+            rows = rows.take(pa.array(chosen))
             value_c, typical_c = value_c[chosen], typical_c[chosen]
+        rows = self.recall(rows)
         value = np.concatenate([from_matrix(rows.column("value_function")), value_c], axis=1)
         typical = np.concatenate([from_matrix(rows.column("typical_function")), typical_c], axis=1)
         shares = self._judge.shares(found)
@@ -178,6 +190,10 @@ class CallerScoring:
     def restore(self, tables: Mapping[str, pa.Table]) -> None:
         """Take over a snapshot."""
         self._features.restore(tables)
+
+
+def _as_they_are(rows: pa.RecordBatch) -> pa.RecordBatch:
+    return rows
 
 
 def reasons_of(shares: Vector, value: Vector, typical: Vector) -> pa.Array:

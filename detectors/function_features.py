@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from detectors import function_kernel as kernel
 from detectors.features import FUNCTION_FEATURES
 from detectors.keyed import KeyedState
+from detectors.order import FUNCTION_KEY, HASH, ID
 from detectors.raised import raised_batch
 from detectors.signatures import signature_kinds
 from detectors.timeline import END, Tables
@@ -176,6 +177,8 @@ class FunctionFeatures:
         cold, pair_age, deployed = np.zeros(n, np.bool_), np.zeros(n, np.int64), np.zeros(n, np.int64)
         quiet_f, quiet_at, quiet_since = (np.zeros(n + 1, np.int64) for _ in range(3))
         f = np.zeros(0, np.int64)
+        owner = app_key = caller = country = np.zeros(0, np.uint64)
+        identified = np.zeros(0, np.bool_)
         quiet = 0
         if n:
             f, owner = self._function_rows(rows.column("app"), rows.column("function"), rows.column("trigger"))
@@ -190,7 +193,7 @@ class FunctionFeatures:
             placed = country != 0
             land[placed] = self._lands.rows(combine(owner, country)[placed])
             self._lands.columns["app_key"][land[placed]] = app_key[placed]
-            source = rows.column("caller_source")
+            identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
             weight = np.asarray(rows.column("item_count")).astype(np.float64)
             duration = rows.column("duration_ms").to_numpy(zero_copy_only=False)
             status = rows.column("status").to_numpy(zero_copy_only=False)
@@ -206,7 +209,7 @@ class FunctionFeatures:
             pairs, lands = self._pairs.columns, self._lands.columns
             events = (
                 f, np.asarray(rows.column("at")), np.asarray(rows.column("event_time").cast(pa.int64())), pair,
-                caller.view(np.int64), np.asarray(pc.is_in(source, value_set=pa.array(IDENTIFIED))), lnd,
+                caller.view(np.int64), identified, lnd,
                 (succeeded == 0).astype(np.int8), refused, weight,
                 hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
                 rows.column("dequeue_count").cast(pa.float64()).to_numpy(zero_copy_only=False),
@@ -233,9 +236,24 @@ class FunctionFeatures:
             "deployed_us": pa.array(deployed),
             "failure_rate": pa.array(base.failure_rate[b[f]] if n else np.zeros(0)),
             "refusal_rate": pa.array(base.refusal_rate[b[f]] if n else np.zeros(0)),
+            # said once for all stages, so that the strings themselves need not travel
+            f"{ID}{HASH}": pa.array(hash_strings(rows.column(ID))),
+            **{f"{n}{HASH}": pa.array(h) for n, h in (("app", app_key), ("caller", caller), ("country", country))},
+            FUNCTION_KEY: pa.array(owner),
+            "identified": pa.array(identified),
+            **self._places(b[f], rows.column("trigger")),
         }
         schema = pa.schema([*fields, *(pa.field(k, v.type) for k, v in extra.items())])
         return pa.RecordBatch.from_arrays([*columns, *extra.values()], schema=schema)
+
+    def _places(self, b: Vector, trigger: pa.Array) -> dict[str, pa.Array]:
+        """Row of each event's function in the baselines, or -1, and its cohort, as ``Judge.locate`` finds them."""
+        known = b < len(self._base)
+        group = np.where(known, b, -1)
+        cohort = self._base.cohort[b]
+        if not known.all():
+            cohort = np.where(known, cohort, cohorts_of(trigger))
+        return {"group": pa.array(group.astype(np.int32)), "cohort": pa.array(cohort.astype(np.int16))}
 
     def _parameters(self, b: Vector) -> tuple[Vector, ...]:
         base = self._base
@@ -396,6 +414,16 @@ class FunctionFeatures:
             if app in self._apps:
                 self._app_state[self._apps[app]] = from_matrix(saved.column("state"))[place]
                 self._app_last[self._apps[app]] = saved.column("last")[place].as_py()
+
+
+def cohorts_of(triggers: pa.Array | pa.ChunkedArray) -> Vector:
+    """The cohort of each trigger, int64[n]."""
+    codes = triggers.dictionary_encode()
+    if isinstance(codes, pa.ChunkedArray):
+        codes = codes.combine_chunks()
+    known = [COHORTS.index(_cohort(trigger)) for trigger in codes.dictionary.to_pylist()]
+    found: Vector = np.array(known or [0], dtype=np.int64)[np.asarray(codes.indices)]
+    return found
 
 
 def _cohort(trigger: str) -> str:

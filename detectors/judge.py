@@ -20,8 +20,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from detectors.features import FAMILIES, FAMILY_OF
-from detectors.function_features import from_matrix
-from models.baselines import COHORTS, Baselines, pair_codes
+from detectors.function_features import cohorts_of, from_matrix
+from models.baselines import Baselines, pair_codes
 from models.forest import Forest
 from models.tails import Tails
 
@@ -104,16 +104,14 @@ class Judge:
         return weighted
 
     def locate(self, rows: pa.RecordBatch | pa.Table) -> tuple[Vector, Vector]:
-        """Group (function row, or -1) and cohort of each event, int64[n] each."""
+        """Group (function row, or -1) and cohort of each event, int64[n] each; taken from the rows if they say so."""
+        if "group" in rows.schema.names:
+            return np.asarray(rows.column("group")).astype(np.int64), np.asarray(rows.column("cohort")).astype(np.int64)
         index = {n: i for i, n in enumerate(zip(self.baselines.apps, self.baselines.functions, strict=True))}
         codes, names = pair_codes(rows.column("app"), rows.column("function"))
         lookup = np.array([index.get(n, -1) for n in names], dtype=np.int64)
         group = lookup[codes] if len(names) else np.zeros(0, np.int64)
-        triggers = rows.column("trigger").dictionary_encode()
-        if isinstance(triggers, pa.ChunkedArray):
-            triggers = triggers.combine_chunks()
-        known = [COHORTS.index(t) if t in COHORTS else len(COHORTS) - 1 for t in triggers.dictionary.to_pylist()]
-        own = np.array(known or [0], dtype=np.int64)[np.asarray(triggers.indices)] if len(triggers) else group
+        own = cohorts_of(rows.column("trigger"))
         return group, np.where(group >= 0, self.baselines.cohort[np.maximum(group, 0)], own)
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:

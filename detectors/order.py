@@ -20,6 +20,10 @@ AT: Final = "at"
 LATE: Final = "late"
 #: the id that breaks ties of ``at``
 ID: Final = "invocation_id"
+#: what the name of a column of hashes (uint64) ends in; it stands for the column of strings
+HASH: Final = "_hash"
+#: hash of app and function (uint64), beside the hashes of other columns
+FUNCTION_KEY: Final = "function_key"
 #: columns that say where a row was read or how it came, not what happened
 PLACE: Final = frozenset({"source", "position", LATE})
 
@@ -81,7 +85,7 @@ def order_of(batch: pa.RecordBatch, shards: npt.NDArray[np.int32] | None = None)
     if not tied.any():
         return _unless_same(order)
     members = order[tied]
-    ids = hash_strings(_column(batch, ID, members))
+    ids = hashed(batch, ID, members)
     keys: list[npt.NDArray[np.generic]] = [ids, times[members]]
     if shards is not None:
         keys.append(shards[members])
@@ -111,6 +115,9 @@ def in_order(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def content_hash(batch: pa.RecordBatch) -> Hashes:
     """Hash of what a row says, whatever its place: uint64[n] over all columns but PLACE."""
+    if f"{ID}{HASH}" in batch.schema.names:
+        # one row an invocation, whose other columns may be left aside: its function tells it from its namesakes
+        return np.asarray(batch.column(FUNCTION_KEY))
     total = np.zeros(batch.num_rows, np.uint64)
     for field, column in zip(batch.schema, batch.columns, strict=True):
         if field.name in PLACE:
@@ -123,9 +130,9 @@ def shards_of(batch: pa.RecordBatch, key: tuple[str, ...], shards: int) -> npt.N
     """Shard of each row, int32[n], by the stable hash of its key columns; all 0 for an empty key."""
     if not key or shards == 1:
         return np.zeros(batch.num_rows, np.int32)
-    hashes = hash_strings(batch.column(key[0]))
+    hashes = hashed(batch, key[0])
     for name in key[1:]:
-        hashes = combine(hashes, hash_strings(batch.column(name)))
+        hashes = combine(hashes, hashed(batch, name))
     return shard_of(hashes, shards)
 
 
@@ -174,9 +181,21 @@ def _tied(*keys: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     return tied
 
 
-def _column(batch: pa.RecordBatch, name: str, rows: Permutation) -> pa.Array:
-    index = batch.schema.get_field_index(name)
-    return batch.column(index).take(pa.array(rows)) if index >= 0 else pa.nulls(len(rows), pa.string())
+def hashed(batch: pa.RecordBatch, name: str, rows: Permutation | None = None) -> Hashes:
+    """Hashes of a column of strings, uint64[n]: those that the batch carries, where it does; 0 where it has neither.
+
+    Args:
+        batch: n rows.
+        name: of the column.
+        rows: int64[m], only these rows.
+    """
+    index = batch.schema.get_field_index(f"{name}{HASH}")
+    known = index >= 0
+    index = index if known else batch.schema.get_field_index(name)
+    if index < 0:
+        return np.zeros(batch.num_rows if rows is None else len(rows), np.uint64)
+    column = batch.column(index) if rows is None else batch.column(index).take(pa.array(rows))
+    return np.asarray(column) if known else hash_strings(column)
 
 
 def _as_text(column: pa.Array) -> pa.Array:

@@ -83,7 +83,7 @@ def judge(rows: Any, plan: Plan) -> Judged:
     by_function = rows | "To functions" >> _send(FUNCTION_KEY, plan, plan.columns)
     functions = by_function | "Function timelines" >> _timelines(FUNCTION, FUNCTION_KEY, plan.function, plan)
 
-    by_caller = functions.rows | "To callers" >> _send(CALLER_KEY, plan)
+    by_caller = functions.rows | "To callers" >> _send(CALLER_KEY, plan, aside=aside_of(plan.caller))
     callers = by_caller | "Caller timelines" >> _timelines(CALLER, CALLER_KEY, plan.caller, plan)
     if plan.incident is None:
         return Judged((callers.rows,), callers.raised)
@@ -108,9 +108,14 @@ def speakers(stage: str, tag: str, plan: Plan) -> tuple[str, ...]:
     return tuple(origin(stage, number, tag) for number in range(1 if stage == INCIDENT else plan.shards))
 
 
-def _send(key: tuple[str, ...], plan: Plan, columns: tuple[str, ...] = ()) -> Any:
+def aside_of(folds: FoldFactory) -> tuple[str, ...]:
+    """Columns that the folds fetch for few rows, so that a spool may leave them aside."""
+    return tuple(getattr(folds, "aside", ()))
+
+
+def _send(key: tuple[str, ...], plan: Plan, columns: tuple[str, ...] = (), aside: tuple[str, ...] = ()) -> Any:
     shards = plan.shards if key else 1
-    return address(key, shards, columns) if plan.origins else shard(key, shards, plan.spool, columns)
+    return address(key, shards, columns) if plan.origins else shard(key, shards, plan.spool, columns, aside)
 
 
 def _timelines(stage: str, key: tuple[str, ...], folds: FoldFactory, plan: Plan) -> OrderedTimelines:

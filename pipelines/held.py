@@ -14,7 +14,7 @@ from typing import Final
 
 from detectors.timeline import Fold, FoldFactory
 from models.errors import InputError
-from pipelines.graph import Plan
+from pipelines.graph import Plan, aside_of
 
 _held: Final[dict[str, FoldFactory]] = {}
 
@@ -24,6 +24,11 @@ class Held:
     """The name of folds that this process holds."""
 
     name: str
+
+    @property
+    def aside(self) -> tuple[str, ...]:
+        """Columns that the folds fetch for few rows."""
+        return aside_of(_held[self.name])
 
     def make(self, shard: int, shards: int) -> Fold:
         """The fold of one shard.

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from detectors.order import concat, split, times_of
 from detectors.timeline import END, Timeline
+from pipelines.aside import AsideWriter, recall
 from pipelines.parcels import Parcel, Spooled
 
 #: rows gathered before they are sorted and written: about 25 MB of invocations, twice while they are sorted
@@ -34,9 +35,11 @@ class SpoolWriter:
         folder: of the run, existing; the file is named at random, so that workers never meet.
         key: columns whose hash chooses the shard.
         shards: how many there are.
+        aside: columns that are left aside, see ``pipelines.aside``; empty for none.
     """
 
-    def __init__(self, folder: str, key: tuple[str, ...], shards: int) -> None:
+    def __init__(self, folder: str, key: tuple[str, ...], shards: int, aside: tuple[str, ...] = ()) -> None:
+        self._aside = AsideWriter(folder, aside) if aside else None
         self._path = str(Path(folder) / f"{uuid.uuid4().hex}.arrows")
         self._key = key
         self._shards = shards
@@ -55,7 +58,7 @@ class SpoolWriter:
     def add(self, batch: pa.RecordBatch) -> Iterator[tuple[int, Spooled]]:
         """Take rows; what a full run gives comes back as (shard, claim check)."""
         if batch.num_rows:
-            self._gathered.append(batch)
+            self._gathered.append(batch if self._aside is None else self._aside.put(batch))
             self._rows += batch.num_rows
             if self._rows >= RUN_ROWS:
                 yield from self.flush()
@@ -81,6 +84,8 @@ class SpoolWriter:
             self._writer.close()
             self._sink.close()
             self._writer = None
+        if self._aside is not None:
+            self._aside.close()
 
     def _open(self, schema: pa.Schema) -> None:
         self._sink = pa.OSFile(self._path, "wb")
@@ -99,6 +104,8 @@ class SpoolWriter:
 
 def drain(timeline: Timeline, parcels: Iterable[Parcel]) -> Iterator[pa.RecordBatch]:
     """Bring all parcels of a shard through its timeline, a slice of time after the other, to the end."""
+    if hasattr(timeline.fold, "recall"):
+        timeline.fold.recall = recall
     waiting = sorted(parcels, key=lambda parcel: parcel.min_at)
     start = 0
     while start < len(waiting):

@@ -96,8 +96,11 @@ class ReadDoFn(beam.DoFn):  # type: ignore[misc]
 class ShardDoFn(beam.DoFn):  # type: ignore[misc]
     """Batches to (shard, Parcel): through the spool where there is one, else inside the message."""
 
-    def __init__(self, key: tuple[str, ...], shards: int, spool: str | None, columns: tuple[str, ...]) -> None:
+    def __init__(
+        self, key: tuple[str, ...], shards: int, spool: str | None, columns: tuple[str, ...], aside: tuple[str, ...]
+    ) -> None:
         self._columns = columns
+        self._aside = aside
         self._key = key
         self._shards = shards
         self._spool = spool
@@ -126,7 +129,7 @@ class ShardDoFn(beam.DoFn):  # type: ignore[misc]
         for known, writer in self._writers:
             if known.equals(schema):
                 return writer
-        writer = SpoolWriter(spool, self._key, self._shards)
+        writer = SpoolWriter(spool, self._key, self._shards, self._aside)
         self._writers.append((schema, writer))
         return writer
 
@@ -152,9 +155,18 @@ class AddressDoFn(beam.DoFn):  # type: ignore[misc]
             yield number, replace(element, batches=tuple(batches))
 
 
-def shard(key: tuple[str, ...], shards: int, spool: str | None, columns: tuple[str, ...] = ()) -> Any:
-    """The step from batches to (shard, Parcel); only the columns named travel, or all where none is."""
-    return beam.ParDo(ShardDoFn(key, shards, spool, columns)).with_output_types(tuple[int, Parcel])
+def shard(
+    key: tuple[str, ...],
+    shards: int,
+    spool: str | None,
+    columns: tuple[str, ...] = (),
+    aside: tuple[str, ...] = (),
+) -> Any:
+    """The step from batches to (shard, Parcel); only the columns named travel, or all where none is.
+
+    In the spool, columns that are left aside do not travel either: see ``pipelines.aside``.
+    """
+    return beam.ParDo(ShardDoFn(key, shards, spool, columns, aside)).with_output_types(tuple[int, Parcel])
 
 
 def address(key: tuple[str, ...], shards: int, columns: tuple[str, ...] = ()) -> Any:

@@ -15,9 +15,10 @@ from detectors.function_features import from_matrix
 from detectors.judge import FOREST_CLIP, GRANT, family_parts, judge_from, tables_of
 from detectors.local import Stage, run_local
 from detectors.model import Model
-from detectors.order import with_at
+from detectors.order import hashed, with_at
 from detectors.timeline import END
 from models.baselines import COHORTS
+from models.hashing import hash_strings
 from pipelines.graph import FUNCTION_KEY
 from pipelines.simulate import simulate
 from pipelines.sources.files import expand, read
@@ -86,6 +87,14 @@ def test_the_score_is_the_families_parts_and_the_forests(model: Model, clean: pa
     without = replace(model.judge, forest=None, forest_tails=None).judge(clean)
     assert (without.forest == 0.0).all()
     assert without.score == pytest.approx(found.families.sum(axis=1))
+
+
+def test_rows_say_once_what_their_names_say(model: Model, clean: pa.RecordBatch) -> None:
+    said = model.judge.locate(clean)
+    found = model.judge.locate(pa.Table.from_batches([clean]).drop_columns(["group", "cohort"]))
+    assert all((one == other).all() for one, other in zip(said, found, strict=True))
+    for name in ("app", "caller", "country", "invocation_id"):
+        assert (hashed(clean, name) == hash_strings(clean.column(name))).all()
 
 
 def test_an_event_is_judged_the_same_alone_and_among_others(model: Model, clean: pa.RecordBatch, raw: Any) -> None:
