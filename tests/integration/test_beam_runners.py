@@ -48,6 +48,8 @@ LINES = 4_000
 PATIENCE_S = 120.0
 MINUTE = 60_000_000
 KILLS = 3
+#: s that a job lives that tells nothing new
+LIFE_S = 20.0
 
 #: runner -> its name, and the words that it needs
 Words = tuple[str, list[str]]
@@ -283,17 +285,19 @@ def test_kills_of_prism_and_its_workers_cost_a_second_reading_and_nothing_else(l
     (tmp_path / "logs").mkdir()
     log = tmp_path / "logs" / "app.ndjson"
     sink = tmp_path / "incidents.ndjson"
+    share = LINES // (KILLS + 1)
     for kill in range(KILLS):
         with log.open("a") as file:
-            file.write("".join(f"{line}\n" for line in lines[kill * LINES // 4 : (kill + 1) * LINES // 4]))
+            file.write("".join(f"{line}\n" for line in lines[kill * share : (kill + 1) * share]))
         before = len(told(sink))
         process = start(tmp_path, models, words)
-        until(lambda before=before, process=process: len(told(sink)) > before or process.poll() is not None)
+        dies = time.monotonic() + LIFE_S
+        until(lambda before=before, dies=dies: len(told(sink)) > before or time.monotonic() > dies)
         assert process.poll() is None
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     with log.open("a") as file:
-        file.write("".join(f"{line}\n" for line in lines[KILLS * LINES // 4 :]))
+        file.write("".join(f"{line}\n" for line in lines[KILLS * share :]))
     process = start(tmp_path, models, words, "--until-idle", "0.5")
     assert process.wait(PATIENCE_S) == ExitCode.OK
     tellings = told(sink)

@@ -1,0 +1,132 @@
+"""The whole job as a Beam pipeline, on the runner for bounded input: good enough for a source that ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow.parquet as pq
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from detectors.model import Model
+from detectors.schema import INVOCATION
+from models.errors import InputError, LonetreeError
+from pipelines import stream_job
+from pipelines.jobs import account_of, counters
+from pipelines.sources import uri
+from pipelines.stations import ENDED
+from pipelines.stream_job import StreamJob, build, run, stations_of
+from pipelines.stream_source import LiveOptions
+from pipelines.workflows import plan_for
+from tests.pipelines.live import Fed, canonical, last_told
+from tests.pipelines.test_parity_stream import calls, expected, plan
+
+__all__ = ["calls", "expected", "plan"]
+
+LIVE = LiveOptions(lateness_us=0, idle_us=None, until_idle_s=0.0, message_rows=100)
+
+
+def job(folder: Path, **more: Any) -> StreamJob:
+    sink = f"ndjson:{folder / 'incidents.ndjson'}"
+    return replace(StreamJob(("fed:a",), (sink,), folder / "state", folder, "all", LIVE), **more)
+
+
+@pytest.fixture
+def fed(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = calls.select(INVOCATION.names)
+    pieces = [whole.slice(start, 50) for start in range(0, whole.num_rows, 50)]
+
+    def opened(target: str, options: Any, cursor: Any, path: Path, conform: Any) -> Fed:
+        return Fed(pieces, cursor)
+
+    monkeypatch.setitem(uri._KINDS, "fed", (opened, ()))
+
+
+def test_from_the_source_to_files_and_sinks_it_gives_what_a_replay_gives(fed, plan, expected, tmp_path):
+    options = PipelineOptions(["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"])
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline, job(tmp_path), replace(plan, shards=2))
+    result = pipeline.run()
+    found = counters(result)
+    verdicts, _ = expected
+    assert canonical(pq.read_table(tmp_path / "verdicts")) == verdicts
+    tellings = [json.loads(line) for line in (tmp_path / "incidents.ndjson").read_text().splitlines()]
+    assert len(last_told(tellings)) == found["incidents"] > 0
+    assert len(tellings) == found["tellings"]
+    assert {name.removeprefix(ENDED) for name in found if name.startswith(ENDED)} == stations_of(job(tmp_path), plan)
+    account = account_of(stream_job._plain(found))
+    assert account["read"] == account["scored"] == len(verdicts)
+    assert account["late"] == 0
+    assert not [name for name in account if name.startswith(ENDED)]
+
+
+def test_parts_and_outboxes_have_their_places_and_names_that_stay(tmp_path):
+    one, other = job(tmp_path), job(tmp_path / "elsewhere", sources=("fed:b",))
+    assert one.name == job(tmp_path / "elsewhere").name != other.name
+
+
+def test_a_job_writes_and_sends_only_what_is_asked_for(plan, tmp_path):
+    steps = stations_of(job(tmp_path, output=None, sinks=()), plan)
+    assert steps == {"function", "caller", "incident", "dead-letter"}
+
+
+def test_a_runner_that_can_not_stream_is_refused(plan, tmp_path):
+    with pytest.raises(InputError, match="can't stream"):
+        run(job(tmp_path), plan, "FnApiRunner")
+
+
+class Ran:
+    """A pipeline's result as a runner gives it."""
+
+    def __init__(self, failure: Exception | None = None, *, ends: bool = True) -> None:
+        self._failure, self._over = failure, threading.Event()
+        self.cancelled = False
+        if ends:
+            self._over.set()
+
+    def wait_until_finish(self) -> None:
+        self._over.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self._over.set()
+
+    def metrics(self) -> Any:
+        raise ValueError("it has gone")
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def to(result: Ran) -> Ran:
+        monkeypatch.setattr(stream_job, "begin", lambda pipeline: result)
+        return result
+
+    return to
+
+
+def test_a_runner_that_says_it_is_done_and_lost_messages_is_not_believed(fed, ran, model: Model, tmp_path):
+    ran(Ran())
+    with pytest.raises(LonetreeError, match="messages were lost") as lost:
+        run(job(tmp_path), plan_for(model, 20.0), "PrismRunner")
+    assert "sinks" in str(lost.value.received)
+
+
+def test_what_ended_the_pipeline_is_told(fed, ran, model: Model, tmp_path):
+    ran(Ran(RuntimeError("a worker died")))
+    with pytest.raises(RuntimeError, match="a worker died"):
+        run(job(tmp_path), plan_for(model, 20.0), "PrismRunner")
+
+
+def test_told_to_stop_it_cancels_the_pipeline(fed, ran, model: Model, tmp_path):
+    result = ran(Ran(ends=False))
+    stop = threading.Event()
+    stop.set()
+    assert run(job(tmp_path), plan_for(model, 20.0), "PrismRunner", stop=stop) == (False, {})
+    assert result.cancelled
