@@ -15,6 +15,8 @@ from detectors.reasons import reason_text
 _US: Final = 1_000_000
 #: a share of refused or failed calls below this is not told
 _WORTH_TELLING: Final = 0.02
+#: features that count all calls of a function, whoever makes them
+_OF_FUNCTION: Final = frozenset({"pace_minutes", "pace_hour"})
 _ACRONYMS: Final = re.compile(r"\b(?:sql|jndi|ssrf)\b")
 
 
@@ -257,7 +259,7 @@ class Phrases(Mapping[str, str]):
         ranked = sorted((-finite(share), name) for name, share in self._e.share.items())
         for _, name in ranked:
             if name in self._e.value:
-                return reason_text(name, self._e.value[name], self._e.typical.get(name))
+                return self._of(name)
         return f"{say.number(max(finite(self._e.score), 0.0))} on the scale of strangeness"
 
     def _runs(self) -> bool:
@@ -271,8 +273,13 @@ class Phrases(Mapping[str, str]):
         found = sorted((-finite(self._e.share.get(n)), i, n) for i, n in enumerate(names) if n in self._e.value)
         if not found:
             return ""
-        name = found[0][2]
-        return reason_text(name, self._e.value[name], self._e.typical.get(name))
+        return self._of(found[0][2])
+
+    def _of(self, name: str) -> str:
+        """What a feature says; the calls of a whole function are told from those of the incident, which are fewer."""
+        value = self._e.value[name]
+        text = reason_text(name, value, self._e.typical.get(name))
+        return f"among {text}" if name in _OF_FUNCTION and finite(value) >= 1.5 * self._e.invocations else text
 
     def _refused(self) -> str:
         told = self._signs.refused >= _WORTH_TELLING

@@ -128,6 +128,14 @@ def test_runs_are_of_a_function_and_calls_go_to_it_and_all_are_called_all() -> N
     assert ", all of them failed" in describe(slow)["summary"]
 
 
+def test_few_calls_among_many_are_told_apart() -> None:
+    example = replace(BY_ID["unusual"].example, share={"pace_hour": 1.0}, value={"pace_hour": 138.0})
+    few = describe(replace(example, invocations=6, typical={"pace_hour": 47.0}))["summary"]
+    assert ": among 138 calls in an hour where 47 are usual" in few
+    all_of_them = describe(replace(example, invocations=138, typical={"pace_hour": 47.0}))["summary"]
+    assert ": 138 calls in an hour where 47 are usual" in all_of_them
+
+
 @each_kind
 def test_the_same_evidence_is_told_the_same_way_in_any_order_of_its_features(kind: Kind) -> None:
     e = kind.example
