@@ -17,6 +17,8 @@ CODED: Final = pa.dictionary(pa.int32(), pa.string())
 #: combinations that are looked up in a table rather than sorted, for each row
 _TABLE_SHARE: Final = 4
 
+_NO_TEXTS: Final = pa.array([], pa.string())
+
 
 class Distinct(NamedTuple):
     """n texts; a value may stand among ``values`` twice, or be no row's."""
@@ -39,7 +41,7 @@ class Distinct(NamedTuple):
     @classmethod
     def none(cls, rows: int) -> Distinct:
         """Rows without a text."""
-        return cls(np.full(rows, MISSING, np.int32), pa.array([], pa.string()))
+        return cls(np.full(rows, MISSING, np.int32), _NO_TEXTS)
 
     @classmethod
     def constant(cls, value: str, rows: int) -> Distinct:
@@ -54,6 +56,8 @@ class Distinct(NamedTuple):
 
     def mapped(self, function: Callable[[pa.Array], pa.Array]) -> Distinct:
         """A function of string[k] applied to the values; where it gives null, the rows have no text any more."""
+        if len(self.values) == 0:
+            return self
         after = function(self.values)
         if after is self.values:
             return self

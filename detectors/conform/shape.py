@@ -205,12 +205,16 @@ class _Texts:
 
     def maybe(self, names: tuple[str, ...]) -> Distinct | None:
         """Distinct texts, or None where no row has one."""
-        found = Distinct.none(self._rows)
+        found: Distinct | None = None
         for array in self._having(names):
-            if len(found.values) and found.valid.all():
+            if found is not None and found.valid.all():
                 break
-            found = found.or_else(slots.texts(array).mapped(lambda values: clean(values, self._limit)))
-        return found if found.valid.any() else None
+            given = slots.texts(array).mapped(self._clean)
+            found = given if found is None else found.or_else(given)
+        return found if found is not None and found.valid.any() else None
+
+    def _clean(self, values: pa.Array) -> pa.Array:
+        return clean(values, self._limit)
 
     def __call__(self, names: tuple[str, ...]) -> Distinct:
         """Distinct texts."""
@@ -227,7 +231,7 @@ class _Texts:
         return pa.nulls(self._rows, pa.string()) if found is None else found
 
     def _having(self, names: tuple[str, ...]) -> list[pa.Array]:
-        columns = [self._columns[name] for name in names if name in self._columns]
+        columns = (self._columns[name] for name in names if name in self._columns)
         return [array for array in columns if array.null_count < len(array)]
 
 

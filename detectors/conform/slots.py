@@ -8,6 +8,7 @@ them is text, maybe CODED, or any Arrow type. The tuples below say which slots m
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Final
 
 import pyarrow as pa
@@ -99,6 +100,7 @@ UNLIKE: Final = frozenset(
 _OWN: Final = {"execution_ms": EXECUTION, "queued_ms": QUEUED, "cold_start": COLD_START, "parent_id": PARENT_ID}
 
 
+@lru_cache(maxsize=16)
 def wanted(caller_property: str | None, columns: frozenset[str] | None = None) -> tuple[str, ...]:
     """The slots to read, the owner's caller property among them, for these columns of INVOCATION (None for all)."""
     spared: set[str] = set()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,6 +16,8 @@ from detectors.conform.distinct import Distinct, first_of
 _MAX_UTF8: Final = 4
 _ROUTE: Final = re.compile(r"^[A-Z]{3,7} /")
 _PREFIX: Final = "Functions."
+#: bytes of an offset of string[n]
+_OFFSET_BYTES: Final = 4
 #: an app that the log doesn't name
 UNKNOWN_APP: Final = "unknown"
 
@@ -23,11 +26,17 @@ def clean(array: pa.Array, limit: int) -> pa.Array:
     """string[n] with empty values null and at most ``limit`` characters each; itself where that is so already."""
     if array.null_count == len(array):
         return array
-    lengths = pc.binary_length(array)
-    extremes = pc.min_max(lengths).as_py()
-    if extremes["min"] == 0:
+    if array.null_count:
+        lengths = pc.binary_length(array)
+        shortest, longest = pc.min_max(lengths).as_py().values()
+    else:
+        # the buffers say it with less ado, which tells where batches are small
+        offsets = np.frombuffer(array.buffers()[1], np.int32, len(array) + 1, array.offset * _OFFSET_BYTES)
+        lengths = np.diff(offsets)
+        shortest, longest = lengths.min(), lengths.max()
+    if shortest == 0:
         array = pc.if_else(pc.equal(lengths, 0), pa.scalar(None, pa.string()), array)
-    if extremes["max"] > limit:
+    if longest > limit:
         array = _cut(array, limit)
     return array
 

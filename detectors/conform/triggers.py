@@ -32,6 +32,7 @@ _REASONS: Final = (
 )
 #: RE2: the usual wording of reasons that are different in each row; what they match, _REASONS reads the same
 _PLAIN_TIMER: Final = r"^Timer fired at [0-9]"
+_BLOB: Final = "New blob detected"
 _PLAIN_BLOB: Final = r"^New blob detected(?:\([^)\n]*\))?: '?(?P<container>[A-Za-z0-9$-]{1,63})/[!-&(-~]+'?$"
 #: faas.trigger: "http" or the binding's type ("queueTrigger"), and the words of OpenTelemetry's own convention
 _BINDINGS: Final = {
@@ -100,7 +101,9 @@ def _reasons(values: pa.StringArray) -> tuple[NDArray[np.int8], pa.StringArray]:
     if len(values) == 0:
         return np.zeros(0, np.int8), pa.array([], pa.string())
     timers = pc.match_substring_regex(values, _PLAIN_TIMER)
-    container = pc.struct_field(pc.extract_regex(values, _PLAIN_BLOB), "container")
+    container = pa.nulls(len(values), pa.string())
+    if pc.any(pc.starts_with(values, _BLOB)).as_py():
+        container = pc.struct_field(pc.extract_regex(values, _PLAIN_BLOB), "container")
     kind = np.full(len(values), OTHER, np.int8)
     kind[timers.to_numpy(zero_copy_only=False)] = TIMER
     kind[container.is_valid().to_numpy(zero_copy_only=False)] = _CODES["blob"]

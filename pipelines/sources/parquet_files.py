@@ -18,6 +18,8 @@ from pipelines.sources.refs import TO_THE_END, FileRef, broken, local, one_line,
 BATCH_ROWS: Final = 65_536
 #: rows of a part, about: a quarter of a second of reading, so that lanes end together
 PART_ROWS: Final = 131_072
+#: bytes of each column read at a time, so that a row group of any size takes no more memory than a small one
+_BUFFER_BYTES: Final = 1 << 20
 #: names of Parquet's encodings by dictionary
 _DICTIONARIES: Final = frozenset(("PLAIN_DICTIONARY", "RLE_DICTIONARY"))
 #: bytes a value that a column of codes takes at most, its dictionary included
@@ -71,7 +73,10 @@ def opened(stored: Any, options: ConformOptions) -> tuple[pq.ParquetFile, list[s
     """
     metadata = pq.read_metadata(stored)
     needed = columns_needed(metadata.schema.to_arrow_schema(), options)
-    return pq.ParquetFile(stored, metadata=metadata, read_dictionary=_repeating(metadata, needed)), needed
+    file = pq.ParquetFile(
+        stored, metadata=metadata, read_dictionary=_repeating(metadata, needed), buffer_size=_BUFFER_BYTES
+    )
+    return file, needed
 
 
 def _tables(ref: FileRef, stored: str | IO[bytes], options: ConformOptions) -> Iterator[Conformed]:

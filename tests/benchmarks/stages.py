@@ -12,12 +12,12 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from detectors.conform import ConformOptions
 from detectors.order import concat, split, with_at
 from detectors.schema import VERDICT
 from detectors.timeline import END, Timeline
 from pipelines.graph import CALLER_KEY, FUNCTION_KEY, SHARDS
-from pipelines.sources.files import expand, read
+from pipelines.sources.files import expand
+from pipelines.steps import FileReader
 from pipelines.workflows import load_model, plan_for
 
 #: rows that a timeline hands on at once in a replay
@@ -51,8 +51,9 @@ def profile(logs: Path, models: Path) -> str:
 
 def _once(logs: Path, models: Path, clock: Clock) -> int:
     plan = plan_for(load_model(models), 1.0, strange_only=True)
+    reader = FileReader.of(None, plan.columns)
     with clock.of("read, conform"):
-        pieces = [piece.rows for ref in expand([str(logs)]) for piece in read(ref, ConformOptions())]
+        pieces = [piece.rows for ref in expand([str(logs)]) for piece in reader.read(ref)]
     read_rows = [with_at(piece).select(list(plan.columns)) for piece in pieces if piece.num_rows]
     events = sum(piece.num_rows for piece in read_rows)
     with clock.of("shuffle to functions"):

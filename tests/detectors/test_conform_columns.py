@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.conform import ConformOptions, conform_json, conform_table
+from detectors.conform import ConformOptions, conform_json, conform_table, triggers
 from detectors.conform.distinct import Distinct, combined, first_of
 from detectors.function_features import NEEDED
 from detectors.schema import INVOCATION
@@ -252,3 +252,32 @@ def test_combinations_are_worked_out_as_row_by_row(first, second, small):
         columns = tuple(Distinct(column.codes, pa.concat_arrays([column.values, idle])) for column in columns)
     expected = [None if a is None else f"{a}+{b}" for a, b in zip(first, second, strict=True)]
     assert combined(columns, join).plain().to_pylist() == expected
+
+
+REASONS = st.lists(
+    st.one_of(
+        st.text(max_size=30),
+        st.from_regex(r"Timer fired at .{0,9}", fullmatch=True),
+        st.from_regex(r"New blob detected(\([A-Za-z )]{0,5}\))?: ?'?[a-z0-9 ]{1,4}/?[^\r\t]{0,6}'?", fullmatch=True),
+        st.sampled_from(
+            [
+                "New blob detected: uploads/2026/a.jpg",
+                "New blob detected(LogsAndContainerScan): 'in/x y'",
+                "New blob detected: " + "c" * 400 + "/a",
+                "New blob detected: " + "c" * 63 + "/a\n",
+                "Timer fired at 2026-08-01T00:00:00Z",
+                " Timer fired at 2026",
+                "New queue message detected on 'orders'.",
+            ]
+        ),
+    ),
+    max_size=8,
+)
+
+
+@given(REASONS)
+def test_reasons_that_are_many_are_read_as_each_would_be(reasons):
+    fired = triggers.triggers(Distinct.of(pa.array(reasons, pa.string())), *[Distinct.none(len(reasons))] * 2)
+    alone = [triggers.parse_reason(reason) for reason in reasons]
+    assert triggers.kind_names(fired.kind).plain().to_pylist() == [kind for kind, _ in alone]
+    assert fired.source.plain().to_pylist() == [name for _, name in alone]
