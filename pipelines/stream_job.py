@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import apache_beam as beam
+import grpc
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from models.errors import LonetreeError
@@ -187,6 +188,14 @@ class _Waiting:
 
     def raise_for_failure(self) -> None:
         """Raise what ended the pipeline, if it was no end of its own."""
+        if isinstance(self._failure, grpc.RpcError):
+            raise LonetreeError(
+                "The runner has gone.",
+                expected="one that lives as long as the job",
+                received=f"{getattr(self._failure, 'details', str)()}",
+                hint="Prism ends with its workers. Start again: what was told is not told twice (docs/deploy.md).",
+                retry=True,
+            ) from self._failure
         if self._failure is not None:
             raise self._failure
 

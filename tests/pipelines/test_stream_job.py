@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import grpc
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -122,6 +123,18 @@ def test_what_ended_the_pipeline_is_told(fed, ran, model: Model, tmp_path):
     ran(Ran(RuntimeError("a worker died")))
     with pytest.raises(RuntimeError, match="a worker died"):
         run(job(tmp_path), plan_for(model, 20.0), "PrismRunner")
+
+
+class Gone(grpc.RpcError):
+    def details(self) -> str:
+        return "Socket closed"
+
+
+def test_a_runner_that_died_is_told_as_that(fed, ran, model: Model, tmp_path):
+    ran(Ran(Gone()))
+    with pytest.raises(LonetreeError, match="has gone") as gone:
+        run(job(tmp_path), plan_for(model, 20.0), "PrismRunner")
+    assert (gone.value.received, gone.value.retry) == ("Socket closed", True)
 
 
 def test_told_to_stop_it_cancels_the_pipeline(fed, ran, model: Model, tmp_path):
