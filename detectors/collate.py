@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.order import AT, ID, concat, is_sorted, times_of
+from detectors.order import AT, ID, concat, is_sorted, pick, times_of
 from detectors.seen import HOUR_US, REMEMBERED_HOURS, Seen, recall
 from detectors.timeline import Tables
 from models.hashing import Hashes, combine, hash_strings
@@ -161,11 +161,7 @@ class Collate:
         """The closed groups as rows in order, with the hash and the anchor of each."""
         chosen = np.flatnonzero(done)
         if len(chosen) == int(closed.sum()) and _plain(chosen, names, kind, group, at, anchors):
-            if len(chosen) and chosen[-1] - chosen[0] == len(chosen) - 1:
-                given = rows.slice(int(chosen[0]), len(chosen))
-            else:
-                given = rows.take(pa.array(chosen))
-            return given, ids[chosen], at[chosen]
+            return pick(rows, chosen), ids[chosen], at[chosen]
         written = _host_wrote(rows.column("sdk_version"), chosen)
         rank = np.where(kind[chosen] == _INVOCATION, np.where(written, 0, 1), kind[chosen] + 1)
         leader, size = np.full(len(anchors), -1, np.int64), np.zeros(len(anchors), np.int64)
@@ -225,10 +221,11 @@ def _filled(
     """
     columns = []
     caller: pa.Array | None = None
+    asked = False
     given = rows.take(pa.array(donors))
-    own = pa.array(leaders)
-    for field, column, offer in zip(rows.schema, rows.columns, given.columns, strict=True):
-        source = own
+    own = pick(rows, leaders)
+    for field, column, offer, led in zip(rows.schema, rows.columns, given.columns, own.columns, strict=True):
+        source = None
         if field.name == AT:
             columns.append(pa.array(places))
             continue
@@ -242,13 +239,14 @@ def _filled(
         elif field.name == "trigger":
             source = _first_with(_differs(offer, "other"), leaders, donors, slots)
         elif field.name in ("caller", "caller_source", "caller_confidence"):
-            if caller is None:
+            if not asked:
+                asked = True
                 sources = given.column("caller_source")
                 known = _differs(sources, "unknown")
                 named = pc.is_in(sources, pa.array(_DETAIL_CALLERS)).to_numpy(zero_copy_only=False)
                 caller = _first_with(known & ((kind[donors] != _DETAIL) | named), leaders, donors, slots)
             source = caller
-        columns.append(column.take(source))
+        columns.append(led if source is None else column.take(source))
     return pa.RecordBatch.from_arrays(columns, schema=rows.schema)
 
 
@@ -257,12 +255,15 @@ def _differs(column: pa.Array, value: str) -> npt.NDArray[np.bool_]:
     return flags
 
 
-def _first_with(good: npt.NDArray[np.bool_], leaders: Rows, donors: Rows, slots: Rows) -> pa.Array:
-    """For each slot the first good donor, else the leader: int64[m]. The leader is the first of its slot's donors."""
+def _first_with(good: npt.NDArray[np.bool_], leaders: Rows, donors: Rows, slots: Rows) -> pa.Array | None:
+    """For each slot the first good donor, else the leader: int64[m], or None where it is the leader for all.
+
+    The leader is the first of its slot's donors.
+    """
     source = leaders.copy()
     filled, first = np.unique(slots[good], return_index=True)
     source[filled] = donors[good][first]
-    return pa.array(source)
+    return None if np.array_equal(source, leaders) else pa.array(source)
 
 
 @njit

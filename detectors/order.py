@@ -27,6 +27,8 @@ FUNCTION_KEY: Final = "function_key"
 #: columns that say where a row was read or how it came, not what happened
 PLACE: Final = frozenset({"source", "position", LATE})
 
+#: mean rows of a piece from which on pieces are copied rather than rows
+_PIECE_ROWS: Final = 256
 _US_PER_MS: Final = 1_000.0
 
 Permutation = npt.NDArray[np.int64]
@@ -156,6 +158,20 @@ def concat(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     table = pa.Table.from_batches(batches).combine_chunks()
     chunks = table.to_batches()
     return chunks[0] if chunks else batches[0]
+
+
+def pick(batch: pa.RecordBatch, rows: Permutation) -> pa.RecordBatch:
+    """The rows of these numbers, int64[m], in this order; in pieces where most of them stand together as they are.
+
+    Copying a piece takes a sixth of what as many single rows take.
+    """
+    if not len(rows):
+        return batch.slice(0, 0)
+    begins = np.r_[0, np.flatnonzero(np.diff(rows) != 1) + 1]
+    if len(begins) * _PIECE_ROWS > len(rows) + _PIECE_ROWS:
+        return batch.take(pa.array(rows))
+    ends = np.r_[begins[1:], len(rows)]
+    return concat([batch.slice(int(rows[a]), int(b - a)) for a, b in zip(begins, ends, strict=True)])
 
 
 def aligned(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -259,13 +259,23 @@ _ARRAYS: Final = (
 )
 
 
+#: pairs of an app and a function, there or not, up to which they are numbered by a table: 2 MB
+_MOST_PAIRS: Final = 1 << 18
+
+
 def pair_codes(apps: Any, functions: Any) -> tuple[Ints, list[tuple[str, str]]]:
     """Dense codes of (app, function) pairs: int64[n] and the list of distinct pairs."""
     a, f = _encode(apps), _encode(functions)
-    joined = np.asarray(a.indices).astype(np.int64) * max(len(f.dictionary), 1) + np.asarray(f.indices)
-    distinct, codes = np.unique(joined, return_inverse=True)
     names_a, names_f = a.dictionary.to_pylist(), f.dictionary.to_pylist()
     width = max(len(names_f), 1)
+    joined = np.asarray(a.indices).astype(np.int64) * width + np.asarray(f.indices)
+    if len(names_a) * width <= _MOST_PAIRS:
+        # numbered by a table of all pairs there could be: far faster than sorting the rows
+        there = np.zeros(len(names_a) * width, np.bool_)
+        there[joined] = True
+        distinct, codes = np.flatnonzero(there), (np.cumsum(there) - 1)[joined]
+    else:
+        distinct, codes = np.unique(joined, return_inverse=True)
     return codes.astype(np.int64), [(names_a[d // width], names_f[d % width]) for d in distinct.tolist()]
 
 

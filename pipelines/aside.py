@@ -18,6 +18,8 @@ from detectors.order import concat
 #: columns of a row that had others left aside: the file's number and the message's offset in it, and the row in it
 PLACE: Final = "aside"
 ROW: Final = "aside_row"
+#: bytes gathered before they are written: a batch has about a hundred buffers, most of them small
+BUFFER_BYTES: Final = 1 << 20
 #: key in the schema's metadata: the folder
 _FOLDER: Final = b"aside"
 #: bits of a place that hold the offset
@@ -104,7 +106,7 @@ def _fresh(folder: str) -> tuple[int, Any]:
             path.touch(exist_ok=False)
         except FileExistsError:
             continue
-        return number, pa.OSFile(str(path), "wb")
+        return number, pa.BufferedOutputStream(pa.OSFile(str(path), "wb"), BUFFER_BYTES)
     raise AssertionError  # pragma: no cover - numbers do not end
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from detectors.order import concat, split, times_of
 from detectors.timeline import END, Timeline
-from pipelines.aside import AsideWriter, recall
+from pipelines.aside import BUFFER_BYTES, AsideWriter, recall
 from pipelines.parcels import Parcel, Spooled
 
 #: rows gathered before they are sorted and written: about 25 MB of invocations, twice while they are sorted
@@ -88,7 +88,7 @@ class SpoolWriter:
             self._aside.close()
 
     def _open(self, schema: pa.Schema) -> None:
-        self._sink = pa.OSFile(self._path, "wb")
+        self._sink = pa.BufferedOutputStream(pa.OSFile(self._path, "wb"), BUFFER_BYTES)
         # not compressed: that would take longer than all else that a shuffle does
         self._writer = pa.ipc.new_stream(self._sink, schema)
         # the schema is written with the first batch only

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.local import Chain, Stage, run_local
-from detectors.order import in_order, order_of, split
+from detectors.order import in_order, order_of, pick, split
 from detectors.timeline import END, Tables, Timeline
 
 
@@ -282,3 +282,13 @@ def test_what_waits_keeps_no_more_alive_than_a_few_times_itself():
     (waiting,) = timeline.take_pending()
     assert waiting.column("at").to_pylist() == list(range(990, 1000))
     assert waiting.get_total_buffer_size() < whole.get_total_buffer_size() / 10
+
+
+@given(st.lists(st.integers(0, 999), max_size=8), st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_picked_rows_are_the_same_in_pieces_and_one_by_one(left_out, repeats):
+    whole = batch([{"at": at, "late": False, "invocation_id": f"i{at}", "weight": at} for at in range(1000)])
+    rows = np.setdiff1d(np.arange(1000), left_out)
+    rows = np.concatenate([rows[500:], rows[:500], rows[: 100 * repeats]])
+    assert pick(whole, rows).equals(whole.take(pa.array(rows)))
+    assert pick(whole, rows[:0]).num_rows == 0

@@ -6,11 +6,13 @@ import random
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.baselines import COHORTS, HOURS_A_WEEK, LEVELS, Baselines, hour_of_week
+from models import baselines
+from models.baselines import COHORTS, HOURS_A_WEEK, LEVELS, Baselines, hour_of_week, pair_codes
 from models.hashing import hash_strings
 from tests.detectors.life import DAY, HOUR, MINUTE, SECOND, baselines_of, ordinary, sketch_of, timer
 from tests.detectors.rows import EPOCH_US, rows
@@ -173,3 +175,15 @@ def test_nothing_seen_is_still_a_baseline() -> None:
     assert len(found) == 0
     assert len(found.quantiles) == len(COHORTS)
     assert np.isfinite(found.quantiles).all()
+
+
+def test_pairs_are_numbered_alike_by_a_table_and_by_sorting(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = random.Random(0)
+    apps = pa.array([f"app-{generator.randrange(9)}" for _ in range(500)])
+    functions = pa.array([f"F{generator.randrange(30)}" for _ in range(500)])
+    codes, names = pair_codes(apps, functions)
+    assert [names[code] for code in codes.tolist()] == list(zip(apps.to_pylist(), functions.to_pylist(), strict=True))
+    monkeypatch.setattr(baselines, "_MOST_PAIRS", 0)
+    sorted_codes, sorted_names = pair_codes(apps, functions)
+    assert codes.tolist() == sorted_codes.tolist()
+    assert names == sorted_names
