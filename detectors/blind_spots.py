@@ -9,6 +9,8 @@ from detectors.wording import percent
 
 #: a share below this is not worth a line
 _LEAST: Final = 0.02
+#: above this next to nothing is there
+_NEARLY_ALL: Final = 0.98
 #: above this most of it is missing, and what depends on it can't be found
 _MOST: Final = 0.5
 
@@ -47,7 +49,16 @@ def blind_spots(coverage: Coverage) -> list[str]:
     c = coverage
     http = c.share_http is None or c.share_http >= _LEAST
     out: list[str] = []
-    if http and _much(c.share_masked):
+    nobody = min(_of(c.share_masked), _of(c.share_without_country)) >= _NEARLY_ALL
+    if http and nobody:
+        out.append(
+            f"{percent(_of(c.share_masked))} of the HTTP calls say neither who made them nor from where: "
+            "new callers, one caller's guessing, new countries "
+            "and impossible travel stay unseen. Read AppRequests (FunctionAppLogs have no callers), log a hash of the "
+            "key's id, oid or appid as a property of the request, or set DisableIpMasking to true on the Application "
+            "Insights resource."
+        )
+    if http and not nobody and _much(c.share_masked):
         out.append(
             f"{percent(_of(c.share_masked))} of the HTTP calls have no identity "
             "(ClientIP is masked, no user): one caller's "
@@ -56,7 +67,7 @@ def blind_spots(coverage: Coverage) -> list[str]:
             "or set DisableIpMasking to true on the "
             "Application Insights resource."
         )
-    if http and _much(c.share_without_country):
+    if http and not nobody and _much(c.share_without_country):
         out.append(
             f"{percent(_of(c.share_without_country))} of the HTTP calls have no country: "
             "new countries and travel stay unseen. "

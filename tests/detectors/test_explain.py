@@ -203,6 +203,7 @@ def test_what_is_wholly_logged_has_no_blind_spots() -> None:
     [
         (Coverage(share_masked=0.98), "DisableIpMasking"),
         (Coverage(share_without_country=0.5), "ClientCountryOrRegion"),
+        (Coverage(share_masked=1.0, share_without_country=0.99), "Read AppRequests"),
         (Coverage(share_sampled=0.3), "excludedTypes"),
         (Coverage(share_without_host_instance=1.0), "HostInstanceId"),
         (Coverage(share_without_version=1.0), "AppVersion"),
