@@ -22,6 +22,7 @@ from detectors.model import Model
 from detectors.timeline import Tables, Timeline
 from detectors.training import TrainingOptions, join_score
 from detectors.training import train as fit
+from detectors.wording import span
 from models.errors import InputError
 from models.feedback import Feedback, read_feedback, standing
 from pipelines.graph import Plan
@@ -134,12 +135,12 @@ def train(
 
 
 def _short_of_a_week(covered: timedelta) -> list[str]:
-    days = covered.total_seconds() / 86_400
-    if days >= WEEK_DAYS:
+    if covered >= timedelta(days=WEEK_DAYS):
         return []
     return [
-        f"The logs cover {days:.1f} days. What is usual on other days is not known yet, and few held-out days say"
-        " little of how strange normal life gets: expect more false incidents, and train again on a week or more."
+        f"The logs cover {span(covered.total_seconds())}. What is usual on other days is not known yet, and few"
+        " held-out days say little of how strange normal life gets: expect more false incidents, and train again"
+        " on a week or more."
     ]
 
 
