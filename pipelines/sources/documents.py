@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 import msgspec
+import numpy as np
 
+from detectors.conform import cut as cutting
 from detectors.conform.options import MAX_RECORD_BYTES
 
 #: mark of the byte order that Windows puts before text
@@ -17,6 +19,8 @@ _TO_BRACKET: Final = re.compile(rb'(?:[^"\[\]{}]+|"[^"\\]*(?:\\.[^"\\]*)*")*', r
 #: an envelope whose records may be streamed one by one
 _ENVELOPE: Final = re.compile(rb'^\s*\{\s*"records"\s*:\s*\[')
 _OPEN: Final = b"[{"
+#: elements found in one go
+_CUTS: Final = 1_024
 
 
 class Piece(NamedTuple):
@@ -81,6 +85,7 @@ def _elements(chunks: Iterable[bytes]) -> Iterator[bytes]:
     begin = -1  # where the element under way begins
     depth, base = 0, 0  # base: the depth of elements, 1 inside an outer array
     started = False
+    starts, ends = np.zeros(_CUTS, np.int64), np.zeros(_CUTS, np.int64)
     for chunk in chunks:
         text = text[at if begin < 0 else begin :] + chunk
         if not started:
@@ -93,7 +98,15 @@ def _elements(chunks: Iterable[bytes]) -> Iterator[bytes]:
             if head:
                 at, depth, base = head.end(), 1, 1
             started = True
+        data = np.frombuffer(text, np.uint8)
         while True:
+            if cutting.available():
+                found, at, depth, begin = cutting.cut(data, at, depth, base, begin, starts, ends)
+                for first, last in zip(starts[:found].tolist(), ends[:found].tolist(), strict=True):
+                    yield text[first:last]
+                if found == _CUTS:
+                    continue
+            # what the compiled pass leaves: the outer brackets, and what stands between elements
             match = _TO_BRACKET.match(text, at)
             end = match.end() if match else at
             if begin < 0:

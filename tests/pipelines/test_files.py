@@ -76,6 +76,27 @@ def test_elements_are_the_same_however_the_stream_is_cut(cuts, opening, pretty):
     assert found == records
 
 
+@given(
+    st.sampled_from(["", "[", '{"records": ['] * 2),
+    st.lists(
+        st.sampled_from([*'[]{}",\\ 1\n\t', '"a"', "{}", '{"a": [1, "]"]}', "x" * 70, '"' + "y" * 130 + '"']),
+        max_size=30,
+    ),
+    st.lists(st.integers(1, 90), max_size=4),
+)
+def test_any_text_is_cut_alike_with_and_without_the_compiled_pass(opening, pieces, cuts):
+    data = (opening + "".join(pieces)).encode()
+    places = [0]
+    for cut in cuts:
+        places.append(min(places[-1] + cut, len(data)))
+    chunks = [data[begin:end] for begin, end in zip(places, [*places[1:], len(data)], strict=True)]
+    compiled = [value for piece in documents.elements(chunks, 3) for value in piece.values]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(documents.cutting, "available", lambda: False)
+        interpreted = [value for piece in documents.elements(chunks, 3) for value in piece.values]
+    assert compiled == interpreted
+
+
 def test_scalars_in_a_document_are_dead_letters(tmp_path):
     path = tmp_path / "a.json"
     path.write_bytes(b"[\n1,\n" + lines(REQUEST) + b',\n"x"\n]')
