@@ -101,6 +101,8 @@ def run_bounded(
         judged_plan = stay.enter_context(held(judged_plan)) if _in_process(options) else judged_plan
         reader = reader or FileReader.of(None, plan.columns)
         parts = [part for ref in refs for part in reader.parts(ref)]
+        if not _in_process(options):
+            parts = [_anywhere(part) for part in parts]
         pieces = pipeline | "Files" >> beam.Create(deal(parts, workers)) | "Deal" >> beam.GroupByKey()
         read = pieces | "Read" >> read_files(reader, run)
         judged = graph.judge(read.rows, judged_plan)
@@ -201,6 +203,11 @@ def _few_collections() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def _anywhere(ref: FileRef) -> FileRef:
+    """The same file for a worker that stands in another folder."""
+    return ref if "://" in ref.path else replace(ref, path=str(Path(ref.path).absolute()))
 
 
 def _in_process(options: PipelineOptions) -> bool:

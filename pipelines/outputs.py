@@ -45,7 +45,8 @@ class Staging:
 
     def __init__(self, output: Path) -> None:
         self.output = output
-        self.folder = output / f".run-{uuid.uuid4().hex[:12]}"
+        # workers may stand in another folder
+        self.folder = output.absolute() / f".run-{uuid.uuid4().hex[:12]}"
         self.spool = self.folder / "spool"
         for name in ("spool", VERDICTS, DEAD_LETTERS, "incidents"):
             (self.folder / name).mkdir(parents=True)

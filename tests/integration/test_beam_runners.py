@@ -252,27 +252,37 @@ def start(folder: Path, models: Path, words: Words, *more: str) -> subprocess.Po
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True)
 
 
-def test_workers_in_processes_of_their_own_give_the_same(lines, expected, models, tmp_path):
-    """As on a cluster: what was learned travels with the steps, and each worker knows what it was told."""
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs" / "all.ndjson").write_text("\n".join(lines) + "\n")
+@pytest.fixture
+def pool() -> Iterator[Words]:
+    """Prism with workers in processes of their own, as on a cluster: what was learned travels with the steps."""
+    name, beam = prism_words()
     port = free_port()
     words = ["-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
     # the pool starts "python", whatever it was started with itself
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    pool = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, *words], env={**os.environ, "PATH": path}, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        name, beam = prism_words()
-        beam += ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
         until(lambda: listens(port))
-        process = start(tmp_path, models, (name, beam), "--until-idle", "0.5", "--shards", "2")
-        assert process.wait(PATIENCE_S) == ExitCode.OK
+        yield name, [*beam, "--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
     finally:
-        os.killpg(pool.pid, signal.SIGKILL)
-        pool.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_workers_in_processes_of_their_own_give_the_same(pool, lines, expected, models, tmp_path, monkeypatch):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "all.ndjson").write_text("\n".join(lines) + "\n")
+    process = start(tmp_path, models, pool, "--until-idle", "0.5", "--shards", "2")
+    assert process.wait(PATIENCE_S) == ExitCode.OK
     assert outcome(tmp_path) == expected
+    # and they stand elsewhere, so that paths must be whole
+    monkeypatch.chdir(tmp_path)
+    words = ["--input", "logs", "--models", str(models), "--output", "out", "--budget", str(BUDGET)]
+    name, beam = pool
+    assert lonetree(["replay", *words, "--verdicts", "all", "--", f"--runner={name}", *beam]) == ExitCode.OK
+    assert outcome(tmp_path / "out") == expected
 
 
 def listens(port: int) -> bool:
