@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 import apache_beam as beam
 import grpc
+from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from models.errors import LonetreeError
@@ -25,7 +26,7 @@ from pipelines.beam_runners import DURABLE, begin, same_process, stream_argument
 from pipelines.held import held
 from pipelines.jobs import counters
 from pipelines.sources.uri import source_name
-from pipelines.stations import ENDED, StationDoFn
+from pipelines.stations import ENDED, METRICS, StationDoFn
 from pipelines.steps import address
 from pipelines.stream_outputs import OUT, DeadLetterFiles, SinkStations, VerdictFiles, close_sinks
 from pipelines.stream_source import LiveOptions, follow
@@ -120,7 +121,7 @@ def run(
         told: is told the job's counters now and then.
 
     Returns:
-        Whether the end was reached, and the counters.
+        Whether the end was reached, and the counters; with them how far each source trails the clock, s.
 
     Raises:
         InputError: the runner can't stream.
@@ -204,7 +205,10 @@ def _counters(result: Any) -> dict[str, int]:
     # Beam asks the runner once and remembers the answer
     result._metrics = None
     try:
-        return counters(result)
+        lags = result.metrics().query(MetricsFilter().with_namespace(METRICS))["gauges"]
+        # a gauge that was named and not set yet has no value
+        found = {lag.key.metric.name: int(lag.result.value) for lag in lags if lag.result is not None}
+        return {**counters(result), **found}
     except Exception:  # a runner that is going down has no answer
         return {}
 

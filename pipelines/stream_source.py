@@ -28,7 +28,7 @@ from apache_beam.utils.timestamp import Duration
 
 from detectors.conform import ConformOptions
 from detectors.order import with_at
-from detectors.timeline import END
+from detectors.timeline import END, START
 from models.errors import SourceError
 from pipelines.announced import Announced, herald
 from pipelines.messages import Message
@@ -42,6 +42,8 @@ from pipelines.watermarks import DEFAULT_IDLE_US, DEFAULT_LATENESS_US, SourceClo
 
 #: tag of the records that can't be read
 DEAD: Final = "dead"
+#: begins the names of gauges: how far the watermark of a source trails the clock, s
+LAG: Final = "lag_s_"
 #: rows of a message, about: enough that what Beam costs a message is small beside what the rows cost
 MESSAGE_ROWS: Final = 10_000
 #: rows of a bundle, about, and how long it may take, s: results leave a worker when their bundle ends
@@ -258,6 +260,9 @@ class Reading:
         if self._clock.watermark_us > self._said_us:
             self._said_us, self._since_mark = self._clock.watermark_us, 0
         mark = END if self._ended else self._said_us
+        if self._said_us > START:
+            lag_us = microseconds(_now()) - self._said_us
+            Metrics.gauge(METRICS, f"{LAG}{self._name}").set(lag_us // 1_000_000)
         version = self._herald.look() if self._herald is not None else ""
         said = (
             Message(self._name, self._number, mark, tuple(rows), version),

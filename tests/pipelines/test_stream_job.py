@@ -18,11 +18,11 @@ from detectors.model import Model
 from detectors.schema import INVOCATION
 from models.errors import InputError, LonetreeError
 from pipelines import stream_job
-from pipelines.jobs import account_of, counters
+from pipelines.jobs import account_of
 from pipelines.sources import uri
 from pipelines.stations import ENDED
 from pipelines.stream_job import StreamJob, build, run, stations_of
-from pipelines.stream_source import LiveOptions
+from pipelines.stream_source import LAG, LiveOptions
 from pipelines.workflows import plan_for
 from tests.pipelines.live import Fed, canonical, last_told
 from tests.pipelines.test_parity_stream import calls, expected, plan
@@ -53,7 +53,8 @@ def test_from_the_source_to_files_and_sinks_it_gives_what_a_replay_gives(fed, pl
     pipeline = beam.Pipeline(options=options)
     build(pipeline, job(tmp_path), replace(plan, shards=2))
     result = pipeline.run()
-    found = counters(result)
+    found = stream_job._counters(result)
+    assert [name for name in found if name.startswith(LAG)] == [f"{LAG}{uri.source_name('fed:a')}"]
     verdicts, _ = expected
     assert canonical(pq.read_table(tmp_path / "verdicts")) == verdicts
     tellings = [json.loads(line) for line in (tmp_path / "incidents.ndjson").read_text().splitlines()]
