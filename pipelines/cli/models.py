@@ -106,7 +106,7 @@ def show_version(version: str, models: str | Path, as_json: bool) -> None:
         return
     click.echo(printable(f"{name}{', the champion' if about['champion'] else ''}"))
     for key, value in told(about, bundle):
-        click.echo(printable(f"  {key:<12}{value}"))
+        click.echo(printable(f"  {key:<14}{value}"))
 
 
 @command.command("log", short_help="Every change: who, when and why.")
@@ -220,4 +220,4 @@ def told(about: Mapping[str, Any], bundle: Bundle) -> Iterator[tuple[str, str]]:
         yield _DONE[change["what"]], f"{moment(change['at'])} UTC by {change['who']}{why}"
     yield "signed", "yes" if about["signed"] else "no"
     yield "digest", about["digest"]
-    yield "holds", f"{len(about['tables'])} tables, {len(about['documents'])} documents; --json lists them"
+    yield "holds", f"{len(about['tables'])} tables and {len(about['documents'])} documents: --json lists them"
