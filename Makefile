@@ -48,7 +48,7 @@ notebooks: $(VENV)/.with-dev $(VENV)/.with-notebooks  ## run every notebook in p
 	@$(BIN)/pytest -q -m "not integration" tests/notebooks
 
 docs: $(VENV)/.with-dev $(VENV)/.with-docs  ## the Python API as pages, in build/docs
-	$(BIN)/pdoc --docformat google --output-directory build/docs models detectors pipelines
+	$(BIN)/python .ci/docs.py build/docs
 
 pin:  ## resolve constraints.txt anew; needs python3.10 to python3.13 on the PATH
 	python3 .ci/pin.py python3.10 python3.11 python3.12 python3.13
