@@ -36,6 +36,8 @@ DAYS, TRAIN_DAYS = 7, 5
 #: invocations a day at scale 1
 A_DAY: Final = 100_000
 DAY_US: Final = 86_400_000_000
+#: days that all logs are moved back by, so that days repeated a hundred times end before today: later times are refused
+EARLIER_DAYS: Final = 300
 #: rows of a row group of what is made here
 GROUP_ROWS: Final = 65_536
 
@@ -74,8 +76,9 @@ def replay(logs: Path, models: Path, out: Path) -> Run:
 
 
 def requests(folder: Path) -> pa.Table:
-    """The AppRequests of a sample's folder."""
-    return pa.concat_tables([pq.read_table(path) for path in sorted(folder.glob("*.parquet"))])
+    """The AppRequests of a sample's folder, moved back in time."""
+    table = pa.concat_tables([pq.read_table(path) for path in sorted(folder.glob("*.parquet"))])
+    return _later(table, -EARLIER_DAYS * DAY_US)
 
 
 def repeated(table: pa.Table, events: int, *, functions: int = 0, callers: int = 0) -> pa.Table:
@@ -83,10 +86,8 @@ def repeated(table: pa.Table, events: int, *, functions: int = 0, callers: int =
     span = int(np.ceil((pc.max(table["TimeGenerated"]).value - pc.min(table["TimeGenerated"]).value) / DAY_US)) * DAY_US
     parts = []
     for copy in range(-(-events // table.num_rows)):
-        later = pc.add(table["TimeGenerated"], pa.scalar(copy * span, pa.duration("us")))
         fresh = pc.replace_substring(table["Properties"], '"InvocationId":"', f'"InvocationId":"{copy:x}')
-        part = _with(table, "TimeGenerated", later.cast(table.schema.field("TimeGenerated").type))
-        parts.append(_with(part, "Properties", fresh))
+        parts.append(_with(_later(table, copy * span), "Properties", fresh))
     whole = pa.concat_tables(parts).slice(0, events)
     rng = np.random.default_rng(0)
     if functions:
@@ -98,6 +99,11 @@ def repeated(table: pa.Table, events: int, *, functions: int = 0, callers: int =
         user = pc.binary_join_element_wise(pa.scalar("user"), number, "-")
         whole = _with(whole, "UserAuthenticatedId", user)
     return whole
+
+
+def _later(table: pa.Table, us: int) -> pa.Table:
+    times = pc.add(table["TimeGenerated"], pa.scalar(us, pa.duration("us")))
+    return _with(table, "TimeGenerated", times.cast(table.schema.field("TimeGenerated").type))
 
 
 def _with(table: pa.Table, name: str, values: Any) -> pa.Table:
@@ -115,9 +121,9 @@ def write(table: pa.Table, folder: Path, files: int = 4) -> Path:
     return folder
 
 
-def side_by_side(work: Path, sample: Path, models: Path, events: int) -> None:
+def side_by_side(work: Path, days: pa.Table, models: Path, events: int) -> None:
     """Lonetree from Parquet and NDJSON, and the others."""
-    table = repeated(requests(sample / "replay"), events)
+    table = repeated(days, events)
     logs = write(table, work / "logs")
     lines = work / "lines"
     lines.mkdir()
@@ -152,15 +158,32 @@ def _line(row: dict[str, Any]) -> bytes:
     return orjson.dumps(row, option=orjson.OPT_UTC_Z) + b"\n"
 
 
-def growth(work: Path, table: pa.Table, models: Path, what: str, counts: list[int], events: int) -> None:
-    """Replays of growing input."""
+def growth(
+    work: Path, days: tuple[pa.Table, pa.Table], models: Path, what: str, counts: list[int], events: int
+) -> None:
+    """Replays of growing input; for growing numbers of functions by models that know them.
+
+    Args:
+        work: folder.
+        days: to train on, and to judge.
+        models: of the days to train on.
+        what: grows: events, functions or callers.
+        counts: of what grows.
+        events: where something else grows.
+    """
+    train, table = days
     print(
         f"\n## By {what}\n\n| {what} | events | events per CPU-second | wall s | peak MB |\n|---:|---:|---:|---:|---:|"
     )
     for count in counts:
         more = {} if what == "events" else {what: count}
         logs = write(repeated(table, count if what == "events" else events, **more), work / f"{what}-{count}")
-        run = replay(logs, models, work / f"{what}-{count}-out")
+        known = models
+        if what == "functions":
+            known = work / f"{what}-{count}-models"
+            learned = write(repeated(train, train.num_rows, **more), work / f"{what}-{count}-train")
+            lonetree("train", "--input", str(learned), "--models", str(known))
+        run = replay(logs, known, work / f"{what}-{count}-out")
         cells = (f"{count:,}", f"{run.events:,}", f"{run.events / run.cpu_s:,.0f}", f"{run.wall_s:,.1f}")
         print(f"| {' | '.join(cells)} | {run.peak_mb:,.0f} |", flush=True)
 
@@ -180,14 +203,22 @@ def main() -> None:
         sample, models = work / "sample", work / "models"
         days = ("--days", str(DAYS), "--train-days", str(TRAIN_DAYS))
         lonetree("simulate", str(sample), *days, "--scale", "1")
-        wall, cpu, peak = lonetree("train", "--input", str(sample / "train"), "--models", str(models))
+        train, table = requests(sample / "train"), requests(sample / "replay")
+        learned = write(train, work / "train")
+        wall, cpu, peak = lonetree("train", "--input", str(learned), "--models", str(models))
         print(f"\nTraining on {TRAIN_DAYS * A_DAY:,} events or so: {wall:.1f} s, {cpu:.1f} CPU-s, {peak:,.0f} MB")
-        side_by_side(work, sample, models, options.events)
+        side_by_side(work, table, models, options.events)
         print("\n## By stage, one thread, without Beam\n")
         print(profile(work / "logs", models))
-        table = requests(sample / "replay")
         for what in ("events", "functions", "callers"):
-            growth(work, table, models, what, getattr(options, "sizes" if what == "events" else what), options.events)
+            growth(
+                work,
+                (train, table),
+                models,
+                what,
+                getattr(options, "sizes" if what == "events" else what),
+                options.events,
+            )
 
 
 if __name__ == "__main__":
