@@ -22,7 +22,7 @@ from models.kernels import COUNT_BITS, COUNT_MASK
 
 Vector = npt.NDArray[Any]
 
-#: steps of raw value, up to that which counts, for which the loss of depth is kept
+#: steps of raw value, up to that which counts, for which it is kept how many nodes are turned
 STEPS: Final = 32
 #: the bits of a positive float32 are ordered as the numbers are: halving their range finds the very last that holds
 _HALVINGS: Final = 31
@@ -37,13 +37,22 @@ class Quiet:
 
     Attributes:
         most: float32[rows, features], the largest raw value that does not count.
-        loss: float32[rows, features, STEPS], depth that the forest may lose by a raw value within a step.
+        turned: int16[rows, features, STEPS], how many of the feature's nodes a raw value within a step may turn.
+        first: int64[features + 1], where each feature's nodes begin; in the order in which they are turned.
+        tree: int64[nodes], the tree of each.
+        lost: float64[nodes], depth that its tree may lose by it.
+        total: float64[nodes + features], depth lost by the first 0, 1, 2 ... nodes of a feature together; that of
+            feature j begins at ``first[j] + j``.
         room: float64[rows], depth that may be lost before the forest says anything.
         functions: of the rows.
     """
 
     most: Vector
-    loss: Vector
+    turned: Vector
+    first: Vector
+    tree: Vector
+    lost: Vector
+    total: Vector
     room: Vector
     functions: int
 
@@ -51,7 +60,8 @@ class Quiet:
         """bool[n]: surely scores 0. Arguments as for ``Judge.score``, the raw features in their two parts, float32."""
         row = np.where(group >= 0, group, self.functions + cohort)
         out = np.empty(len(row), np.bool_)
-        _find(raw_function, raw_caller, row, self.most, self.loss, self.room, out)
+        nodes = (self.turned, self.first, self.tree, self.lost, self.total)
+        _find(raw_function, raw_caller, row, self.most, *nodes, self.room, out)
         return out
 
 
@@ -61,19 +71,25 @@ def quiet_of(judge: Judge, features: int, cohorts: int) -> Quiet:
     group = np.concatenate([np.arange(functions), np.full(cohorts, -1)])
     cohort = np.concatenate([judge.baselines.cohort, np.arange(cohorts)]).astype(np.int64)
     most = _largest(lambda raw: judge.surprise(raw, group, cohort) <= GRANT - _MARGIN, (len(group), features))
-    loss = np.zeros((len(group), features, STEPS), np.float32)
+    turned = np.zeros((len(group), features, STEPS), np.int16)
+    nodes: list[list[tuple[float, int, float]]] = [[] for _ in range(features)]
     room = np.full(len(group), np.inf)
     if judge.forest is not None and judge.forest_tails is not None:
-        losses = [_losses(judge.forest, feature) for feature in range(features)]
+        nodes = [_nodes(judge.forest, feature) for feature in range(features)]
+        at = [np.array([threshold for threshold, _, _ in of], np.float64) for of in nodes]
         for step in range(STEPS):
             # the step's upper end, a little beyond it
             with np.errstate(over="ignore"):  # where no value counts, the largest is the largest number
                 raw = np.minimum(most, most * np.float32((step + 1) / STEPS * (1.0 + _MARGIN)))
             surprise = judge.surprise(raw, group, cohort)
-            for feature, (at, lost) in enumerate(losses):
-                loss[:, feature, step] = lost[np.searchsorted(at, surprise[:, feature] + _MARGIN)]
+            for feature in range(features):
+                turned[:, feature, step] = np.searchsorted(at[feature], surprise[:, feature] + _MARGIN)
         room = _room(judge, cohort)
-    return Quiet(most, loss, room, functions)
+    first = np.cumsum([0, *(len(of) for of in nodes)])
+    tree = np.array([number for of in nodes for _, number, _ in of], np.int64)
+    lost = np.array([depth for of in nodes for _, _, depth in of], np.float64)
+    total = np.concatenate([_together(of) for of in nodes])
+    return Quiet(most, turned, first, tree, lost, total, room, functions)
 
 
 def _largest(holds: Callable[[Vector], Vector], shape: tuple[int, ...]) -> Vector:
@@ -106,11 +122,8 @@ def _room(judge: Judge, cohort: Vector) -> Vector:
     return np.where(silent > 0.0, room - _MARGIN * normaliser, -1.0)
 
 
-def _losses(forest: Forest, feature: int) -> tuple[Vector, Vector]:
-    """From which surprise on a feature may take how much depth from the forest: float64[k], ascending; float32[k + 1].
-
-    A tree's loss is the largest of the nodes that the feature has turned, on the way of zeros.
-    """
+def _nodes(forest: Forest, feature: int) -> list[tuple[float, int, float]]:
+    """The nodes on the way of zeros that a feature may turn, in order: threshold, tree, depth that it may lose."""
     nodes = forest.arrays
     turned: list[tuple[float, int, float]] = []
     for tree, root in enumerate(nodes.root.tolist()):
@@ -124,15 +137,18 @@ def _losses(forest: Forest, feature: int) -> tuple[Vector, Vector]:
             if nodes.feature[on] == feature and nodes.threshold[on] >= 0.0:
                 other = _shallowest(forest, on + int(nodes.step[on]) + 1)
                 turned.append((float(nodes.threshold[on]), tree, max(end - other, 0.0)))
-    lost, total = [0.0], 0.0
+    return sorted(turned)
+
+
+def _together(nodes: list[tuple[float, int, float]]) -> Vector:
+    """Depth lost by the first 0, 1, 2 ... nodes, float64[nodes + 1]: of each tree the most that one of them takes."""
+    lost = [0.0]
     by_tree: dict[int, float] = {}
-    for _, tree, loss in sorted(turned):
-        total += max(loss - by_tree.get(tree, 0.0), 0.0)
-        by_tree[tree] = max(loss, by_tree.get(tree, 0.0))
-        lost.append(total)
-    at = np.array([threshold for threshold, _, _ in sorted(turned)], np.float64)
-    # rounded up, since it is a bound
-    return at, np.nextafter(np.array(lost, np.float32), np.float32(np.inf))
+    for _, tree, depth in nodes:
+        worst = by_tree.get(tree, 0.0)
+        lost.append(lost[-1] + max(depth - worst, 0.0))
+        by_tree[tree] = max(depth, worst)
+    return np.array(lost, np.float64)
 
 
 def _depth(forest: Forest, leaf: int) -> float:
@@ -149,17 +165,36 @@ def _shallowest(forest: Forest, node: int) -> float:
 
 
 @njit
-def _find(raw_function: Any, raw_caller: Any, row: Any, most: Any, loss: Any, room: Any, out: Any) -> None:
+def _find(
+    raw_function: Any, raw_caller: Any, row: Any, most: Any, turned: Any, first: Any, tree: Any, lost: Any, total: Any,
+    room: Any, out: Any,
+) -> None:  # fmt: skip
     """Whether each row is proven to score 0; arguments as in ``Quiet``."""
-    functional = raw_function.shape[1]
+    functional, features, steps = raw_function.shape[1], turned.shape[1], turned.shape[2]
+    trees = 0
+    for k in range(tree.shape[0]):
+        trees = max(trees, tree[k] + 1)
+    worst = np.zeros(trees)
+    number = np.zeros(features, np.int64)
     for i in range(row.shape[0]):
         r = row[i]
         left = room[r]
-        for j in range(most.shape[1]):
+        for j in range(features):
             x = raw_function[i, j] if j < functional else raw_caller[i, j - functional]
+            number[j] = 0
             if x > 0.0:
                 if x > most[r, j]:
-                    left = -1.0
+                    left = -np.inf
                     break
-                left -= loss[r, j, min(int(np.float64(x) * STEPS / most[r, j]), STEPS - 1)]
+                number[j] = turned[r, j, min(int(np.float64(x) * steps / most[r, j]), steps - 1)]
+                left -= total[first[j] + j + number[j]]
+        if left <= 0.0 and left > -np.inf:
+            # two features that turn nodes of one tree take from it but once
+            left = room[r]
+            worst[:] = 0.0
+            for j in range(features):
+                for k in range(first[j], first[j] + number[j]):
+                    if lost[k] > worst[tree[k]]:
+                        left -= lost[k] - worst[tree[k]]
+                        worst[tree[k]] = lost[k]
         out[i] = left > 0.0

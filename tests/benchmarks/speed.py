@@ -36,6 +36,15 @@ DAYS, TRAIN_DAYS = 7, 5
 #: invocations a day at scale 1
 A_DAY: Final = 100_000
 DAY_US: Final = 86_400_000_000
+#: what a child runs: the command, and at its end Linux's account of its memory, since the usage that the parent gets
+#: begins with the parent's own peak
+_CHILD: Final = """
+import atexit, sys
+from pathlib import Path
+atexit.register(lambda target=sys.argv.pop(): Path(target).write_text(Path("/proc/self/status").read_text()))
+from pipelines.cli import main
+main()
+"""
 #: days that all logs are moved back by, so that days repeated a hundred times end before today: later times are refused
 EARLIER_DAYS: Final = 300
 #: rows of a row group of what is made here
@@ -54,19 +63,23 @@ class Run:
 
 def lonetree(*arguments: str) -> tuple[float, float, float]:
     """Run a command to its end: wall s, CPU s, peak MB."""
-    code = "from pipelines.cli import main; main()"
     began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    # the usage of this child alone; its output is read first, so that it can't block
-    said = process.stderr.read() if process.stderr else b""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"lonetree {' '.join(arguments)} failed:\n{said.decode()}")
-    # ru_maxrss is in kB on Linux
-    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1_024
+    with tempfile.TemporaryDirectory() as folder:
+        status_file = Path(folder) / "status"
+        process = subprocess.Popen(
+            [sys.executable, "-c", _CHILD, *arguments, str(status_file)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        # the usage of this child alone; its output is read first, so that it can't block
+        said = process.stderr.read() if process.stderr else b""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"lonetree {' '.join(arguments)} failed:\n{said.decode()}")
+        peak_kb = next(line.split()[1] for line in status_file.read_text().splitlines() if line.startswith("VmHWM"))
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, int(peak_kb) / 1_024
 
 
 def replay(logs: Path, models: Path, out: Path) -> Run:
