@@ -11,7 +11,7 @@ What a notebook needs is here by name, and read in only when asked for:
 - `detectors.analysis`: `fit` a table, `detect` in a table, `measure` features and surprise, `collated` rows
 - `detectors.versions`: `save_model` to a registry, `load_model` from it
 - `detectors.comparison`: `compare` what two versions found; `detectors.drift`: `measure_drift` from the training window
-- `detectors.expectations`: a `statement` about an incident, for `models.feedback`
+- `detectors.expectations`: a `statement` about an incident, for `models.feedback`; `truth_of` all that is bad
 - `detectors.evaluate`: `evaluate` verdicts and incidents against the truth
 - `detectors.schema`: the columns of `INVOCATION` and `VERDICT`
 """
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from detectors.drift import Drift as Drift
     from detectors.drift import measure_drift as measure_drift
     from detectors.expectations import statement as statement
+    from detectors.expectations import truth_of as truth_of
     from detectors.model import Model as Model
     from detectors.schema import INVOCATION as INVOCATION
     from detectors.schema import VERDICT as VERDICT
@@ -56,7 +57,10 @@ _HOMES: Final = {
         "Drift",
         "measure_drift",
     ),
-    "detectors.expectations": ("statement",),
+    "detectors.expectations": (
+        "statement",
+        "truth_of",
+    ),
     "detectors.model": ("Model",),
     "detectors.schema": (
         "INVOCATION",

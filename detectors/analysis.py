@@ -137,6 +137,9 @@ def measure(table: pa.Table, model: Model) -> pa.Table:
         feature ``raw_<name>`` (float64, 0 means nothing to say, grows with strangeness), ``value_<name>`` in the
         feature's unit and ``surprise_<name>`` (float64, honest -log10 p), then ``forest`` (what the forest adds),
         ``score`` and ``p_value``.
+
+    Raises:
+        InputError: there is no invocation in it.
     """
     function = Stage("function", _APP, FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")))
     caller = Stage("caller", _CALLER, _MeasureStage(model.judge, model.part("caller")))

@@ -126,6 +126,16 @@ def compare(a: Detection, b: Detection, bad: Iterable[Feedback] = ()) -> Compari
         a: by the version that runs; all verdicts, as ``detect`` gives them.
         b: by the version that may take its place.
         bad: what stands of the feedback; expectations in it are passed over.
+
+    Returns:
+        Incidents gained and lost with reasons, scores by function, and the bad cases. Nothing is changed or written.
+
+    Example:
+        >>> from detectors.schema import VERDICT
+        >>> nothing = Detection(VERDICT.empty_table(), [], {}, opens_at=8.0)
+        >>> said = Feedback("bad", "2026-08-01T00:00:00Z", "ann", id="F-1", incident_id="LT-1", invocation_ids=("a",))
+        >>> [(case.incident_id, case.a, case.b) for case in compare(nothing, nothing, [said]).regressions]
+        [('LT-1', 'absent', 'absent')]
     """
     ids_a, ids_b = _by_incident(a.verdicts), _by_incident(b.verdicts)
     pairs = _same(a.incidents, b.incidents, ids_a, ids_b)

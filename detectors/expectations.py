@@ -57,6 +57,15 @@ def statement(
         until: an expectation's end; a date counts to its end, UTC.
         why: the reason.
 
+    Example:
+        >>> times = dict.fromkeys(("first_event", "last_event", "opened"), "2026-08-01T12:00:00Z")
+        >>> names = {"apps": ["shop"], "functions": ["Pay"], "callers": ["user:bob"], "invocation_ids": ["a"]}
+        >>> incident = {"incident_id": "LT-1", "kind": "unusual", "title": "Flood at Pay", **times, **names}
+        >>> now = datetime(2026, 8, 2, tzinfo=timezone.utc)
+        >>> said = statement(incident, "expected", who="ann", now=now, until=date(2026, 8, 31), why="load test")
+        >>> said.scope, said.until
+        ('caller', '2026-09-01T00:00:00+00:00')
+
     Raises:
         InputError: the scope asks for callers that the incident doesn't name, or ``until`` is before the incident.
     """
@@ -196,6 +205,31 @@ def _within(names: Iterable[str] | None, expected: Sequence[str]) -> bool:
     """Whether all names are expected ones; where the list may have been cut, nobody knows."""
     found = list(names or ())
     return len(found) < _SHOWN_NAMES and set(found) <= set(expected)
+
+
+def truth_of(statements: Iterable[Feedback]) -> pa.Table:
+    """What people said is bad, as the truth for ``detectors.evaluate.evaluate``: each incident is a scenario.
+
+    An incident lists at most 1,000 invocations, so what is found of a larger one is a sample of it. Silences have none.
+
+    Args:
+        statements: what stands.
+
+    Returns:
+        ``InvocationId`` str and ``scenario`` str, a row for each invocation of an incident said to be bad.
+
+    Example:
+        >>> said = Feedback("bad", "2026-08-01T00:00:00Z", "ann", incident_id="LT-1", invocation_ids=("a", "b"))
+        >>> truth_of([said]).to_pydict()
+        {'InvocationId': ['a', 'b'], 'scenario': ['LT-1', 'LT-1']}
+    """
+    pairs = [(one, said.incident_id) for said in statements if said.what == "bad" for one in said.invocation_ids]
+    return pa.table(
+        {
+            "InvocationId": pa.array([one for one, _ in pairs], pa.string()),
+            "scenario": pa.array([incident for _, incident in pairs], pa.string()),
+        }
+    )
 
 
 def _end_of(until: date | datetime | None) -> datetime | None:

@@ -32,6 +32,11 @@ class BudgetCurve:
         peaks: float64[k], descending, peak scores of stories of normal life.
         days: length of that life, days.
         floor: score below which no story was looked for.
+
+    Example:
+        >>> curve = BudgetCurve(np.array([9.0, 6.0, 5.0, 4.0, 3.0]), days=5.0, floor=2.0)
+        >>> curve.rate(curve.threshold(0.5)) <= 0.5 <= curve.rate(3.0)
+        True
     """
 
     peaks: Floats

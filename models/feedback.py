@@ -70,7 +70,10 @@ class Feedback:
 
 
 def read_feedback(storage: Storage) -> list[Feedback]:
-    """Every statement, oldest first.
+    """Every statement, oldest first; ``add_feedback`` has an example.
+
+    Args:
+        storage: the registry's, ``Registry.storage``.
 
     Raises:
         BundleCorruptError: for a line that is not one of ours.
@@ -100,6 +103,16 @@ def add_feedback(storage: Storage, said: Feedback, *, wait_s: float = WAIT_S) ->
 
     Returns:
         The statement with its id.
+
+    Example:
+        >>> import tempfile
+        >>> from models.storage import LocalStorage
+        >>> storage = LocalStorage(tempfile.mkdtemp())
+        >>> said = Feedback("bad", "2026-08-01T00:00:00Z", "ann", incident_id="LT-1", why="seen in the access logs")
+        >>> add_feedback(storage, said).incident_id
+        'LT-1'
+        >>> [(one.who, one.what) for one in read_feedback(storage)]
+        [('ann', 'bad')]
 
     Raises:
         InputError: it undoes one that doesn't stand.

@@ -68,6 +68,22 @@ class Registry:
         place: a folder on this machine (made when first written to), or a Storage.
         clock: what time it is, UTC; goes into the log.
         wait_s: seconds to wait for another writer.
+
+    Example:
+        >>> import tempfile
+        >>> from models.bundle import encode_bundle
+        >>> registry = Registry(tempfile.mkdtemp())
+        >>> def bundle(number):
+        ...     return encode_bundle(tables={}, documents={"settings": number}, manifest={})
+        >>> first, second = (registry.add(bundle(number), who="ann") for number in (1, 2))
+        >>> registry.promote(second, who="ann", why="quieter") == registry.champion
+        True
+        >>> registry.rollback(who="bob", why="missed a flood") == first
+        True
+        >>> registry.get().document("settings")
+        1
+        >>> [(change.who, change.what, change.why) for change in registry.log()][2:]
+        [('ann', 'promote', 'quieter'), ('bob', 'rollback', 'missed a flood')]
     """
 
     def __init__(

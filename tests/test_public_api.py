@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import subprocess
 import sys
@@ -15,6 +16,16 @@ def test_every_public_name_is_there_and_says_what_it_is(package: str) -> None:
     module = importlib.import_module(package)
     assert dir(module)
     assert [name for name in dir(module) if callable(found := getattr(module, name)) and not found.__doc__] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_function_says_what_it_takes_and_what_can_go_wrong(package: str) -> None:
+    module = importlib.import_module(package)
+    functions = {name: found for name in dir(module) if inspect.isfunction(found := getattr(module, name))}
+    said = {name: inspect.getdoc(found) or "" for name, found in functions.items()}
+    assert [name for name, text in said.items() if "Args:" not in text and "Example:" not in text] == []
+    # what neither reads nor refuses anything has nothing to raise
+    assert [name for name, text in said.items() if "Raises:" not in text and "Example:" not in text] == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -90,7 +90,29 @@ def parts(ref: FileRef, options: ConformOptions | None = None) -> list[FileRef]:
 
 
 def load(inputs: Sequence[str], options: ConformOptions | None = None) -> pa.Table:
-    """All invocations of these inputs as one INVOCATION table, for notebooks; dead letters are left out."""
+    """All invocations of these inputs as one INVOCATION table, for notebooks; dead letters are left out.
+
+    Args:
+        inputs: files, folders and globs, local or ``azfs://account/container/path``; Parquet, JSON Lines or JSON.
+        options: how to read.
+
+    Returns:
+        A row for each record (``detectors.schema.INVOCATION``: times UTC, run times in ms), in no order.
+
+    Example:
+        >>> import json, tempfile
+        >>> from pathlib import Path
+        >>> logs = Path(tempfile.mkdtemp()) / "logs.ndjson"
+        >>> row = {"Type": "AppRequests", "TimeGenerated": "2026-08-01T12:00:00Z", "AppRoleName": "shop"}
+        >>> row |= {"OperationName": "Pay", "DurationMs": 81.5, "Success": True, "ResultCode": "200"}
+        >>> row["Properties"] = {"InvocationId": "8d3a1d35-4d5e-4b6b-9f0e-2b8a4a3c1d2e"}
+        >>> _ = logs.write_text(json.dumps(row))
+        >>> load([str(logs)]).select(["app", "function", "duration_ms"]).to_pylist()
+        [{'app': 'shop', 'function': 'Pay', 'duration_ms': 81.5}]
+
+    Raises:
+        InputError: a path leads nowhere, or nothing there is a log.
+    """
     batches = [piece.rows for ref in expand(inputs) for piece in read(ref, options)]
     return pa.Table.from_batches(batches, schema=INVOCATION)
 
