@@ -68,7 +68,7 @@ class CallerFeatures:
             row, np.asarray(rows.column("at")), ident,
             hashed(rows, "app"), hashed(rows, "country"),
             np.asarray(rows.column("pair_age_us")), failed, refused, weight,
-            np.asarray(rows.column("late")),
+            np.asarray(rows.column("late")), np.asarray(rows.column("company")), np.asarray(rows.column("usual_peak")),
             np.asarray(rows.column("failure_rate")), np.asarray(rows.column("refusal_rate")),
             c["state"], c["times"], c["apps"], c["app_first"], c["app_last"],
             c["lands"], c["land_first"], c["land_last"],

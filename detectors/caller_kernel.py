@@ -11,6 +11,7 @@ from detectors.function_kernel import (
     FORGET_DAYS,
     NOVEL_FLOOR_US,
     NOVEL_US,
+    PEAK_FADES,
     TAU_30M,
     pace_excess,
     poisson_excess,
@@ -20,15 +21,16 @@ from models.jit import njit
 
 #: columns of the caller state, float64
 (
-    C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_XFAILED, C_SPREAD, C_SETTLED, C_TODAY, C_SETTLED_REFUSED, C_TODAY_REFUSED,
-    C_SETTLED_FAILED, C_TODAY_FAILED, C_FUNCTIONS, C_TODAY_FUNCTIONS, C_APPS, C_LANDS,
-) = range(16)  # fmt: skip
-CALLER_STATE: Final = 16
+    C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_XFAILED, C_ODD, C_SPREAD, C_SETTLED, C_TODAY, C_SETTLED_REFUSED,
+    C_TODAY_REFUSED, C_SETTLED_FAILED, C_TODAY_FAILED, C_FUNCTIONS, C_TODAY_FUNCTIONS, C_APPS, C_LANDS, C_PEAK,
+    C_PEAK_TODAY, C_COMPANY,
+) = range(20)  # fmt: skip
+CALLER_STATE: Final = 20
 #: columns of its times, int64
 D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS = range(4)
 CALLER_TIMES: Final = 4
 #: apps and countries remembered per caller
-PLACES: Final = 4
+PLACES: Final = 6
 #: a caller younger than this has no habits to break: what it does first is part of its arrival
 ARRIVAL_US: Final = 3600 * US
 #: no one flies to another country in less
@@ -42,26 +44,31 @@ ERROR_FLOOR: Final = 0.3
 
 @njit
 def _place(keys: Any, first: Any, last: Any, key: Any, now: Any) -> Any:
-    """Slot of an app or country; a new one takes a free slot, or that of the one longest unseen."""
-    oldest = 0
+    """Slot of an app or country; a new one takes a free slot, or a forgotten one's, or that of the latest found.
+
+    Who tries one place after another must not push out of memory where it belongs.
+    """
+    given = 0
     for slot in range(PLACES):
         if keys[slot] == key:
             return slot
         if keys[slot] == 0:
-            oldest = slot
+            given = slot
             break
-        if last[slot] < last[oldest]:
-            oldest = slot
-    keys[oldest] = key
-    first[oldest] = now
-    last[oldest] = 0
-    return oldest
+        if now - last[slot] > FORGET_DAYS * DAY_US or (
+            first[slot] > first[given] and now - last[given] <= FORGET_DAYS * DAY_US
+        ):
+            given = slot
+    keys[given] = key
+    first[given] = now
+    last[given] = 0
+    return given
 
 
 @njit
 def advance_callers(
     row: Any, at: Any, ident: Any, app: Any, country: Any, pair_age: Any, failed: Any, refused: Any, weight: Any,
-    late: Any,
+    late: Any, company: Any, usual_peak: Any,
     failure_rate: Any, refusal_rate: Any,
     state: Any, times: Any, apps: Any, app_first: Any, app_last: Any, lands: Any, land_first: Any, land_last: Any,
     settled_hours: Any, today_hours: Any,
@@ -99,6 +106,7 @@ def advance_callers(
                 settled_hours[c, hour] = 0.0
                 today_hours[c, hour] = 0.0
             t[D_FIRST], t[D_LAST], t[D_DAY], t[D_SETTLED_DAYS] = now, now, today, 0
+            s[C_COMPANY] = company[i]
         if today > t[D_DAY]:
             # what was done today becomes habit tomorrow, so an attack is not its own yardstick
             s[C_SETTLED] += s[C_TODAY]
@@ -106,6 +114,8 @@ def advance_callers(
             s[C_SETTLED_FAILED] += s[C_TODAY_FAILED]
             s[C_FUNCTIONS] += s[C_TODAY_FUNCTIONS]
             s[C_TODAY_FUNCTIONS] = 0.0
+            s[C_PEAK] = max(PEAK_FADES * s[C_PEAK], s[C_PEAK_TODAY])
+            s[C_PEAK_TODAY] = 0.0
             s[C_TODAY] = s[C_TODAY_REFUSED] = s[C_TODAY_FAILED] = 0.0
             for hour in range(24):
                 settled_hours[c, hour] += today_hours[c, hour]
@@ -125,13 +135,14 @@ def advance_callers(
         if age < 0:
             age = np.int64(NOVEL_US)
         s[C_N30] += w
+        s[C_PEAK_TODAY] = max(s[C_PEAK_TODAY], s[C_N30])
         s[C_TODAY] += w
         hour = (now // HOUR_US) % 24
 
         # arrival, reach, place: how rare something new is follows from how much was seen without it
         history = np.log(s[C_SETTLED] + 1.0)
         if age < NOVEL_US:
-            raw[i, 0] = max(np.log(NOVEL_US / (age + NOVEL_FLOOR_US)), 0.0)
+            raw[i, 0] = max(np.log(NOVEL_US / (age + NOVEL_FLOOR_US)) - s[C_COMPANY], 0.0)
         value[i, 0], typical[i, 0] = age / US, NOVEL_US / US
         slot = _place(apps[c], app_first[c], app_last[c], app[i], now)
         app_last[c, slot] = now
@@ -163,7 +174,7 @@ def advance_callers(
             gap = now - elsewhere
             if foreign and elsewhere > 0 and 0 <= gap < FLIGHT_US:
                 # between places a caller is used to, hopping is a habit (two networks, a proxy); to a new one it is not
-                raw[i, 3] = raw[i, 2] + np.log(FLIGHT_US / (gap + NOVEL_FLOOR_US))
+                raw[i, 3] = np.log(FLIGHT_US / (gap + NOVEL_FLOOR_US))
                 value[i, 3] = gap / US
             typical[i, 3] = FLIGHT_US / US
 
@@ -190,17 +201,27 @@ def advance_callers(
         if pair_age[i] < ARRIVAL_US:
             raw[i, 6] = max(s[C_SPREAD] - 1.0, 0.0)
         value[i, 6] = s[C_SPREAD]
+        # a batch of a hundred calls is one habit, not a hundred: hours count by the days on which they were used
+        active, once = 0.0, 0.0
+        for other in range(24):
+            active += settled_hours[c, other]
+            once += 1.0 if settled_hours[c, other] == 1.0 else 0.0
         near = settled_hours[c, hour] + settled_hours[c, (hour + 1) % 24] + settled_hours[c, (hour + 23) % 24]
         total = s[C_SETTLED]
         if t[D_SETTLED_DAYS] > 0:
-            share = (near + 1.0) / (3.0 * (total + 8.0))
-            habit = total / t[D_SETTLED_DAYS] * share * 0.5
+            habit = total / t[D_SETTLED_DAYS] * (near + 0.3) / (3.0 * (active + 2.4)) * 0.5
         else:
             habit = 0.0
+        habit = max(habit, s[C_PEAK], 2.0 * usual_peak[i] / (1.0 + t[D_SETTLED_DAYS]))
         raw[i, 7] = pace_excess(s[C_N30], habit + 1.0)
         value[i, 7], typical[i, 7] = s[C_N30], habit
         if total >= HABIT_CALLS and t[D_SETTLED_DAYS] >= HABIT_DAYS:
-            share = (near + 0.3) / (total + 0.6)
-            raw[i, 8] = max(-np.log(share) - np.log(8.0), 0.0)
-            value[i, 8], typical[i, 8] = share, 0.125
-        today_hours[c, hour] += w
+            # who has come once at many hours may well come at one more (Good and Turing's estimate)
+            fresh = (once + 0.5) / (active + 1.0)
+            odd = max(-np.log(max(8.0 * (near + 0.3) / (active + 2.4), fresh)), 0.0)
+            if odd > 0.0:
+                # one call at a strange hour is a late evening, fifty are not
+                s[C_ODD] += w
+                raw[i, 8] = odd * np.log(1.0 + s[C_ODD])
+            value[i, 8], typical[i, 8] = near / max(active, 1.0), 0.125
+        today_hours[c, hour] = 1.0

@@ -55,7 +55,7 @@ FUNCTION_FEATURES: Final = (
     Feature("round_seconds", "run", "caller", "calls delayed by a round number of seconds", "count", 3600),
     Feature("country_rare_here", "place", "caller", "share of calls here from this country", "share"),
     Feature("newcomers", "load", "function", "callers never seen here before, in an hour", "count", 3600),
-    Feature("unscheduled", "schedule", "function", "runs that no schedule asked for", "count"),
+    Feature("unscheduled", "schedule", "function", "runs that no schedule asked for", "count", 3600),
     Feature("duration_record", "run", "pair", "ran longer than ever before", "ms"),
 )
 
@@ -64,15 +64,15 @@ CALLER_FEATURES: Final = (
     Feature("caller_new", "novelty", "caller", "seconds since the caller was first seen anywhere", "s"),
     Feature("caller_new_to_app", "reach", "caller", "seconds since the caller first reached this app", "s"),
     Feature("caller_new_country", "place", "caller", "seconds since the caller first came from this country", "s"),
-    Feature("travel", "place", "caller", "seconds between calls from two countries", "s"),
+    Feature("travel", "travel", "caller", "seconds between calls from two countries", "s"),
     Feature("caller_client_errors", "refusal", "caller", "refused calls of this caller in half an hour", "count", 3600),
     Feature("caller_failures", "failure", "caller", "failed calls of this caller in half an hour", "count", 3600),
     Feature(
         "caller_spread", "novelty", "caller", "functions newly touched by this caller in half an hour", "count", 3600
     ),
     Feature("caller_pace", "caller_pace", "caller", "calls by this caller in half an hour", "count", 3600),
-    Feature("caller_hours", "hours", "caller", "share of this caller's calls at this hour", "share", 3600),
-    Feature("caller_new_here", "reach", "caller", "seconds since the caller first used this function", "s"),
+    Feature("caller_hours", "hours", "caller", "share of the hours at which this caller calls", "share", 3600),
+    Feature("caller_new_here", "reach", "caller", "seconds since the caller first used this function", "s", 3600),
 )
 
 FEATURES: Final = FUNCTION_FEATURES + CALLER_FEATURES

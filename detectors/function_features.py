@@ -57,7 +57,7 @@ KEPT: Final = (
 #: columns of an invocation, with ``at`` and ``late``, that the first stage reads: what is not here need not travel
 NEEDED: Final = (
     *("record", *KEPT, "host_instance", "caller_confidence", "sdk_version", "dequeue_count", "unscheduled_reason"),
-    *("message", "app_version"),
+    *("message", "app_version", "operation_id"),
 )
 
 Vector = npt.NDArray[Any]
@@ -114,6 +114,7 @@ class FunctionFeatures:
         self._state = np.zeros((0, kernel.FUNCTION_STATE))
         self._times = np.zeros((0, kernel.FUNCTION_TIMES), np.int64)
         self._hosts = np.zeros((0, kernel.HOSTS), np.uint64)
+        self._operations = np.zeros((0, kernel.OPERATIONS), np.uint64)
         self._pairs = KeyedState(
             {
                 "app_key": (np.uint64, 0, 0),
@@ -167,6 +168,7 @@ class FunctionFeatures:
         self._state = np.concatenate([self._state, np.zeros((more, kernel.FUNCTION_STATE))])
         self._times = np.concatenate([self._times, np.zeros((more, kernel.FUNCTION_TIMES), np.int64)])
         self._hosts = np.concatenate([self._hosts, np.zeros((more, kernel.HOSTS), np.uint64)])
+        self._operations = np.concatenate([self._operations, np.zeros((more, kernel.OPERATIONS), np.uint64)])
 
     # ------------------------------------------------------------------ the fold
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
@@ -175,6 +177,7 @@ class FunctionFeatures:
         base, b = self._base, self._rows
         raw, value, typical = (np.zeros((n, WIDTH), np.float32) for _ in range(3))
         cold, pair_age, deployed = np.zeros(n, np.bool_), np.zeros(n, np.int64), np.zeros(n, np.int64)
+        company, usual_peak = np.zeros(n), np.zeros(n)
         quiet_f, quiet_at, quiet_since = (np.zeros(n + 1, np.int64) for _ in range(3))
         f = np.zeros(0, np.int64)
         owner = app_key = caller = country = np.zeros(0, np.uint64)
@@ -212,15 +215,16 @@ class FunctionFeatures:
                 caller.view(np.int64), identified, lnd,
                 (succeeded == 0).astype(np.int8), refused, weight,
                 hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
+                hash_strings(rows.column("operation_id")),
                 rows.column("dequeue_count").cast(pa.float64()).to_numpy(zero_copy_only=False),
                 unscheduled.astype(np.int8), ~manual,
                 np.asarray(rows.column("late")), signature_of(rows), weight > 1.0,
             )  # fmt: skip
             state = (
-                self._state, self._times, self._hosts, self._app_of, self._app_state, self._app_last, self._app_rate,
-                land, lands["seen"], lands["day"], pairs["state"], pairs["times"],
+                self._state, self._times, self._hosts, self._operations, self._app_of, self._app_state, self._app_last,
+                self._app_rate, land, lands["seen"], lands["day"], pairs["state"], pairs["times"],
             )  # fmt: skip
-            out = (raw, value, typical, cold, pair_age, deployed, quiet_f, quiet_at, quiet_since)
+            out = (raw, value, typical, cold, pair_age, company, usual_peak, deployed, quiet_f, quiet_at, quiet_since)
             arguments = (*events, *self._parameters(b), LEVELS, *state, *out)
             quiet = kernel.advance_functions(*arguments)
         self._clear(rows)
@@ -233,6 +237,8 @@ class FunctionFeatures:
             "typical_function": matrix(typical),
             "cold": pa.array(cold),
             "pair_age_us": pa.array(pair_age),
+            "company": pa.array(company),
+            "usual_peak": pa.array(usual_peak),
             "deployed_us": pa.array(deployed),
             "failure_rate": pa.array(base.failure_rate[b[f]] if n else np.zeros(0)),
             "refusal_rate": pa.array(base.refusal_rate[b[f]] if n else np.zeros(0)),
@@ -375,6 +381,7 @@ class FunctionFeatures:
                 "state": matrix(self._state[order]),
                 "times": matrix(self._times[order]),
                 "hosts": matrix(self._hosts[order]),
+                "operations": matrix(self._operations[order]),
             }
         )
         apps = sorted(self._apps)
@@ -407,6 +414,7 @@ class FunctionFeatures:
         self._state = from_matrix(functions.column("state")).copy()
         self._times = from_matrix(functions.column("times")).copy()
         self._hosts = from_matrix(functions.column("hosts")).copy()
+        self._operations = from_matrix(functions.column("operations")).copy()
         self._pairs.load_table(tables["pairs"])
         self._lands.load_table(tables["lands"])
         saved = tables["apps"].combine_chunks()

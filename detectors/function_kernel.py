@@ -16,19 +16,27 @@ from models.jit import njit
 #: columns of the function state, float64
 (
     S_N5, S_E5, S_N60, S_E60, S_NDAY, S_EDAY, S_N15, S_F15, S_C15, S_COST60, S_COSTDAY,
-    S_VFAST, S_WFAST, S_VSLOW, S_WSLOW, S_LOGFAST, S_FEW, S_CEW, S_NEW60, S_MAX_GAP, S_COUNT, S_NEW_HABIT, S_NEW_TODAY,
-    S_SETTLED, S_TODAY, S_TOP, S_TOP_REFUSED, S_OFF,
-) = range(28)  # fmt: skip
-FUNCTION_STATE: Final = 28
+    S_VFAST, S_WFAST, S_VSLOW, S_WSLOW, S_LOGFAST, S_FEW, S_CEW, S_NEW60, S_MANUAL, S_AGAIN, S_MAX_GAP, S_COUNT,
+    S_NEW_HABIT, S_NEW_TODAY, S_SETTLED, S_TODAY, S_TOP, S_TOP_REFUSED, S_OFF, S_MANUAL_SETTLED, S_MANUAL_TODAY,
+    S_PEAKS, S_TOP_REFUSED_EW,
+) = range(34)  # fmt: skip
+FUNCTION_STATE: Final = 34
 #: columns of the function's times, int64 us
 T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS, T_TOP, T_TOP_REFUSED = range(10)
 FUNCTION_TIMES: Final = 10
 #: hosts remembered per function, to tell a cold start
 HOSTS: Final = 32
 
+#: operations that failed last, remembered per function to tell that a message comes back: keys, then how often
+FAILED_OPERATIONS: Final = 8
+OPERATIONS: Final = 2 * FAILED_OPERATIONS
+
 #: columns of the state of a caller at a function, float64
-P_N5, P_V, P_VVAR, P_ROUND, P_SIGN, P_SETTLED, P_TODAY, P_SETTLED_V, P_TODAY_V, P_REFUSED = range(10)
-PAIR_STATE: Final = 10
+(
+    P_N5, P_V, P_VVAR, P_ROUND, P_SIGN, P_SETTLED, P_TODAY, P_SETTLED_V, P_TODAY_V, P_REFUSED, P_PEAK, P_PEAK_TODAY,
+    P_COMPANY,
+) = range(13)  # fmt: skip
+PAIR_STATE: Final = 13
 #: columns of its times, int64
 Q_LAST, Q_FIRST, Q_DAY, Q_SETTLED_DAYS = range(4)
 PAIR_TIMES: Final = 4
@@ -59,6 +67,8 @@ RATE_SHAPE: Final = 8.0
 #: s of run time in an hour and in a day that are too little to speak of
 HOUR_SECONDS: Final = 3.0
 DAY_SECONDS: Final = 20.0
+#: standard deviations of cost from which on only their order of magnitude counts
+COST_BEND: Final = 4.0
 #: calls in a day added to the expectation of growth
 DAY_FLOOR: Final = 5.0
 #: invocations from which on a function's longest run means something
@@ -74,6 +84,15 @@ MEAN_WANDERS: Final = 0.25
 ROUND_CHANCE: Final = 0.12
 #: expected calls added to every expectation of pace, so that one call is never a flood
 PACE_FLOOR: Final = 1.0
+#: the same where only what still goes on is to be told from what has ended
+GOING_FLOOR: Final = 0.5
+#: share of yesterday's peak of a caller that is left tomorrow
+PEAK_FADES: Final = 0.9
+#: share of callers whose daily peaks lie below a function's usual peak, and the step of its running estimate, in nats
+PEAK_SHARE: Final = 0.95
+PEAK_STEP: Final = 0.2
+#: nats that a campaign's newcomers can take from the novelty of each
+MAX_COMPANY: Final = 6.0
 #: ln(duration) closer together than this is the same run time
 TIE: Final = 1e-9
 LEVEL_COUNT: Final = len(LEVELS)
@@ -163,6 +182,12 @@ def binomial_excess(hits: Any, total: Any, rate: Any) -> Any:
 
 
 @njit
+def company(newcomers: Any, usual: Any) -> Any:
+    """Nats by which a newcomer is less of a surprise where many arrive together."""
+    return min(max(np.log(max(newcomers, 1.0) / (usual + 1.0)), 0.0), MAX_COMPANY)
+
+
+@njit
 def _hour(at: Any) -> Any:
     return (at // HOUR_US + WEEK_OFFSET) % HOURS_A_WEEK
 
@@ -189,14 +214,14 @@ def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
 @njit
 def advance_functions(
     f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, lnd: Any, failed: Any, refused: Any,
-    weight: Any, version: Any, host: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any, signature: Any,
-    sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any, spread: Any,
+    weight: Any, version: Any, host: Any, operation: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any,
+    signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any, spread: Any,
     cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
     dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any, phase_count: Any,
-    phase_sum: Any, known: Any, silence_nats: Any, levels: Any, state: Any, times: Any, hosts: Any,
+    phase_sum: Any, known: Any, silence_nats: Any, levels: Any, state: Any, times: Any, hosts: Any, operations: Any,
     app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any, land_day: Any,
     pair_state: Any, pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any,
-    deployed: Any, quiet_function: Any, quiet_at: Any, quiet_since: Any,
+    arrived_with: Any, peak_habit: Any, deployed: Any, quiet_function: Any, quiet_at: Any, quiet_since: Any,
 ) -> Any:  # fmt: skip
     """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 23].
 
@@ -260,6 +285,8 @@ def advance_functions(
             s[S_TOP_REFUSED] *= d15
             s[S_COST60] *= d60
             s[S_NEW60] *= d60
+            s[S_AGAIN] *= d60
+            s[S_MANUAL] *= dday
             s[S_TOP] *= d5
             s[S_COSTDAY] *= dday
         t[T_LAST] = now
@@ -320,6 +347,8 @@ def advance_functions(
             s[S_NEW_TODAY] = 0.0
             s[S_SETTLED] += s[S_TODAY]
             s[S_TODAY] = 0.0
+            s[S_MANUAL_SETTLED] += s[S_MANUAL_TODAY]
+            s[S_MANUAL_TODAY] = 0.0
             t[T_DAY] = today
         if age < 0:
             age = np.int64(NOVEL_US)
@@ -329,6 +358,11 @@ def advance_functions(
             q[P_SETTLED_V] += q[P_TODAY_V]
             q[P_TODAY] = 0.0
             q[P_TODAY_V] = 0.0
+            peak = np.log(q[P_PEAK_TODAY] + 1.0)
+            # a running quantile of what callers do at their busiest, for those whose peak is not known yet
+            s[S_PEAKS] += PEAK_STEP * (PEAK_SHARE if peak > s[S_PEAKS] else PEAK_SHARE - 1.0)
+            q[P_PEAK] = max(PEAK_FADES * q[P_PEAK], q[P_PEAK_TODAY])
+            q[P_PEAK_TODAY] = 0.0
             qt[Q_SETTLED_DAYS] += today - qt[Q_DAY]
             qt[Q_DAY] = today
         gone = now - qt[Q_LAST]
@@ -337,6 +371,7 @@ def advance_functions(
                 q[column] = 0.0
             gone = 0
         q[P_N5] = q[P_N5] * np.exp(-gone / TAU_5M) + w
+        q[P_PEAK_TODAY] = max(q[P_PEAK_TODAY], q[P_N5])
         slow_decay = np.exp(-gone / TAU_30M)
         q[P_REFUSED] *= np.exp(-gone / TAU_15M)
         q[P_ROUND] *= slow_decay
@@ -398,11 +433,11 @@ def advance_functions(
             z = max(zf, min(zs, 3.0 * zf))
             if v > 0.0 and z > 0.0:
                 raw[i, 2] = 0.5 * z * z * min(v, 1.0)
-            z = max(-zf, min(-zs, -3.0 * zf))
+            z = min(-zs, -3.0 * zf)
             if v < 0.0 and z > 0.0:
                 # a little faster is good news; work that is skipped is not
                 faster = quantiles[k, median] - s[S_LOGFAST]
-                raw[i, 3] = 0.5 * z * z * min(-v, 1.0) * min(max(faster - 0.7, 0.0), 1.0)
+                raw[i, 3] = 0.25 * z * z * min(-v, 1.0) * min(max(faster - 0.7, 0.0), 1.0)
             for column in (2, 3):
                 value[i, column] = np.exp(s[S_LOGFAST])
                 typical[i, column] = usual_ms
@@ -425,8 +460,13 @@ def advance_functions(
                         window = s[S_N60] if column == 9 else s[S_NDAY]
                         # nor must yesterday's bill, once the last hour is back to what is usual
                         going_on = min(max(s[S_COST60] / (s[S_E60] * mean_s + mean_s) - 1.0, 0.0) * 2.0, 1.0)
+                        if s[S_E5] > 0.0 and cost < 3.0 * mean_s:
+                            # where runs are as long as ever, the bill rises by their number only while it is high
+                            going_on *= min(max(s[S_N5] / (s[S_E5] + GOING_FLOOR) - 1.0, 0.0) * 2.0, 1.0)
                         takes_part = max(part, min(max(cost / mean_s - 1.0, 0.0) / 4.0, 1.0))
-                        raw[i, column] = excess / spread_s * min(1.0, cost * window / excess) * going_on * takes_part
+                        over = excess / spread_s * min(1.0, cost * window / excess) * going_on * takes_part
+                        # a rare long run of a cheap function is hundreds of deviations away: only their order matters
+                        raw[i, column] = COST_BEND * np.log(1.0 + over / COST_BEND)
                     value[i, column] = paid
                     typical[i, column] = calls * mean_s
 
@@ -437,7 +477,7 @@ def advance_functions(
             q[P_V] = 0.875 * q[P_V] + own
             q[P_VVAR] = 0.875 * 0.875 * q[P_VVAR] + 1.0
             q[P_TODAY_V] += v * w
-            zp = q[P_V] / np.sqrt(q[P_VVAR])
+            zp = drift(q[P_V], q[P_VVAR], 8.0)
             if identified and zp > 0.0 and own > 0.0:
                 raw[i, 17] = 0.5 * zp * zp
             value[i, 17] = ms
@@ -454,8 +494,24 @@ def advance_functions(
         p = failure_rate[k]
         s[S_FEW] = (1.0 - FAST) * s[S_FEW] + (1.0 if failed[i] == 1 else 0.0)
         s[S_CEW] = (1.0 - FAST) * s[S_CEW] + (1.0 if refused[i] == 1 else 0.0)
+        s[S_TOP_REFUSED_EW] *= 1.0 - FAST
         recent = min(s[S_COUNT], 1.0 / FAST)
+        tries = 1.0
         if failed[i] == 1:
+            if not ident[i] and operation[i] != 0:
+                # the same message fails again: it comes back
+                slot = FAILED_OPERATIONS - 1
+                for h in range(FAILED_OPERATIONS):
+                    if operations[k, h] == operation[i]:
+                        slot = h
+                        tries = float(operations[k, FAILED_OPERATIONS + h]) + 1.0
+                        s[S_AGAIN] += w
+                        break
+                for h in range(slot, 0, -1):
+                    operations[k, h] = operations[k, h - 1]
+                    operations[k, FAILED_OPERATIONS + h] = operations[k, FAILED_OPERATIONS + h - 1]
+                operations[k, 0] = operation[i]
+                operations[k, FAILED_OPERATIONS] = np.uint64(tries)
             s[S_F15] += w
             raw[i, 4] = max(binomial_excess(s[S_F15], s[S_N15], p), binomial_excess(s[S_FEW], recent, p))
         if refused[i] == 1:
@@ -466,10 +522,14 @@ def advance_functions(
                 # one caller that is refused again and again says nothing about the next one's typing error
                 q[P_REFUSED] += w
                 if caller[i] == t[T_TOP_REFUSED] or q[P_REFUSED] > s[S_TOP_REFUSED]:
+                    if caller[i] != t[T_TOP_REFUSED]:
+                        s[S_TOP_REFUSED_EW] = 0.0
                     s[S_TOP_REFUSED] = q[P_REFUSED]
+                    s[S_TOP_REFUSED_EW] += 1.0
                     t[T_TOP_REFUSED] = caller[i]
                 else:
-                    raw[i, 5] *= max(1.0 - 1.2 * s[S_TOP_REFUSED] / s[S_C15], 0.0)
+                    others = max(s[S_TOP_REFUSED] / s[S_C15], s[S_TOP_REFUSED_EW] / s[S_CEW])
+                    raw[i, 5] *= max(1.0 - 1.2 * others, 0.0)
         value[i, 4] = s[S_F15]
         typical[i, 4] = s[S_N15] * p
         value[i, 5] = s[S_C15]
@@ -504,7 +564,10 @@ def advance_functions(
             raw[i, 6] = pace_excess(s[S_N5], s[S_E5] * lift5 + PACE_FLOOR) / phi * part
             raw[i, 7] = pace_excess(s[S_N60], s[S_E60] * lift60 + PACE_FLOOR) / phi * part
             # growth is what still goes on: a day's sum remembers a flood long after it has ended
-            going_on = min(max(s[S_N60] / (s[S_E60] * lift60 + PACE_FLOOR) - 1.0, 0.0) * 2.0, 1.0)
+            # an hour's sum remembers a flood that has ended
+            now_on = min(max(s[S_N5] / (s[S_E5] * lift5 + GOING_FLOOR) - 1.0, 0.0) * 2.0, 1.0)
+            raw[i, 7] *= now_on
+            going_on = min(max(s[S_N60] / (s[S_E60] * lift60 + PACE_FLOOR) - 1.0, 0.0) * 2.0, 1.0) * now_on
             raw[i, 8] = pace_excess(s[S_NDAY], s[S_EDAY] + DAY_FLOOR) / phi * part * going_on
         value[i, 6], typical[i, 6] = s[S_N5], s[S_E5]
         value[i, 7], typical[i, 7] = s[S_N60], s[S_E60]
@@ -515,7 +578,11 @@ def advance_functions(
             if age < NOVEL_US:
                 raw[i, 11] = np.log(NOVEL_US / (age + NOVEL_FLOOR_US))
                 raw[i, 11] = max(raw[i, 11], 0.0)
-            raw[i, 12] = pace_excess(q[P_N5], habit + PACE_FLOOR)
+            usual_peak = max(np.exp(s[S_PEAKS]) - 1.0, 0.0)
+            peak_habit[i] = usual_peak
+            own_peak = max(habit, q[P_PEAK], usual_peak / (1.0 + qt[Q_SETTLED_DAYS]))
+            raw[i, 12] = pace_excess(q[P_N5], own_peak + PACE_FLOOR)
+            habit = own_peak
         value[i, 11] = age / US
         typical[i, 11] = NOVEL_US / US
         value[i, 12] = q[P_N5]
@@ -542,6 +609,10 @@ def advance_functions(
                 usual_new = s[S_NEW_HABIT] / 24.0 * bend * lift60
                 raw[i, 20] = pace_excess(s[S_NEW60], usual_new + PACE_FLOOR)
                 value[i, 20], typical[i, 20] = s[S_NEW60], usual_new
+                if age == 0:
+                    q[P_COMPANY] = company(s[S_NEW60], usual_new)
+            raw[i, 11] = max(raw[i, 11] - q[P_COMPANY], 0.0)
+            arrived_with[i] = q[P_COMPANY]
 
         # schedule
         if phase_us[k] > 0 and by_clock[i]:
@@ -558,13 +629,22 @@ def advance_functions(
                 distance += 1
                 near = phases[k, (phase + distance) % bins] + phases[k, (phase + bins - distance) % bins]
             value[i, 13] = distance * (phase_us[k] / US)
-        if not np.isnan(dequeue[i]) and dequeue[i] > 1.0:
-            raw[i, 14] = np.log(dequeue[i])
-            value[i, 14] = dequeue[i]
+        if not np.isnan(dequeue[i]) and dequeue[i] > tries:
+            tries = dequeue[i]
+        if tries > 1.0:
+            raw[i, 14] = np.log(tries) + np.log(s[S_AGAIN] + 1.0)
+            value[i, 14] = tries
         typical[i, 14] = 1.0
         if unscheduled[i] == 1:
-            raw[i, 21] = 1.0
-            value[i, 21] = 1.0
+            # where it was never run by hand in n runs, the chance is below 1 in 2 n; each adds
+            s[S_MANUAL] += 1.0
+            s[S_MANUAL_TODAY] += 1.0
+            usual = s[S_MANUAL_SETTLED] / max(t[T_DAYS], 1)
+            if s[S_MANUAL_SETTLED] > 0.0:
+                raw[i, 21] = pace_excess(s[S_MANUAL], usual + PACE_FLOOR)
+            else:
+                raw[i, 21] = s[S_MANUAL] * np.log(2.0 * s[S_SETTLED] + 2.0)
+            value[i, 21], typical[i, 21] = s[S_MANUAL], usual
         if signature[i] > 0:
             q[P_SIGN] += 1.0
             raw[i, 15] = 1.0 + np.log(q[P_SIGN])

@@ -28,9 +28,11 @@ from models.tails import Tails
 Vector = npt.NDArray[Any]
 
 #: surprise that each family is granted before it counts: one hour in two reaches it
-GRANT: Final = 1.0
+GRANT: Final = 1.5
 #: surprise that the forest is granted: it is judged by events, not hours, and one event in thirty reaches it
 FOREST_GRANT: Final = 2.0
+#: nats of raw feature below which there is hardly any evidence
+GRAIN: Final = 1.0
 #: surprises are clipped here before the forest sees them
 FOREST_CLIP: Final = 6.0
 _FAMILY: Final = np.array(FAMILY_OF)
@@ -136,7 +138,7 @@ class Judge:
 
     def surprise(self, raw: Vector, group: Vector, cohort: Vector) -> Vector:
         """Honest surprise of each feature, float64[n, len(FEATURES)]."""
-        found = self.tails.surprise(raw, group, cohort)
+        found = self.tails.surprise(raw, group, cohort, GRAIN)
         return found if self.honest is None else self.honest.surprise(found, np.full(len(found), -1), cohort)
 
     def shares(self, found: Judgement) -> Vector:

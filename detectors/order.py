@@ -39,8 +39,10 @@ def with_at(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Rows of the INVOCATION schema with ``at`` (int64 us) and ``late`` (bool, false) appended.
 
     An invocation's row is written when it ends, so it takes its place at ``event_time`` + ``duration_ms``; a row
-    without a duration, and every detail, at ``event_time``.
+    without a duration, and every detail, at ``event_time``. ``operation_id`` is kept only where a message may
+    come back.
     """
+    batch = _without_idle_operations(batch)
     start = batch.column("event_time").cast(pa.int64()).to_numpy(zero_copy_only=False)
     duration = batch.column("duration_ms")
     ended = pc.equal(batch.column("record"), "invocation")
@@ -51,6 +53,17 @@ def with_at(batch: pa.RecordBatch) -> pa.RecordBatch:
         pa.field(LATE, pa.bool_(), nullable=False)
     )
     return pa.RecordBatch.from_arrays([*batch.columns, pa.array(at), late], schema=schema)
+
+
+def _without_idle_operations(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Null ``operation_id`` but for failed runs that no HTTP call caused: nothing else is ever looked up by it."""
+    index = batch.schema.get_field_index("operation_id")
+    if index < 0:
+        return batch
+    failed = pc.fill_null(pc.invert(batch.column("succeeded")), False)
+    wanted = pc.and_(failed, pc.fill_null(pc.not_equal(batch.column("trigger"), "http"), False))
+    kept = pc.if_else(wanted, batch.column(index), pa.scalar(None, pa.string()))
+    return batch.set_column(index, batch.schema.field(index), kept)
 
 
 def times_of(batch: pa.RecordBatch) -> Times:

@@ -152,7 +152,7 @@ class Phrases(Mapping[str, str]):
         return say.hour(self._e.first_us)
 
     def say_hour_share(self) -> str:
-        """The share of the caller's calls that this hour holds as a rule."""
+        """The share of the hours at which the caller calls that this one holds as a rule."""
         share = self._e.value.get("caller_hours")
         return "few" if share is None else say.percent(finite(share))
 

@@ -68,7 +68,7 @@ def _after_history(what: str) -> Callable[[float, float], str]:
 
 
 def _hours(value: float, _: float) -> str:
-    return f"at an hour that holds {say.percent(value)} of this caller's calls"
+    return f"at an hour that holds {say.percent(value)} of this caller's working hours"
 
 
 def _schedule(value: float, _: float) -> str:

@@ -23,9 +23,14 @@ Vector = npt.NDArray[Any]
 GAP_US: Final = 4 * 3600 * US
 CALLER_GAP_US: Final = 12 * 3600 * US
 #: the same for a caller known by its place only, which many share
-VAGUE_GAP_US: Final = 3600 * US
+VAGUE_GAP_US: Final = 4 * 3600 * US
 #: us within which the same trouble in another function of the app is the same story
 STORM_US: Final = 1800 * US
+#: events from which on a story counts in full, and what each that is missing takes from it
+FEW_EVENTS: Final = 5
+ALONE: Final = 0.1
+#: us after an open story in which strange load at its function is its aftermath
+AFTERMATH_US: Final = 3 * 3600 * US
 #: kinds of trouble that function stories are told apart by
 TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other")
 NEW: Final = TROUBLES.index("structure")
@@ -42,7 +47,7 @@ _TROUBLE_OF: Final = {
 TROUBLE_OF_FAMILY: Final = np.array([TROUBLES.index(_TROUBLE_OF.get(f, "other")) for f in FAMILIES])
 #: families that point at the caller by themselves
 CALLER_FAMILIES: Final = np.array(
-    [f in ("novelty", "reach", "place", "refusal", "caller_pace", "hours", "signature") for f in FAMILIES]
+    [f in ("novelty", "reach", "place", "travel", "refusal", "caller_pace", "hours", "signature") for f in FAMILIES]
 )
 #: share of a function's recent calls, failures or refusals that makes them one caller's doing
 OWN_DOING: Final = 0.5
@@ -65,7 +70,7 @@ OPEN_STORIES: Final = 4096
 def assign(
     at: Any, function: Any, caller: Any, app: Any, score: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
     numbers: Any, keys: Any, peak: Any, live: Any, next_id: Any, opens_at: Any, gap_us: Any, storm_us: Any,
-    story: Any, opened: Any,
+    story: Any, opened: Any, weighed: Any,
 ) -> Any:  # fmt: skip
     """Give each strange event (sorted by time) its story; returns (live stories, next story number).
 
@@ -74,7 +79,8 @@ def assign(
     - ``by_caller``: bool[n], the event points at its caller; ``vague``: bool[n], the caller is known by its place only
     - ``crowd``: int8[n], 2: one of many callers' in a loaded function; 1: the function is loaded at least
     - ``numbers``, ``keys``, ``peak``: the open stories, int64[m, 7], uint64[m, 3], float64[m]; the first ``live`` hold
-    - ``story``: int64[n] out, story number; ``opened``: bool[n] out, the story is open with this event
+    - ``story``: int64[n] out, story number; ``opened``: bool[n] out, the story is open with this event;
+      ``weighed``: float64[n] out, the score as it counts for opening the story
     """
     for i in range(at.shape[0]):
         now = at[i]
@@ -92,7 +98,9 @@ def assign(
         live = keep
         for k in range(live - 1, -1, -1):
             if numbers[k, O_LEAD] > 0:
-                if caller[i] != 0 and keys[k, K_CALLER] == caller[i]:
+                # what the same caller does elsewhere belongs to it only if that, too, is strange for the caller
+                here = keys[k, K_FUNCTION] == function[i]
+                if caller[i] != 0 and keys[k, K_CALLER] == caller[i] and (by_caller[i] or here):
                     found = k
                     break
             else:
@@ -105,10 +113,17 @@ def assign(
                 ):
                     found = k
                     break
-        if found < 0 and not by_caller[i]:
-            # a caller that floods a function makes others' calls there slow, too: they are part of its story
+        if found < 0:
+            # a caller that floods a function makes others' calls there slow, too, and what is counted by the hour
+            # remembers a flood that has ended: both are part of its story
             for k in range(live - 1, -1, -1):
-                if keys[k, K_FUNCTION] == function[i] and numbers[k, O_LEAD] > 0 and numbers[k, O_OPENED] >= 0:
+                mine = keys[k, K_FUNCTION] == function[i]
+                is_open = numbers[k, O_OPENED] >= 0
+                bystander = is_open and not by_caller[i] and numbers[k, O_LEAD] > 0
+                after = is_open and (trouble[i] == 2 or trouble[i] == 0) and now - numbers[k, O_LAST] <= AFTERMATH_US
+                # who is known by a place only: what comes to one function from several places at once is one story
+                places = numbers[k, O_LEAD] == 2 and vague[i] and by_caller[i] and now - numbers[k, O_LAST] <= storm_us
+                if mine and (bystander or after or places):
                     found = k
                     break
         if found < 0:
@@ -134,7 +149,10 @@ def assign(
             peak[found] = 0.0
         numbers[found, O_LAST] = now
         numbers[found, O_COUNT] += 1
-        peak[found] = max(peak[found], score[i])
+        # one call may be a freak; from five on a story counts in full
+        alone = max(FEW_EVENTS - numbers[found, O_COUNT], 0) if trouble[i] != SILENT else 0
+        weighed[i] = score[i] * (1.0 - ALONE * alone)
+        peak[found] = max(peak[found], weighed[i])
         if numbers[found, O_OPENED] < 0 and peak[found] >= opens_at:
             numbers[found, O_OPENED] = now
         story[i] = numbers[found, O_ID]
@@ -174,7 +192,9 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     by_caller |= (trouble == TROUBLES.index("failing")) & (of_failures >= OWN_DOING) & (of_calls < OWN_DOING)
     crowd = ((load >= CROWD_SURPRISE) & (of_calls < FEW)) | (common >= CROWD_SURPRISE)
     arrival = families[:, FAMILIES.index("novelty")] + families[:, FAMILIES.index("place")]
-    crowd &= load + common + arrival >= own + common - arrival
+    # a crowd arrives; one who arrives makes no crowd
+    joint = np.minimum(arrival, load)
+    crowd &= load + common + joint >= own + common - joint
     degree = np.where(crowd, 2, np.where((load >= CROWD_SURPRISE) & (of_calls < OWN_DOING), 1, 0)).astype(np.int8)
     return trouble, by_caller & identified & ~crowd, degree
 
@@ -222,9 +242,10 @@ class Stories:
     ) -> tuple[Vector, Vector]:  # fmt: skip
         """Story number int64[n] and whether it is open bool[n]; arguments as in ``assign``."""
         n = len(at)
-        story, opened = np.zeros(n, np.int64), np.zeros(n, np.bool_)
+        story, opened, self.weighed = np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n)
         self._live, self._next = assign(
             at, function, caller, app, score, trouble, by_caller, crowd, vague, self._numbers, self._keys, self._peak,
             self._live, self._next, self.opens_at, self._gap, self._storm, story, opened,
+            self.weighed,
         )  # fmt: skip
         return story, opened

@@ -29,10 +29,10 @@ from detectors.function_features import (
     FunctionFeatures,
     from_matrix,
 )
-from detectors.judge import FOREST_CLIP, Judge, family_parts
+from detectors.judge import FOREST_CLIP, GRAIN, Judge, family_parts
 from detectors.keyed import KeyedState
 from detectors.model import Model
-from detectors.stories import Stories, blame
+from detectors.stories import ALONE, FEW_EVENTS, Stories, blame
 from models.baselines import COHORTS, HOUR_US, US, Baselines, BaselineSketch
 from models.calibration import BudgetCurve
 from models.feedback import Feedback
@@ -59,7 +59,7 @@ HONEST_SLOPE: Final = 0.6
 #: families that share the budget when each is weighed, and how far weights may go
 BUSY_FAMILIES: Final = 5
 MIN_WEIGHT: Final = 0.8
-MAX_WEIGHT: Final = 1.5
+MAX_WEIGHT: Final = 1.2
 #: held-out events kept in memory, about 0.5 kB each
 MAX_HELD_OUT: Final = 2_000_000
 #: features that are silent until there is a habit, and the held-out events that must have one
@@ -72,6 +72,12 @@ SILENCE_MARGIN: Final = 3.0
 MIN_SILENCE: Final = 8.0
 #: s; a shorter silence is a restart or a hole in the logs, however busy the function
 SILENCE_SECONDS: Final = 3600.0
+#: share of stories, the least strange, from which it is told what normal life can do
+CALM_SHARE: Final = 0.3
+#: slopes that the peaks of normal life were seen to have, in score a nat
+LIFE_SLOPES: Final = (1.0, 2.0)
+#: peak of a story of a single event that just counts
+LEAST_PEAK: Final = JOIN_SCORE * (1.0 - ALONE * (FEW_EVENTS - 1))
 #: strongest stories kept to tell how often normal life looks strange
 CURVE_STORIES: Final = 2000
 
@@ -153,8 +159,8 @@ def train(
     for _ in range(2):
         surprise = _cross_fit(held, whole, keep)
         judge, score = _fit_judge(held, whole, surprise, keep, options)
-        strange, story, _ = stories_of(held, judge, score, 1e9)
-        peaks = _peaks(story, score[strange])
+        strange, story, _, weighed = stories_of(held, judge, score, 1e9)
+        peaks = _peaks(story, weighed)
         # what people expect is normal life, and is no false incident either
         peaks[story[expected[strange]]] = 0.0
         extreme = peaks > _beyond_life(peaks[peaks > 0.0])
@@ -163,8 +169,8 @@ def train(
         keep[strange[extreme[story]]] = False
     judge = replace(judge, weights=_weights(held, judge, score, story, strange, peaks, days))
     gate = _gate(judge, held, surprise, score)
-    strange, story, _ = stories_of(held, judge, gate, 1e9)
-    peaks = _peaks(story, gate[strange])
+    strange, story, _, weighed = stories_of(held, judge, gate, 1e9)
+    peaks = _peaks(story, weighed)
     peaks[story[expected[strange] | ~keep[strange]]] = 0.0
     curve = BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1][:CURVE_STORIES], days, JOIN_SCORE)
     silence = np.full(len(whole.cohort), DEFAULT_SILENCE)
@@ -320,7 +326,7 @@ def _cross_fit(held: _HeldOut, baselines: Baselines, keep: Vector) -> Vector:
         if not fold.any():
             continue
         tails = _tails(held, baselines, keep & ~fold)
-        out[fold] = tails.surprise(held.raw[fold], held.group[fold], held.cohort[fold])
+        out[fold] = tails.surprise(held.raw[fold], held.group[fold], held.cohort[fold], GRAIN)
     return out
 
 
@@ -401,14 +407,15 @@ def _honest(held: _HeldOut, surprise: Vector, keep: Vector) -> Tails:
     )
 
 
-def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> tuple[Vector, Vector, Vector]:
-    """Strange events (indices), their stories and whether each is open."""
+def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> tuple[Vector, Vector, Vector, Vector]:
+    """Strange events (indices), their stories, whether each is open, and scores as they count for opening."""
     strange = np.flatnonzero(score >= join_score(opens_at))
     strange = strange[np.argsort(held.at[strange], kind="stable")]
     found = judge.score(held.raw[strange], held.group[strange], held.cohort[strange])
     value = np.concatenate([held.value_function[strange], held.value_caller[strange]], axis=1)
     trouble, by_caller, crowd = blame(found.families, found.surprise, value, held.identified[strange])
-    story, opened = Stories(opens_at).tell(
+    stories = Stories(opens_at)
+    story, opened = stories.tell(
         held.at[strange],
         held.function[strange],
         held.caller[strange],
@@ -419,7 +426,7 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
         crowd,
         held.vague[strange],
     )
-    return strange, story, opened
+    return strange, story, opened, stories.weighed
 
 
 def join_score(opens_at: float) -> float:
@@ -460,8 +467,12 @@ def _peaks(story: Vector, score: Vector) -> Vector:
 
 
 def _beyond_life(peaks: Vector) -> float:
-    """Peak beyond which a story is no normal life, once in four such windows: an exponential tail from the median."""
+    """Peak beyond which a story is no normal life, once in four such windows: an exponential tail from the lower part.
+
+    Few stories of few days may be attacks for one half: the slope is taken from the part that is normal all the same.
+    """
     if len(peaks) < 4:
         return JOIN_SCORE + 6.0
-    slope = max((float(np.median(peaks)) - JOIN_SCORE) / float(np.log(2.0)), 1.0)
-    return JOIN_SCORE + slope * (float(np.log(len(peaks))) + float(np.log(4.0)))
+    above = float(np.quantile(peaks, CALM_SHARE)) - LEAST_PEAK
+    slope = float(np.clip(above / -np.log(1.0 - CALM_SHARE), *LIFE_SLOPES))
+    return LEAST_PEAK + slope * (float(np.log(len(peaks))) + float(np.log(4.0)))

@@ -32,7 +32,9 @@ TAIL_EVENTS: Final = 60
 PRIOR_TAIL: Final = 15.0
 #: blocks that the cohort weighs in a group's scale, and the least scale, in nats
 PRIOR_BLOCKS: Final = 8.0
-MIN_SCALE: Final = 0.3
+MIN_SCALE: Final = 1.0
+#: no tail is believed to be thinner than this share of its prior: values that cluster say little of what lies beyond
+MIN_SLOPE: Final = 0.4
 #: no surprise is believed beyond one in 10^15
 MAX_SURPRISE: Final = 15.0
 #: a value that no feature reaches
@@ -61,8 +63,9 @@ def _one(x: Any, values: Any, logs: Any, depth: Any, slope: Any, count: Any) -> 
 
 @njit
 def _surprises(
-    X: Any, group: Any, cohort: Any, values: Any, depth: Any, slope: Any, count: Any, scale: Any, levels: Any, out: Any
-) -> None:
+    X: Any, group: Any, cohort: Any, values: Any, depth: Any, slope: Any, count: Any, scale: Any, levels: Any,
+    grain: Any, out: Any,
+) -> None:  # fmt: skip
     tenant_row = values.shape[0] - 1
     logs = np.empty(levels.shape[0])
     for place in range(levels.shape[0]):
@@ -74,6 +77,7 @@ def _surprises(
             if not x > 0.0:
                 out[i, j] = 0.0
                 continue
+            full = x
             x = x / (scale[g, j] if g >= 0 else scale[c, j])
             n = count[tenant_row, j]
             p = np.exp(_one(x, values[tenant_row, j], logs, depth[tenant_row, j], slope[tenant_row, j], n))
@@ -87,6 +91,8 @@ def _surprises(
                     own = np.exp(_one(x, values[g, j], logs, depth[g, j], slope[g, j], n))
                     p = (n * own + PRIOR_EVENTS * p) / (n + PRIOR_EVENTS)
             out[i, j] = min(max(-np.log(p) / _LOG10, 0.0), MAX_SURPRISE) if p > 0.0 else MAX_SURPRISE
+            if full < grain:
+                out[i, j] *= full / grain
 
 
 @dataclass(frozen=True)
@@ -109,13 +115,14 @@ class Tails:
     scale: Floats
     groups: int
 
-    def surprise(self, X: Any, group: Ints, cohort: Ints) -> Floats:
+    def surprise(self, X: Any, group: Ints, cohort: Ints, grain: float = 0.0) -> Floats:
         """Surprise of each value.
 
         Args:
             X: float[n, J], higher is stranger, 0 is nothing to say.
             group: int64[n], row of the event's group; -1 for one never seen.
             cohort: int64[n], number of its cohort, 0..C-1.
+            grain: a value below it is hardly evidence, however rare any value is: it counts for its share of the grain.
 
         Returns:
             float64[n, J], -log10 of the tail probability, 0 to MAX_SURPRISE.
@@ -123,7 +130,7 @@ class Tails:
         out = np.empty(X.shape, dtype=np.float64)
         rows = np.ascontiguousarray(X)
         tables = (self.values, self.depth, self.slope, self.count, self.scale)
-        _surprises(rows, group, self.groups + cohort, *tables, EXCEEDANCE, out)
+        _surprises(rows, group, self.groups + cohort, *tables, EXCEEDANCE, grain, out)
         return out
 
     def muted(self, features: npt.NDArray[np.bool_]) -> Tails:
@@ -282,4 +289,4 @@ def _levels(descending: Floats, count: float, prior: float) -> tuple[Floats, int
         return out, depth, prior
     excess = descending[:top] - descending[top]
     slope = (float(excess.sum()) + PRIOR_TAIL * prior) / (top + PRIOR_TAIL)
-    return out, depth, max(slope, 0.2)
+    return out, depth, max(slope, MIN_SLOPE * prior)

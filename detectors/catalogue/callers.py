@@ -161,7 +161,7 @@ OFF_HOURS: Final = Kind(
     title="Unusual hour at {where}: {caller}",
     summary=(
         "{Calls} {during} {to} {where} by {caller} from {hour}, a time of day that "
-        "holds {hour_share} of its calls{bad}."
+        "holds {hour_share} of its working hours{bad}."
     ),
     meaning="A caller with steady hours is active outside of them. Someone on call or a new batch job looks the same.",
     attack=("T1078.004",),

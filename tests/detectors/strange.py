@@ -35,7 +35,7 @@ def strange(at: int, invocation_id: str, **fields: Any) -> dict[str, Any]:
         "trigger": "http",
         "caller": "address:203.0.113.7",
         "caller_source": "address",
-        "score": 8.0,
+        "score": 12.0,
         "p_value": 1e-6,
         "trouble": "other",
         "by_caller": True,

@@ -147,7 +147,10 @@ def test_a_pace_that_is_not_the_callers_stands_out(usual: Baselines) -> None:
 def test_a_call_in_the_night_is_not_the_habit_of_who_works_by_day(usual: Baselines) -> None:
     night = live(usual, working_days(), odd(1, begin=5 * DAY + 2 * HOUR))
     day = live(usual, working_days(), odd(1, begin=5 * DAY + 12 * HOUR))
-    assert night.raw("caller_hours", "odd")[0] > 2.0
+    often = live(usual, working_days(), odd(50, begin=5 * DAY + 2 * HOUR))
+    assert night.raw("caller_hours", "odd")[0] > 1.9
+    # a late evening is one thing, an hour's work at night another
+    assert often.raw("caller_hours", "odd")[-1] > 3.0 * night.raw("caller_hours", "odd")[0]
     assert day.raw("caller_hours", "odd")[0] == 0.0
 
 

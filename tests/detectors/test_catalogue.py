@@ -74,13 +74,13 @@ def test_severity_rises_by_one_step_a_condition_and_ends_at_critical() -> None:
 
 
 def test_a_share_booked_on_a_neighbour_in_its_family_hides_nothing() -> None:
-    example = BY_ID["impossible-travel"].example
+    example = BY_ID["lateral-movement"].example
     booked = replace(
         example,
-        share={"caller_new_country": 0.8, "caller_pace": 0.2},
-        surprise={"caller_new_country": 5.0, "travel": 4.5, "caller_pace": 2.0},
+        share={"caller_new_here": 0.8, "caller_pace": 0.2},
+        surprise={"caller_new_here": 5.0, "caller_new_to_app": 4.5, "caller_pace": 2.0},
     )
-    assert classify(booked).id == "impossible-travel"
+    assert classify(booked).id == "lateral-movement"
 
 
 def test_travel_that_a_plane_could_make_is_a_new_country() -> None:

@@ -81,7 +81,7 @@ def test_a_shift_of_all_run_times_builds_up_over_calls(usual: Baselines) -> None
 
 def test_work_that_is_skipped_shows_as_a_drop(usual: Baselines) -> None:
     found = live(usual, before(), trouble(60, 2 * MINUTE, duration_ms=lambda n: 8.0 + n % 3))
-    assert found.raw("latency_drop", "bad").max() > found.raw("latency_drop", "Pay").max() + 5.0
+    assert found.raw("latency_drop", "bad").max() > found.raw("latency_drop", "Pay").max() + 2.5
     assert found.raw("latency_shift", "bad").max() < 1.0
 
 
@@ -210,7 +210,7 @@ def test_a_timer_off_its_schedule_stands_out_and_one_on_it_never(usual: Baseline
 def test_a_run_that_no_schedule_asked_for_is_named(usual: Baselines, run: dict[str, Any]) -> None:
     odd = [{**record, **run, "invocation_id": "bad"} for record in timer(NOW, 0.09)]
     found = live(usual, timer(LEARNED - DAY, 24), odd)
-    assert found.raw("unscheduled", "bad").tolist() == [1.0]
+    assert found.raw("unscheduled", "bad")[0] > np.log(24)
     assert (found.raw("unscheduled", "Tick") == 0.0).all()
 
 
@@ -334,3 +334,38 @@ def test_logs_older_than_the_training_reach_no_further_than_themselves(usual: Ba
     assert raised is not None
     (tick,) = (row for row in raised.to_pylist() if row["signal"] == "tick")
     assert tick["at"] == older["at"][-1].as_py()
+
+
+def test_each_run_by_hand_adds_where_none_ever_was_and_is_ordinary_where_they_are_a_habit(usual: Baselines) -> None:
+    by_hand = {"trigger": "host-api", "caller_source": "host-api", "caller": "host-api:host-api"}
+
+    def evenings(day: float) -> list[dict[str, Any]]:
+        begin = int(NOW + day * DAY + 11 * HOUR)
+        runs = timer(begin, 0.5, every=7 * MINUTE)
+        return [{**record, **by_hand, "invocation_id": f"hand{day}-{n}"} for n, record in enumerate(runs)]
+
+    life = timer(NOW - 4 * DAY, 96)
+    never = live(usual, life, evenings(0)).raw("unscheduled", "hand0")
+    often = live(usual, life, *(evenings(day) for day in (-3, -2, -1, 0))).raw("unscheduled", "hand0")
+    assert (np.diff(never) > 0.0).all()
+    assert often.max() < 0.2 * never.max()
+
+
+def test_a_message_that_fails_again_is_known_by_its_operation(usual: Baselines) -> None:
+    queued = {"trigger": "queue", "function": "Send", "caller": "queue:mail", "caller_source": "queue"}
+    queued["succeeded"] = False  # type: ignore[assignment]
+    again = live(usual, ordinary(NOW, 0.5, operation_id="poison", **queued)).raw("redelivery")
+    others = live(usual, ordinary(NOW, 0.5, operation_id=lambda n: f"message-{n}", **queued)).raw("redelivery")
+    assert again[0] == 0.0
+    assert (np.diff(again) > 0.0).all()
+    assert (others == 0.0).all()
+
+
+def test_a_newcomer_among_many_is_less_of_a_surprise(usual: Baselines) -> None:
+    def arriving(count: int) -> list[dict[str, Any]]:
+        minute = ordinary(NOW, count * SECOND / HOUR, every=SECOND, caller=lambda n: f"address:198.51.100.{n}")
+        return [{**record, "invocation_id": f"new-{n:03d}"} for n, record in enumerate(minute)]
+
+    alone, together = (live(usual, ordinary(LEARNED - 3 * DAY, 72), arriving(n)) for n in (1, 60))
+    news = "caller_new_to_function"
+    assert together.raw(news, "new")[-1] < alone.raw(news, "new")[-1] - 2.0

@@ -11,10 +11,12 @@ from detectors.features import FAMILIES, FEATURE_NAMES, INDEX
 from detectors.stories import OPEN_STORIES, STORM_US, TROUBLES, Stories, blame
 from models.baselines import US
 
+HOUR = 3600 * US
+
 
 def told(*events: dict[str, Any], opens_at: float = 6.0) -> tuple[list[int], list[bool]]:
     """Stories of events that are a minute apart unless they say otherwise."""
-    plain: dict[str, Any] = {"function": 1, "caller": 1, "app": 1, "score": 8.0, "trouble": "other"}
+    plain: dict[str, Any] = {"function": 1, "caller": 1, "app": 1, "score": 12.0, "trouble": "other"}
     plain |= {"by_caller": True, "crowd": 0, "vague": False}
     full = [{**plain, "at": number * 60 * US, **event} for number, event in enumerate(events)]
 
@@ -39,7 +41,27 @@ def test_the_same_caller_is_followed_from_function_to_function_and_app_to_app() 
 
 
 def test_a_story_is_open_from_the_event_that_was_strange_enough() -> None:
-    assert told({"score": 3.0}, {"score": 7.0}, {"score": 3.0})[1] == [False, True, True]
+    assert told({"score": 3.0}, {"score": 9.0}, {"score": 3.0})[1] == [False, True, True]
+
+
+def test_one_event_alone_must_be_stranger_than_one_of_many() -> None:
+    assert told(*[{"score": 7.0}] * 6)[1] == [False, False, False, True, True, True]
+    assert told({"score": 7.0}, {"score": 11.0})[1] == [False, True]
+
+
+def test_what_a_caller_does_elsewhere_belongs_to_its_story_only_if_it_is_strange_for_the_caller() -> None:
+    elsewhere = {"function": 2, "by_caller": False, "trouble": "slow"}
+    assert told({}, elsewhere)[0] == [0, 1]
+    assert told({}, {**elsewhere, "by_caller": True})[0] == [0, 0]
+
+
+def test_load_that_an_hours_sum_remembers_is_the_aftermath_of_the_flood_before_it() -> None:
+    flood = {"by_caller": False, "caller": 0, "trouble": "failing"}
+    after = {"caller": 7, "trouble": "load", "at": HOUR}
+    assert told(flood, after)[0] == [0, 0]
+    assert told(flood, {**after, "function": 2})[0] == [0, 1]
+    assert told(flood, {**after, "at": 4 * HOUR - 60 * US})[0] == [0, 1]
+    assert told({**flood, "score": 3.0}, after)[0] == [0, 1]
 
 
 def test_failures_in_the_functions_of_an_app_are_one_storm_while_they_follow_one_another() -> None:
@@ -59,7 +81,7 @@ def test_what_befalls_others_while_one_caller_floods_a_function_is_part_of_its_s
 
 
 def test_a_caller_known_by_its_place_only_is_soon_another() -> None:
-    later = {"at": 2 * 3600 * US}
+    later = {"at": 5 * HOUR}
     assert told({}, later)[0] == [0, 0]
     assert told({"vague": True}, {**later, "vague": True})[0] == [0, 1]
 

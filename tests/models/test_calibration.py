@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models.calibration import AIM, BudgetCurve
+from models.calibration import AIM, NEW_DAYS, BudgetCurve
 
 PEAKS = st.lists(st.floats(2.0, 30.0), max_size=80)
 BUDGETS = st.floats(0.05, 50.0)
@@ -48,7 +48,7 @@ def test_a_life_without_any_strange_story_still_has_a_threshold() -> None:
     empty = curve([], days=7.0)
     assert empty.threshold(1.0) == pytest.approx(2.0, abs=0.1)
     assert empty.threshold(0.001) > empty.threshold(0.01) > 2.0
-    assert 0.0 < empty.rate(2.0) < 0.1
+    assert 0.0 < empty.rate(2.0 * NEW_DAYS) < 0.1
 
 
 def test_longer_life_with_the_same_stories_asks_for_less() -> None:
