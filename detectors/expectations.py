@@ -33,6 +33,8 @@ _AGREE: Final[dict[str, tuple[str, ...]]] = {
 }
 #: names that an incident lists at most; a list this long may have been cut
 _SHOWN_NAMES: Final = 50
+#: statements that a note names
+_TOLD: Final = 5
 _FOREVER_US: Final = 2**62
 
 
@@ -205,6 +207,14 @@ def _within(names: Iterable[str] | None, expected: Sequence[str]) -> bool:
     """Whether all names are expected ones; where the list may have been cut, nobody knows."""
     found = list(names or ())
     return len(found) < _SHOWN_NAMES and set(found) <= set(expected)
+
+
+def learned_from(statements: Sequence[Feedback]) -> list[str]:
+    """What of the feedback a training heeded, as a note of its version; nothing where nothing stands."""
+    bad, expected = ([one.id for one in statements if one.what == what] for what in ("bad", "expected"))
+    parts = [f"{len(bad)} bad kept out ({', '.join(bad[:_TOLD])})"] if bad else []
+    parts += [f"{len(expected)} expected counted as normal ({', '.join(expected[:_TOLD])})"] if expected else []
+    return [f"Feedback on incidents: {'; '.join(parts)}."] if parts else []
 
 
 def truth_of(statements: Iterable[Feedback]) -> pa.Table:

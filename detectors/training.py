@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from detectors.caller_features import CallerFeatures
 from detectors.deployments import Restarts, VersionLog
 from detectors.drift_blocks import blocks_of
-from detectors.expectations import normal_events, without_bad
+from detectors.expectations import learned_from, normal_events, without_bad
 from detectors.features import BLOCK_US, FAMILIES, FUNCTION_FEATURES, INDEX
 from detectors.function_features import (
     DEFAULT_SILENCE,
@@ -180,7 +180,7 @@ def train(
             # work that comes in clumps is silent between them
             least = MIN_SILENCE * min(max(float(whole.dispersion[row]) / 2.0, 1.0), 10.0)
             silence[row] = max(least, SILENCE_MARGIN * gap, float(whole.rate[row].mean()) * SILENCE_SECONDS)
-    notes = list(restarts.notes())
+    notes = [*learned_from(options.feedback), *restarts.notes()]
     if len(lived.holes_us):
         missing = f"{lived.holes_us.sum() / DAY_US:,.0f} days"
         notes.append(f"Nothing at all was logged for {missing}; they count as missing, not as silence.")

@@ -63,6 +63,8 @@ def story(models: str, some: list[str], everything: list[str], logs: str, tmp_pa
     held = {row["incident_id"]: row["invocations"] for row in before["incidents"]}
     assert second["invocations"] <= second["run"]["scored"] - min(held[bad], 1000)
 
+    assert [note for note in second["notes"] if "1 bad kept out" in note and "1 expected counted as normal" in note]
+
     # compare: the bad case is a regression test
     found = ask(
         "models", "compare", "champion", second["version"], "--input", logs, "--models", models, "--budget", "2"
