@@ -123,7 +123,10 @@ def assign(
                 after = is_open and (trouble[i] == 2 or trouble[i] == 0) and now - numbers[k, O_LAST] <= AFTERMATH_US
                 # who is known by a place only: what comes to one function from several places at once is one story
                 places = numbers[k, O_LEAD] == 2 and vague[i] and by_caller[i] and now - numbers[k, O_LAST] <= storm_us
-                if mine and (bystander or after or places):
+                # whoever calls an app that fails has failing calls
+                storm = is_open and numbers[k, O_LEAD] == 0 and numbers[k, O_TROUBLE] == 1 and trouble[i] == 1
+                storm = storm and keys[k, K_APP] == app[i] and now - numbers[k, O_LAST] <= storm_us
+                if storm or (mine and (bystander or after or places)):
                     found = k
                     break
         if found < 0:

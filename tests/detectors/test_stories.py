@@ -73,6 +73,15 @@ def test_failures_in_the_functions_of_an_app_are_one_storm_while_they_follow_one
     assert told(failing, late)[0] == [0, 1]
 
 
+def test_failing_calls_of_one_caller_are_part_of_the_storm_in_their_app() -> None:
+    storm = {"by_caller": False, "caller": 0, "trouble": "failing"}
+    hers = {"function": 2, "caller": 7, "trouble": "failing"}
+    assert told(storm, hers)[0] == [0, 0]
+    assert told(storm, {**hers, "app": 2})[0] == [0, 1]
+    assert told(storm, {**hers, "at": STORM_US + 120 * US})[0] == [0, 1]
+    assert told({**storm, "score": 3.0}, hers)[0] == [0, 1]
+
+
 def test_what_befalls_others_while_one_caller_floods_a_function_is_part_of_its_story() -> None:
     flood = {"trouble": "load"}
     slowed = {"by_caller": False, "caller": 2, "trouble": "slow"}
