@@ -20,9 +20,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from detectors.features import FAMILIES, FAMILY_OF
+from detectors.forests import FOREST_CLIP, forest_rows
 from detectors.function_features import cohorts_of, from_matrix
 from models.baselines import Baselines, pair_codes
-from models.forest import Forest
+from models.forest import ForestSet
 from models.tails import Tails
 
 Vector = npt.NDArray[Any]
@@ -33,8 +34,6 @@ GRANT: Final = 1.5
 FOREST_GRANT: Final = 2.0
 #: nats of raw feature below which there is hardly any evidence
 GRAIN: Final = 1.0
-#: surprises are clipped here before the forest sees them
-FOREST_CLIP: Final = 6.0
 _FAMILY: Final = np.array(FAMILY_OF)
 _MEMBERS: Final = tuple(np.flatnonzero(np.equal(_FAMILY, k)) for k in range(len(FAMILIES)))
 
@@ -47,6 +46,7 @@ class Judgement:
         surprise: float64[n, len(FEATURES)], -log10 p of each feature.
         families: float64[n, len(FAMILIES)], what each family adds to the total.
         forest: float64[n], what the forest adds to the total.
+        forest_of: int64[n], number of the forest that judged it.
         score: float64[n], the total; higher is stranger.
         p_value: float64[n], share of normal invocations of the same kind of trigger at least as strange.
     """
@@ -54,19 +54,23 @@ class Judgement:
     surprise: Vector
     families: Vector
     forest: Vector
+    forest_of: Vector
     score: Vector
     p_value: Vector
 
+    @property
+    def _parts(self) -> tuple[Vector, ...]:
+        return (self.surprise, self.families, self.forest, self.forest_of, self.score, self.p_value)
+
     def take(self, rows: Vector) -> Judgement:
         """What was found for some of the events, int64[m]."""
-        parts = (self.surprise, self.families, self.forest, self.score, self.p_value)
-        return Judgement(*(part[rows] for part in parts))
+        return Judgement(*(part[rows] for part in self._parts))
 
     def spread(self, rows: Vector, n: int) -> Judgement:
         """The same for n events, of which only these ``rows``, int64[m], were judged; the others score 0."""
         parts = []
-        for part in (self.surprise, self.families, self.forest, self.score, self.p_value):
-            whole = np.zeros((n, *part.shape[1:]))
+        for part in self._parts:
+            whole = np.zeros((n, *part.shape[1:]), part.dtype)
             whole[rows] = part
             parts.append(whole)
         # nothing is less strange than a score of 0
@@ -83,19 +87,22 @@ class Judge:
         baselines: names and cohorts of the functions.
         tails: of the raw features.
         honest: of the surprises, by hours of normal life that the tails had not seen; None while they are fitted.
-        forest: isolation forest on clipped surprises, for the tenant.
-        forest_tails: of the forest's score.
+        forest: isolation forests on clipped surprises: the tenant's, then those of triggers, then those of functions.
+        forest_tails: of a forest's score; the groups are all forests but the tenant's, which is judged by trigger.
         total_tails: of the total.
         weights: float64[len(FAMILIES)], what a score led by each family counts for when incidents are opened.
+        forest_of: int64[functions + cohorts], number of each function's forest, then of that of each cohort, for
+            functions that training did not know; empty without forests.
     """
 
     baselines: Baselines
     tails: Tails
     honest: Tails | None
-    forest: Forest | None
+    forest: ForestSet | None
     forest_tails: Tails | None
     total_tails: Tails | None
     weights: Vector = field(default_factory=lambda: np.ones(len(FAMILIES)))
+    forest_of: Vector = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def gate(self, found: Judgement) -> Vector:
         """float64[n]: the score as it counts for opening incidents.
@@ -126,7 +133,8 @@ class Judge:
         """Score raw features, float[n, len(FEATURES)]."""
         surprise = self.surprise(raw, group, cohort)
         families = family_parts(surprise)
-        forest = self.forest_part(surprise, cohort)
+        number = forest_rows(self.forest_of, group, cohort, len(self.baselines))
+        forest = self.forest_part(surprise, number, cohort)
         total = families.sum(axis=1) + forest
         if self.total_tails is None:
             p_value = np.ones(len(total))
@@ -134,7 +142,7 @@ class Judge:
             # judged against its cohort, so that a p-value means the same for every kind of trigger
             strange = self.total_tails.surprise(total[:, None], np.full(len(total), -1), cohort)[:, 0]
             p_value = np.power(10.0, -strange)
-        return Judgement(surprise, families, forest, total, p_value)
+        return Judgement(surprise, families, forest, number, total, p_value)
 
     def surprise(self, raw: Vector, group: Vector, cohort: Vector) -> Vector:
         """Honest surprise of each feature, float64[n, len(FEATURES)]."""
@@ -144,7 +152,8 @@ class Judge:
     def shares(self, found: Judgement) -> Vector:
         """Share of the score by feature, float64[n, len(FEATURES)]; rows sum to 1, or to 0 where the score is 0.
 
-        A family's part belongs to its largest feature. The forest's part is laid on the features by its paths.
+        A family's part belongs to its largest feature. The forest's part is laid on the features by the paths in the
+        forest that judged it.
         """
         out = np.zeros(found.surprise.shape)
         row = np.arange(len(out))
@@ -153,25 +162,33 @@ class Judge:
             out[row, lead] += found.families[:, k]
         felt = np.flatnonzero(found.forest > 0.0)
         if self.forest is not None and len(felt):
-            path = np.maximum(self.forest.attribute(np.minimum(found.surprise[felt], FOREST_CLIP)), 0.0)
+            clipped = np.minimum(found.surprise[felt], FOREST_CLIP)
+            path = np.maximum(self.forest.attribute(clipped, found.forest_of[felt]), 0.0)
             total = path.sum(axis=1, keepdims=True)
             out[felt] += found.forest[felt, None] * np.where(total > 0.0, path / np.maximum(total, 1e-12), 0.0)
         total = out.sum(axis=1, keepdims=True)
         return np.where(total > 0.0, out / np.maximum(total, 1e-12), 0.0)
 
-    def forest_part(self, surprise: Vector, cohort: Vector) -> Vector:
-        """What the forest adds to the total, float64[n]."""
+    def forest_part(self, surprise: Vector, number: Vector, cohort: Vector) -> Vector:
+        """What the forest of this number adds to the total, float64[n]."""
         if self.forest is None or self.forest_tails is None:
             return np.zeros(len(surprise))
-        depth = self.forest_feature(surprise)
-        found = self.forest_tails.surprise(depth, np.full(len(depth), -1), cohort)[:, 0]
-        return np.maximum(found - FOREST_GRANT, 0.0)
+        depth = self.forest_feature(surprise, number)
+        return np.maximum(self.forest_surprise(depth, number, cohort) - FOREST_GRANT, 0.0)
 
-    def forest_feature(self, surprise: Vector) -> Vector:
+    def forest_feature(self, surprise: Vector, number: Vector) -> Vector:
         """The forest's score as a raw feature, float64[n, 1]: above 0 where stranger than an empty leaf."""
         if self.forest is None:
             return np.zeros((len(surprise), 1))
-        return depth_feature(self.forest.score(np.minimum(surprise, FOREST_CLIP)))
+        return depth_feature(self.forest.score(np.minimum(surprise, FOREST_CLIP), number))
+
+    def forest_surprise(self, depth: Vector, number: Vector, cohort: Vector) -> Vector:
+        """How rare such a ``forest_feature`` is in the forest of this number, float64[n]; 0 without forests."""
+        if self.forest_tails is None:
+            return np.zeros(len(depth))
+        # scores of different forests can't be compared; the tenant's serves what is left of each trigger
+        found: Vector = self.forest_tails.surprise(depth, number - 1, cohort)[:, 0]
+        return found
 
 
 def depth_feature(scored: Vector) -> Vector:
@@ -195,6 +212,7 @@ def tables_of(judge: Judge) -> Mapping[str, pa.Table]:
         out["honest"] = judge.honest.to_table()
     if judge.forest is not None:
         out["forest"] = judge.forest.to_table()
+        out["forest_of"] = pa.table({"forest": judge.forest_of})
     if judge.forest_tails is not None:
         out["forest_tails"] = judge.forest_tails.to_table()
     out["weights"] = pa.table({"family": list(FAMILIES), "weight": judge.weights})
@@ -209,12 +227,16 @@ def judge_from(tables: Mapping[str, pa.Table]) -> Judge:
     def tails(name: str) -> Tails | None:
         return Tails.from_table(tables[name]) if name in tables else None
 
+    forest_of = np.zeros(0, np.int64)
+    if "forest_of" in tables:
+        forest_of = tables["forest_of"].column("forest").to_numpy().copy()
     return Judge(
         baselines=Baselines.from_table(tables["baselines"]),
         tails=Tails.from_table(tables["tails"]),
         honest=tails("honest"),
-        forest=Forest.from_table(tables["forest"]) if "forest" in tables else None,
+        forest=ForestSet.from_table(tables["forest"]) if "forest" in tables else None,
         forest_tails=tails("forest_tails"),
         total_tails=tails("total_tails"),
         weights=tables["weights"].column("weight").to_numpy().copy(),
+        forest_of=forest_of,
     )

@@ -15,8 +15,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from detectors.forests import forest_rows
 from detectors.judge import FOREST_GRANT, GRANT, Judge, depth_feature
-from models.forest import Forest
+from models.forest import ForestSet
 from models.jit import njit
 from models.kernels import COUNT_BITS, COUNT_MASK
 
@@ -37,18 +38,22 @@ class Quiet:
 
     Attributes:
         most: float32[rows, features], the largest raw value that does not count.
-        turned: int16[rows, features, STEPS], how many of the feature's nodes a raw value within a step may turn.
-        first: int64[features + 1], where each feature's nodes begin; in the order in which they are turned.
-        tree: int64[nodes], the tree of each.
+        turned: int16[rows, features, STEPS], how many of the feature's nodes a raw value within a step may turn in the
+            row's forest.
+        forest: int64[rows], the forest that judges the row.
+        first: int64[forests * features + 1], where the nodes of feature j in forest f begin, at
+            ``f * features + j``; in the order in which they are turned.
+        tree: int64[nodes], the tree of each, within its forest.
         lost: float64[nodes], depth that its tree may lose by it.
-        total: float64[nodes + features], depth lost by the first 0, 1, 2 ... nodes of a feature together; that of
-            feature j begins at ``first[j] + j``.
+        total: float64[nodes + forests * features], depth lost by the first 0, 1, 2 ... nodes of a feature together;
+            that of block ``f * features + j`` begins at the block's ``first`` plus its number.
         room: float64[rows], depth that may be lost before the forest says anything.
         functions: of the rows.
     """
 
     most: Vector
     turned: Vector
+    forest: Vector
     first: Vector
     tree: Vector
     lost: Vector
@@ -60,7 +65,7 @@ class Quiet:
         """bool[n]: surely scores 0. Arguments as for ``Judge.score``, the raw features in their two parts, float32."""
         row = np.where(group >= 0, group, self.functions + cohort)
         out = np.empty(len(row), np.bool_)
-        nodes = (self.turned, self.first, self.tree, self.lost, self.total)
+        nodes = (self.turned, self.forest, self.first, self.tree, self.lost, self.total)
         _find(raw_function, raw_caller, row, self.most, *nodes, self.room, out)
         return out
 
@@ -69,27 +74,25 @@ def quiet_of(judge: Judge, features: int, cohorts: int) -> Quiet:
     """The bounds for a judge whose tails are of so many features and cohorts."""
     functions = len(judge.baselines)
     group = np.concatenate([np.arange(functions), np.full(cohorts, -1)])
-    cohort = np.concatenate([judge.baselines.cohort, np.arange(cohorts)]).astype(np.int64)
+    cohort = np.concatenate([judge.baselines.cohort[:functions], np.arange(cohorts)]).astype(np.int64)
     most = _largest(lambda raw: judge.surprise(raw, group, cohort) <= GRANT - _MARGIN, (len(group), features))
     turned = np.zeros((len(group), features, STEPS), np.int16)
-    nodes: list[list[tuple[float, int, float]]] = [[] for _ in range(features)]
-    room = np.full(len(group), np.inf)
+    forest, room = np.zeros(len(group), np.int64), np.full(len(group), np.inf)
+    ways, blocks = _NO_WAYS, features
     if judge.forest is not None and judge.forest_tails is not None:
-        nodes = [_nodes(judge.forest, feature) for feature in range(features)]
-        at = [np.array([threshold for threshold, _, _ in of], np.float64) for of in nodes]
+        ways, blocks = _ways(judge.forest), len(judge.forest) * features
+        forest = forest_rows(judge.forest_of, group, cohort, functions)
+        first = ways.first(blocks)
         for step in range(STEPS):
             # the step's upper end, a little beyond it
             with np.errstate(over="ignore"):  # where no value counts, the largest is the largest number
                 raw = np.minimum(most, most * np.float32((step + 1) / STEPS * (1.0 + _MARGIN)))
-            surprise = judge.surprise(raw, group, cohort)
-            for feature in range(features):
-                turned[:, feature, step] = np.searchsorted(at[feature], surprise[:, feature] + _MARGIN)
-        room = _room(judge, cohort)
-    first = np.cumsum([0, *(len(of) for of in nodes)])
-    tree = np.array([number for of in nodes for _, number, _ in of], np.int64)
-    lost = np.array([depth for of in nodes for _, _, depth in of], np.float64)
-    total = np.concatenate([_together(of) for of in nodes])
-    return Quiet(most, turned, first, tree, lost, total, room, functions)
+            _count(judge.surprise(raw, group, cohort) + _MARGIN, forest, first, ways.threshold, turned[:, :, step])
+        room = _room(judge, forest, cohort)
+    first = ways.first(blocks)
+    total = np.zeros(len(ways.tree) + blocks)
+    _together(first, ways.tree, ways.lost, np.zeros(int(ways.tree.max(initial=0)) + 1), total)
+    return Quiet(most, turned, forest, first, ways.tree, ways.lost, total, room, functions)
 
 
 def _largest(holds: Callable[[Vector], Vector], shape: tuple[int, ...]) -> Vector:
@@ -102,72 +105,123 @@ def _largest(holds: Callable[[Vector], Vector], shape: tuple[int, ...]) -> Vecto
     return low.view(np.float32)
 
 
-def _room(judge: Judge, cohort: Vector) -> Vector:
-    """float64[rows]: depth between that of a row of zeros and that from which on the forest adds to the score."""
+def _room(judge: Judge, forest: Vector, cohort: Vector) -> Vector:
+    """float64[rows]: depth between that of a row of zeros and that from which on its forest adds to the score."""
     assert judge.forest is not None  # noqa: S101 - the caller has looked
-    assert judge.forest_tails is not None  # noqa: S101
-    tails, nobody = judge.forest_tails, np.full(len(cohort), -1)
 
     def says_nothing(score: Vector) -> Vector:
         depth = depth_feature(score.astype(np.float64))
-        found: Vector = tails.surprise(depth, nobody, cohort)[:, 0] <= FOREST_GRANT - _MARGIN
+        found: Vector = judge.forest_surprise(depth, forest, cohort) <= FOREST_GRANT - _MARGIN
         return found
 
     silent = _largest(says_nothing, (len(cohort),)).astype(np.float64)
-    arrays = judge.forest.arrays
-    zeros = float(judge.forest.score(np.zeros((1, arrays.columns)))[0])
-    normaliser = float(arrays.normaliser[0])
+    forests = judge.forest
+    zeros = forests.score(np.zeros((len(forests), forests.columns)), np.arange(len(forests)))[forest]
+    normaliser = forests.normaliser[forest]
     with np.errstate(divide="ignore"):
         room = normaliser * (np.log2(silent) - np.log2(zeros))
     return np.where(silent > 0.0, room - _MARGIN * normaliser, -1.0)
 
 
-def _nodes(forest: Forest, feature: int) -> list[tuple[float, int, float]]:
-    """The nodes on the way of zeros that a feature may turn, in order: threshold, tree, depth that it may lose."""
-    nodes = forest.arrays
-    turned: list[tuple[float, int, float]] = []
-    for tree, root in enumerate(nodes.root.tolist()):
-        node, way = root, []
-        while nodes.step[node]:
-            way.append(node)
-            # zeros go left unless a threshold lies below them
-            node += int(nodes.step[node]) + int(nodes.threshold[node] < 0.0)
-        end = _depth(forest, node)
-        for on in way:
-            if nodes.feature[on] == feature and nodes.threshold[on] >= 0.0:
-                other = _shallowest(forest, on + int(nodes.step[on]) + 1)
-                turned.append((float(nodes.threshold[on]), tree, max(end - other, 0.0)))
-    return sorted(turned)
+@dataclass(frozen=True)
+class _Ways:
+    """The nodes on the ways of zeros that a feature may turn, by forest and feature, in the order they are turned.
+
+    Attributes:
+        block: int64[nodes], forest times features plus feature.
+        tree: int64[nodes], within its forest.
+        threshold: float64[nodes].
+        lost: float64[nodes], depth that the tree may lose.
+    """
+
+    block: Vector
+    tree: Vector
+    threshold: Vector
+    lost: Vector
+
+    def first(self, blocks: int) -> Vector:
+        """int64[blocks + 1]: where each block's nodes begin."""
+        return np.searchsorted(self.block, np.arange(blocks + 1)).astype(np.int64)
 
 
-def _together(nodes: list[tuple[float, int, float]]) -> Vector:
-    """Depth lost by the first 0, 1, 2 ... nodes, float64[nodes + 1]: of each tree the most that one of them takes."""
-    lost = [0.0]
-    by_tree: dict[int, float] = {}
-    for _, tree, depth in nodes:
-        worst = by_tree.get(tree, 0.0)
-        lost.append(lost[-1] + max(depth - worst, 0.0))
-        by_tree[tree] = max(depth, worst)
-    return np.array(lost, np.float64)
+_NO_WAYS: Final = _Ways(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
 
 
-def _depth(forest: Forest, leaf: int) -> float:
-    nodes = forest.arrays
-    code = int(nodes.threshold[leaf])
-    return float((code >> COUNT_BITS) + nodes.mean_depth[code & COUNT_MASK])
+def _ways(forests: ForestSet) -> _Ways:
+    nodes = len(forests.threshold)
+    block, tree = np.empty((2, nodes), np.int64)
+    threshold, lost, least = np.empty((3, nodes), np.float64)
+    trees = (forests.first_tree, forests.root, forests.threshold, forests.feature, forests.step, forests.mean_depth)
+    count = _walk(*trees, forests.columns, least, block, tree, threshold, lost)
+    order = np.lexsort((lost[:count], tree[:count], threshold[:count], block[:count]))
+    return _Ways(*(column[order] for column in (block, tree, threshold, lost)))
 
 
-def _shallowest(forest: Forest, node: int) -> float:
-    step = int(forest.arrays.step[node])
-    if not step:
-        return _depth(forest, node)
-    return min(_shallowest(forest, node + step), _shallowest(forest, node + step + 1))
+@njit
+def _walk(
+    first_tree: Any, root: Any, threshold: Any, feature: Any, step: Any, mean_depth: Any, features: Any, least: Any,
+    block: Any, tree: Any, turns_at: Any, lost: Any,
+) -> Any:  # fmt: skip
+    """Write the nodes that can be turned, in the order of the trees, and say how many; ``least`` is scratch space."""
+    # the shallowest leaf below each node: children stand behind their parents
+    for node in range(threshold.shape[0] - 1, -1, -1):
+        ahead = np.int64(step[node])
+        if ahead:
+            least[node] = min(least[node + ahead], least[node + ahead + 1])
+        else:
+            code = np.int64(threshold[node])
+            least[node] = (code >> COUNT_BITS) + mean_depth[code & COUNT_MASK]
+    found = 0
+    for model in range(first_tree.shape[0] - 1):
+        for number in range(np.int64(first_tree[model]), np.int64(first_tree[model + 1])):
+            begin, node = found, np.int64(root[number])
+            while step[node]:
+                # zeros go left unless a threshold lies below them
+                left = node + np.int64(step[node])
+                if threshold[node] < 0.0:
+                    node = left + 1
+                    continue
+                block[found] = model * features + np.int64(feature[node])
+                tree[found] = number - np.int64(first_tree[model])
+                turns_at[found] = threshold[node]
+                lost[found] = least[left + 1]
+                found += 1
+                node = left
+            for k in range(begin, found):
+                # the way ends in a leaf, whose own depth is the least below it
+                lost[k] = max(least[node] - lost[k], 0.0)
+    return found
+
+
+@njit
+def _count(surprise: Any, forest: Any, first: Any, threshold: Any, turned: Any) -> None:
+    """How many nodes of its row's forest each surprise may turn."""
+    features = surprise.shape[1]
+    for i in range(surprise.shape[0]):
+        for j in range(features):
+            block = forest[i] * features + j
+            part = threshold[first[block] : first[block + 1]]
+            turned[i, j] = np.searchsorted(part, surprise[i, j])
+
+
+@njit
+def _together(first: Any, tree: Any, lost: Any, worst: Any, total: Any) -> None:
+    """Depth lost by the first 0, 1, 2 ... nodes of each block: of each tree the most that one of them takes."""
+    for block in range(first.shape[0] - 1):
+        worst[:] = 0.0
+        at = first[block] + block
+        total[at] = 0.0
+        for k in range(first[block], first[block + 1]):
+            more = max(lost[k] - worst[tree[k]], 0.0)
+            worst[tree[k]] += more
+            total[at + 1] = total[at] + more
+            at += 1
 
 
 @njit
 def _find(
-    raw_function: Any, raw_caller: Any, row: Any, most: Any, turned: Any, first: Any, tree: Any, lost: Any, total: Any,
-    room: Any, out: Any,
+    raw_function: Any, raw_caller: Any, row: Any, most: Any, turned: Any, forest: Any, first: Any, tree: Any, lost: Any,
+    total: Any, room: Any, out: Any,
 ) -> None:  # fmt: skip
     """Whether each row is proven to score 0; arguments as in ``Quiet``."""
     functional, features, steps = raw_function.shape[1], turned.shape[1], turned.shape[2]
@@ -178,6 +232,7 @@ def _find(
     number = np.zeros(features, np.int64)
     for i in range(row.shape[0]):
         r = row[i]
+        block = forest[r] * features
         left = room[r]
         for j in range(features):
             x = raw_function[i, j] if j < functional else raw_caller[i, j - functional]
@@ -187,13 +242,13 @@ def _find(
                     left = -np.inf
                     break
                 number[j] = turned[r, j, min(int(np.float64(x) * steps / most[r, j]), steps - 1)]
-                left -= total[first[j] + j + number[j]]
+                left -= total[first[block + j] + block + j + number[j]]
         if left <= 0.0 and left > -np.inf:
             # two features that turn nodes of one tree take from it but once
             left = room[r]
             worst[:] = 0.0
             for j in range(features):
-                for k in range(first[j], first[j] + number[j]):
+                for k in range(first[block + j], first[block + j] + number[j]):
                     if lost[k] > worst[tree[k]]:
                         left -= lost[k] - worst[tree[k]]
                         worst[tree[k]] = lost[k]

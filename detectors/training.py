@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,20 +23,21 @@ from detectors.deployments import Restarts, VersionLog
 from detectors.drift_blocks import blocks_of
 from detectors.expectations import learned_from, normal_events, without_bad
 from detectors.features import BLOCK_US, FAMILIES, FUNCTION_FEATURES, INDEX
+from detectors.forests import FOREST_SCOPE, Scope, fit_forests, forest_rows
 from detectors.function_features import (
     DEFAULT_SILENCE,
     IDENTIFIED,
     FunctionFeatures,
     from_matrix,
 )
-from detectors.judge import FOREST_CLIP, GRAIN, Judge, family_parts
+from detectors.judge import GRAIN, Judge, family_parts
 from detectors.keyed import KeyedState
 from detectors.model import Model
 from detectors.stories import ALONE, FEW_EVENTS, Stories, blame
 from models.baselines import COHORTS, HOUR_US, US, Baselines, BaselineSketch
 from models.calibration import BudgetCurve
+from models.errors import InputError
 from models.feedback import Feedback
-from models.forest import fit_forest
 from models.hashing import combine, hash_strings
 from models.lived import Lived
 from models.tails import Tails, fit_tails
@@ -65,8 +66,8 @@ MAX_HELD_OUT: Final = 2_000_000
 #: features that are silent until there is a habit, and the held-out events that must have one
 OF_HABITS: Final = ("caller_hours",)
 LEAST_HEARD: Final = 300
-#: rows the forest is fitted on
-FOREST_ROWS: Final = 200_000
+#: prior slope of the tail of a forest's score, in tenths of a score a nat
+FOREST_SLOPE: Final = 0.3
 #: a function is silent after this many times the longest silence seen in training
 SILENCE_MARGIN: Final = 3.0
 MIN_SILENCE: Final = 8.0
@@ -87,17 +88,31 @@ class TrainingOptions:
     """How to train.
 
     Attributes:
-        seed: of the forest.
-        trees, samples: of the forest.
-        forest: False leaves the forest out (for ablation).
+        seed: of the forests.
+        trees, samples: of each forest.
+        forest: for whom there are forests: ``own`` for functions and triggers with enough to learn from, ``tenant`` for
+            the tenant alone; True is the default, ``none`` or False leaves forests out.
         feedback: what stands: bad incidents are kept out, expected ones count as normal life however strange.
     """
 
     seed: int = 0
     trees: int = 100
     samples: int = 256
-    forest: bool = True
+    forest: Scope | bool = True
     feedback: tuple[Feedback, ...] = ()
+
+    @property
+    def scope(self) -> Scope:
+        """For whom there are forests, in words.
+
+        Raises:
+            InputError: for another word.
+        """
+        if isinstance(self.forest, bool):
+            return FOREST_SCOPE if self.forest else "none"
+        if self.forest not in get_args(Scope):
+            raise InputError("No such forests.", expected=" | ".join(get_args(Scope)), received=str(self.forest))
+        return self.forest
 
 
 @dataclass
@@ -340,16 +355,27 @@ def _fit_judge(
     believed = honest.surprise(surprise, none, held.cohort)
     score = family_parts(believed).sum(axis=1)
     judge = Judge(baselines, _tails(held, baselines, keep), honest, None, None, None)
-    if options.forest:
-        step = max(1, int(keep.sum()) // FOREST_ROWS)
-        clipped = np.minimum(believed[keep][::step], FOREST_CLIP)
-        judge = replace(
-            judge, forest=fit_forest(clipped, trees=options.trees, samples=options.samples, seed=options.seed)
+    if options.scope != "none":
+        forest, forest_of = fit_forests(
+            believed[keep],
+            held.group[keep],
+            held.cohort[keep],
+            baselines.cohort[: len(baselines)],
+            cohorts,
+            scope=options.scope,
+            trees=options.trees,
+            samples=options.samples,
+            seed=options.seed,
         )
-        depth = judge.forest_feature(believed)
-        tails = fit_tails(depth[keep], none[keep], held.cohort[keep], groups=0, cohorts=cohorts, slope=0.3)
+        judge = replace(judge, forest=forest, forest_of=forest_of)
+        number = forest_rows(forest_of, held.group, held.cohort, len(baselines))
+        depth = judge.forest_feature(believed, number)
+        others = len(forest) - 1
+        tails = fit_tails(
+            depth[keep], number[keep] - 1, held.cohort[keep], groups=others, cohorts=cohorts, slope=FOREST_SLOPE
+        )
         judge = replace(judge, forest_tails=tails)
-        score = score + judge.forest_part(believed, held.cohort)
+        score = score + judge.forest_part(believed, number, held.cohort)
     return replace(judge, total_tails=_total(held, score, keep)), score
 
 

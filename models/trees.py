@@ -139,8 +139,15 @@ class ForestSet:
         shares = np.zeros(X.shape, np.float64)
         for model in np.unique(index):
             of_model = np.flatnonzero(index == model)
-            shares[of_model] = self.forest(int(model)).attribute(X[of_model])
+            # kept, with the depths that it worked out: a stream asks for few rows many times
+            if int(model) not in self._asked:
+                self._asked[int(model)] = self.forest(int(model))
+            shares[of_model] = self._asked[int(model)].attribute(X[of_model])
         return shares
+
+    @cached_property
+    def _asked(self) -> dict[int, Forest]:
+        return {}
 
     def forest(self, model: int) -> Forest:
         """One forest of the set; it shares the set's memory."""
@@ -215,7 +222,7 @@ class Forest:
     @cached_property
     def base(self) -> float:
         """Score of the expected depth over the training samples, where ``attribute`` starts from."""
-        expected = self._expected()
+        expected = self._expected
         return _score_of(float(expected[self.arrays.root].sum()), float(self.arrays.normaliser[0]))
 
     def score(self, X: npt.NDArray[Any]) -> Floats:
@@ -262,7 +269,7 @@ class Forest:
         """
         arrays = self.arrays
         values = kernels.clean(arrays.checked(X), arrays.typical[0])
-        expected = self._expected()
+        expected = self._expected
         shares = np.zeros(values.shape, np.float64)
         kernels.attribute_rows(values, arrays.root, arrays.threshold, arrays.feature, arrays.step, expected, shares)
         normaliser = float(arrays.normaliser[0])
@@ -276,6 +283,7 @@ class Forest:
         attributed: Floats = shares * slope[:, None]
         return attributed
 
+    @cached_property
     def _expected(self) -> Floats:
         arrays = self.arrays
         expected, counts = np.empty((2, len(arrays.threshold)), np.float64)

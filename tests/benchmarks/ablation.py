@@ -1,4 +1,4 @@
-"""What the isolation forest adds: the same worlds judged with it and without it, in this process. Prints Markdown.
+"""What isolation forests add: the same worlds judged with and without them, in this process. Prints Markdown.
 
 python -m tests.benchmarks.ablation --seeds 0-2
 """
@@ -23,7 +23,11 @@ from pipelines import load  # noqa: E402
 from tests.benchmarks.quality import BUDGET, WORKLOAD, Case, mean, seeds  # noqa: E402
 from tests.benchmarks.worlds import truth_table, write_world  # noqa: E402
 
-VARIANTS: Final = {"with the forest": TrainingOptions(), "without": TrainingOptions(forest=False)}
+VARIANTS: Final = {
+    "forests of functions, triggers and the tenant": TrainingOptions(forest="own"),
+    "the tenant's forest": TrainingOptions(forest="tenant"),
+    "no forest": TrainingOptions(forest="none"),
+}
 
 
 @dataclass(frozen=True)

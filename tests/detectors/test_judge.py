@@ -11,8 +11,9 @@ import pytest
 
 from detectors.caller_features import CallerFeatures
 from detectors.features import FAMILIES, FEATURE_NAMES, FEATURES
+from detectors.forests import FOREST_CLIP
 from detectors.function_features import from_matrix
-from detectors.judge import FOREST_CLIP, GRANT, family_parts, judge_from, tables_of
+from detectors.judge import GRANT, family_parts, judge_from, tables_of
 from detectors.local import Stage, run_local
 from detectors.model import Model
 from detectors.order import hashed, with_at
@@ -112,13 +113,30 @@ def test_the_forest_adds_where_many_things_are_a_little_strange(model: Model) ->
     wide[0, ::3] = 2.0
     quiet = np.zeros((1, len(FEATURES)))
     http = np.array([COHORTS.index("http")])
-    assert model.judge.forest_part(wide, http)[0] > model.judge.forest_part(quiet, http)[0] == 0.0
+    # the tenant's, and that of functions that training did not know; one of a function sees only what varied there
+    for of in (np.zeros(1, np.int64), model.judge.forest_of[len(model.judge.baselines) + http]):
+        assert model.judge.forest_part(wide, of, http)[0] > model.judge.forest_part(quiet, of, http)[0] == 0.0
+
+
+def test_each_invocation_is_judged_and_explained_by_its_own_forest(
+    model: Model, raw: Any, clean: pa.RecordBatch
+) -> None:
+    judge = replace(model.judge, forest_of=np.arange(len(model.judge.forest_of)) % 2)
+    group, cohort = judge.locate(clean)
+    found = judge.score(raw, group, cohort)
+    assert (found.forest_of == judge.forest_of[np.where(group >= 0, group, len(judge.baselines) + cohort)]).all()
+    for number in (0, 1):
+        alone = replace(judge, forest_of=np.full(len(judge.forest_of), number)).score(raw, group, cohort)
+        mine = found.forest_of == number
+        assert mine.any()
+        assert (found.score[mine] == alone.score[mine]).all()
+        assert (judge.shares(found.take(mine)) == judge.shares(alone.take(mine))).all()
 
 
 def test_what_the_forest_sees_is_clipped(model: Model) -> None:
     far = np.zeros((2, len(FEATURES)))
     far[0, 3], far[1, 3] = FOREST_CLIP, 10.0 * FOREST_CLIP
-    depth = model.judge.forest_feature(far)
+    depth = model.judge.forest_feature(far, np.zeros(2, np.int64))
     assert depth[0, 0] == depth[1, 0]
 
 

@@ -153,6 +153,18 @@ def test_each_step_is_told(learned: pa.RecordBatch) -> None:
     assert len(told) >= 4
 
 
+def test_forests_are_for_whom_one_says(learned: pa.RecordBatch, model: Model) -> None:
+    assert model.judge.forest is not None
+    assert len(model.judge.forest) > 1
+    alone = train(lambda: [learned], TrainingOptions(forest="tenant", trees=20)).judge
+    assert alone.forest is not None
+    assert len(alone.forest) == 1
+    assert (alone.forest_of == 0).all()
+    assert TrainingOptions(forest=False).scope == "none"
+    with pytest.raises(InputError, match="No such forests"):
+        train(lambda: [learned.slice(0, 4_000)], TrainingOptions(forest="all"))  # type: ignore[arg-type]
+
+
 def test_without_a_forest_a_model_still_judges(learned: pa.RecordBatch) -> None:
     found = train(lambda: [learned.slice(0, 8_000)], TrainingOptions(forest=False))
     assert found.judge.forest is None
