@@ -188,6 +188,12 @@ def company(newcomers: Any, usual: Any) -> Any:
 
 
 @njit
+def goes_on(seen: Any, usual: Any) -> Any:
+    """How far something is still above what is usual: 0 where it is not, 1 from half as much again on."""
+    return min(max(seen / usual - 1.0, 0.0) * 2.0, 1.0)
+
+
+@njit
 def _hour(at: Any) -> Any:
     return (at // HOUR_US + WEEK_OFFSET) % HOURS_A_WEEK
 
@@ -459,10 +465,10 @@ def advance_functions(
                         # one run away from all others must not speak for its neighbours
                         window = s[S_N60] if column == 9 else s[S_NDAY]
                         # nor must yesterday's bill, once the last hour is back to what is usual
-                        going_on = min(max(s[S_COST60] / (s[S_E60] * mean_s + mean_s) - 1.0, 0.0) * 2.0, 1.0)
+                        going_on = goes_on(s[S_COST60], s[S_E60] * mean_s + mean_s)
                         if s[S_E5] > 0.0 and cost < 3.0 * mean_s:
                             # where runs are as long as ever, the bill rises by their number only while it is high
-                            going_on *= min(max(s[S_N5] / (s[S_E5] + GOING_FLOOR) - 1.0, 0.0) * 2.0, 1.0)
+                            going_on *= goes_on(s[S_N5], s[S_E5] + GOING_FLOOR)
                         takes_part = max(part, min(max(cost / mean_s - 1.0, 0.0) / 4.0, 1.0))
                         over = excess / spread_s * min(1.0, cost * window / excess) * going_on * takes_part
                         # a rare long run of a cheap function is hundreds of deviations away: only their order matters
@@ -563,11 +569,10 @@ def advance_functions(
             phi = dispersion[k]
             raw[i, 6] = pace_excess(s[S_N5], s[S_E5] * lift5 + PACE_FLOOR) / phi * part
             raw[i, 7] = pace_excess(s[S_N60], s[S_E60] * lift60 + PACE_FLOOR) / phi * part
-            # growth is what still goes on: a day's sum remembers a flood long after it has ended
-            # an hour's sum remembers a flood that has ended
-            now_on = min(max(s[S_N5] / (s[S_E5] * lift5 + GOING_FLOOR) - 1.0, 0.0) * 2.0, 1.0)
+            # an hour's sum remembers a flood that has ended, and a day's sum long after
+            now_on = goes_on(s[S_N5], s[S_E5] * lift5 + GOING_FLOOR)
             raw[i, 7] *= now_on
-            going_on = min(max(s[S_N60] / (s[S_E60] * lift60 + PACE_FLOOR) - 1.0, 0.0) * 2.0, 1.0) * now_on
+            going_on = goes_on(s[S_N60], s[S_E60] * lift60 + PACE_FLOOR) * now_on
             raw[i, 8] = pace_excess(s[S_NDAY], s[S_EDAY] + DAY_FLOOR) / phi * part * going_on
         value[i, 6], typical[i, 6] = s[S_N5], s[S_E5]
         value[i, 7], typical[i, 7] = s[S_N60], s[S_E60]

@@ -201,7 +201,7 @@ class Incidents:
             # logs that stop arriving silence every app at once: one story
             key["app_key"] = np.where(silent, np.uint64(0), key["app_key"])
             key["trouble"] = np.where(silent, TROUBLES.index("silent"), key["trouble"])
-        story, opened = self._stories.tell(
+        story, opened, _ = self._stories.tell(
             np.asarray(rows.column("at")), key["function_key"], key["caller_key"], key["app_key"], score,
             key["trouble"].astype(np.int64), by_caller, crowd, vague,
         )  # fmt: skip

@@ -33,8 +33,7 @@ ALONE: Final = 0.1
 AFTERMATH_US: Final = 3 * 3600 * US
 #: kinds of trouble that function stories are told apart by
 TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other")
-NEW: Final = TROUBLES.index("structure")
-SILENT: Final = TROUBLES.index("silent")
+SLOW, FAILING, LOAD, NEW, SILENT = (TROUBLES.index(name) for name in ("slow", "failing", "load", "structure", "silent"))
 _TROUBLE_OF: Final = {
     "run": "slow",
     "latency": "slow",
@@ -105,11 +104,11 @@ def assign(
                     break
             else:
                 # slow, failing, new or silent functions of one app: one story; new ones until the gap closes it
-                together = trouble[i] <= 1 or trouble[i] == NEW or trouble[i] == SILENT
+                together = trouble[i] in (SLOW, FAILING, NEW, SILENT)
                 soon = now - numbers[k, O_LAST] <= storm_us or trouble[i] == NEW
                 storm = keys[k, K_APP] == app[i] and numbers[k, O_TROUBLE] == trouble[i] and together and soon
                 if (keys[k, K_FUNCTION] == function[i] or storm) and (
-                    not by_caller[i] or crowd[i] == 2 or (crowd[i] == 1 and numbers[k, O_TROUBLE] == 2)
+                    not by_caller[i] or crowd[i] == 2 or (crowd[i] == 1 and numbers[k, O_TROUBLE] == LOAD)
                 ):
                     found = k
                     break
@@ -120,11 +119,11 @@ def assign(
                 mine = keys[k, K_FUNCTION] == function[i]
                 is_open = numbers[k, O_OPENED] >= 0
                 bystander = is_open and not by_caller[i] and numbers[k, O_LEAD] > 0
-                after = is_open and (trouble[i] == 2 or trouble[i] == 0) and now - numbers[k, O_LAST] <= AFTERMATH_US
+                after = is_open and trouble[i] in (LOAD, SLOW) and now - numbers[k, O_LAST] <= AFTERMATH_US
                 # who is known by a place only: what comes to one function from several places at once is one story
                 places = numbers[k, O_LEAD] == 2 and vague[i] and by_caller[i] and now - numbers[k, O_LAST] <= storm_us
                 # whoever calls an app that fails has failing calls
-                storm = is_open and numbers[k, O_LEAD] == 0 and numbers[k, O_TROUBLE] == 1 and trouble[i] == 1
+                storm = is_open and numbers[k, O_LEAD] == 0 and numbers[k, O_TROUBLE] == trouble[i] == FAILING
                 storm = storm and keys[k, K_APP] == app[i] and now - numbers[k, O_LAST] <= storm_us
                 if storm or (mine and (bystander or after or places)):
                     found = k
@@ -144,7 +143,7 @@ def assign(
             numbers[found, O_OPENED] = -1
             numbers[found, O_COUNT] = 0
             numbers[found, O_ID] = next_id
-            numbers[found, O_TROUBLE] = 2 if crowd[i] == 2 else trouble[i]
+            numbers[found, O_TROUBLE] = LOAD if crowd[i] == 2 else trouble[i]
             next_id += 1
             keys[found, K_FUNCTION] = function[i]
             keys[found, K_CALLER] = caller[i]
@@ -242,13 +241,12 @@ class Stories:
     def tell(
         self, at: Vector, function: Vector, caller: Vector, app: Vector, score: Vector, trouble: Vector,
         by_caller: Vector, crowd: Vector, vague: Vector,
-    ) -> tuple[Vector, Vector]:  # fmt: skip
-        """Story number int64[n] and whether it is open bool[n]; arguments as in ``assign``."""
+    ) -> tuple[Vector, Vector, Vector]:  # fmt: skip
+        """``story``, ``opened`` and ``weighed`` of ``assign``, whose arguments these are."""
         n = len(at)
-        story, opened, self.weighed = np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n)
+        story, opened, weighed = np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n)
         self._live, self._next = assign(
             at, function, caller, app, score, trouble, by_caller, crowd, vague, self._numbers, self._keys, self._peak,
-            self._live, self._next, self.opens_at, self._gap, self._storm, story, opened,
-            self.weighed,
+            self._live, self._next, self.opens_at, self._gap, self._storm, story, opened, weighed,
         )  # fmt: skip
-        return story, opened
+        return story, opened, weighed

@@ -440,8 +440,7 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
     found = judge.score(held.raw[strange], held.group[strange], held.cohort[strange])
     value = np.concatenate([held.value_function[strange], held.value_caller[strange]], axis=1)
     trouble, by_caller, crowd = blame(found.families, found.surprise, value, held.identified[strange])
-    stories = Stories(opens_at)
-    story, opened = stories.tell(
+    story, opened, weighed = Stories(opens_at).tell(
         held.at[strange],
         held.function[strange],
         held.caller[strange],
@@ -452,7 +451,7 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
         crowd,
         held.vague[strange],
     )
-    return strange, story, opened, stories.weighed
+    return strange, story, opened, weighed
 
 
 def join_score(opens_at: float) -> float:

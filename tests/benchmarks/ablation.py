@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # so that it runs as a script, too
@@ -46,11 +46,10 @@ def judged(case: Case) -> dict[str, Outcome]:
     with tempfile.TemporaryDirectory() as scratch:
         write_world(world, Path(scratch))
         train, test = (load([str(Path(scratch, part))]) for part in ("train", "test"))
-    out = {}
+    out, truth = {}, truth_table(world)
     for name, options in VARIANTS.items():
         found = detect(test, fit(train, options), budget=BUDGET)
-        told: dict[str, Any] = {"days": days, "budget": BUDGET}
-        result = evaluate(found.verdicts, found.incidents, truth_table(world), **told)
+        result = evaluate(found.verdicts, found.incidents, truth, days=days, budget=BUDGET)
         kinds = sum(scenario.found for scenario in result.scenarios)
         out[name] = Outcome(kinds, result.average_precision, result.false_per_day)
     return out

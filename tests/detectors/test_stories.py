@@ -24,7 +24,7 @@ def told(*events: dict[str, Any], opens_at: float = 6.0) -> tuple[list[int], lis
         return np.array([event[name] for event in full], kind)
 
     trouble = np.array([TROUBLES.index(event["trouble"]) for event in full])
-    story, opened = Stories(opens_at).tell(
+    story, opened, _ = Stories(opens_at).tell(
         column("at", np.int64),
         *(column(name, np.uint64) for name in ("function", "caller", "app")),
         column("score", np.float64),
