@@ -66,12 +66,24 @@ OPEN_STORIES: Final = 4096
 
 
 @njit
+def _gap(lead: Any, gap_us: Any) -> Any:
+    """The gap that ends a story, us."""
+    return gap_us if lead == 0 else CALLER_GAP_US if lead == 1 else VAGUE_GAP_US
+
+
+@njit
+def _near(now: Any, numbers: Any, us: Any) -> Any:
+    """Whether a moment lies within a story or at most so far from it; what comes late may lie before it."""
+    return numbers[O_FIRST] - us <= now <= numbers[O_LAST] + us
+
+
+@njit
 def assign(
     at: Any, function: Any, caller: Any, app: Any, score: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
     numbers: Any, keys: Any, peak: Any, live: Any, next_id: Any, opens_at: Any, gap_us: Any, storm_us: Any,
     story: Any, opened: Any, weighed: Any,
 ) -> Any:  # fmt: skip
-    """Give each strange event (sorted by time) its story; returns (live stories, next story number).
+    """Give each strange event (sorted by time, but for late ones) its story; returns (live stories, next story number).
 
     - ``at``: int64[n] us; ``function``, ``caller``, ``app``: uint64[n] keys; ``score``: float64[n]
     - ``trouble``: int64[n], a place in TROUBLES
@@ -86,8 +98,7 @@ def assign(
         found = -1
         keep = 0
         for k in range(live):
-            lead = numbers[k, O_LEAD]
-            if now - numbers[k, O_LAST] > (gap_us if lead == 0 else CALLER_GAP_US if lead == 1 else VAGUE_GAP_US):
+            if now - numbers[k, O_LAST] > _gap(numbers[k, O_LEAD], gap_us):
                 continue
             if keep != k:
                 numbers[keep] = numbers[k]
@@ -96,6 +107,8 @@ def assign(
             keep += 1
         live = keep
         for k in range(live - 1, -1, -1):
+            if not _near(now, numbers[k], _gap(numbers[k, O_LEAD], gap_us)):
+                continue
             if numbers[k, O_LEAD] > 0:
                 # what the same caller does elsewhere belongs to it only if that, too, is strange for the caller
                 here = keys[k, K_FUNCTION] == function[i]
@@ -105,7 +118,7 @@ def assign(
             else:
                 # slow, failing, new or silent functions of one app: one story; new ones until the gap closes it
                 together = trouble[i] in (SLOW, FAILING, NEW, SILENT)
-                soon = now - numbers[k, O_LAST] <= storm_us or trouble[i] == NEW
+                soon = _near(now, numbers[k], storm_us) or trouble[i] == NEW
                 storm = keys[k, K_APP] == app[i] and numbers[k, O_TROUBLE] == trouble[i] and together and soon
                 if (keys[k, K_FUNCTION] == function[i] or storm) and (
                     not by_caller[i] or crowd[i] == 2 or (crowd[i] == 1 and numbers[k, O_TROUBLE] == LOAD)
@@ -116,15 +129,17 @@ def assign(
             # a caller that floods a function makes others' calls there slow, too, and what is counted by the hour
             # remembers a flood that has ended: both are part of its story
             for k in range(live - 1, -1, -1):
+                if not _near(now, numbers[k], _gap(numbers[k, O_LEAD], gap_us)):
+                    continue
                 mine = keys[k, K_FUNCTION] == function[i]
                 is_open = numbers[k, O_OPENED] >= 0
                 bystander = is_open and not by_caller[i] and numbers[k, O_LEAD] > 0
-                after = is_open and trouble[i] in (LOAD, SLOW) and now - numbers[k, O_LAST] <= AFTERMATH_US
+                after = is_open and trouble[i] in (LOAD, SLOW) and _near(now, numbers[k], AFTERMATH_US)
                 # who is known by a place only: what comes to one function from several places at once is one story
-                places = numbers[k, O_LEAD] == 2 and vague[i] and by_caller[i] and now - numbers[k, O_LAST] <= storm_us
+                places = numbers[k, O_LEAD] == 2 and vague[i] and by_caller[i] and _near(now, numbers[k], storm_us)
                 # whoever calls an app that fails has failing calls
                 storm = is_open and numbers[k, O_LEAD] == 0 and numbers[k, O_TROUBLE] == trouble[i] == FAILING
-                storm = storm and keys[k, K_APP] == app[i] and now - numbers[k, O_LAST] <= storm_us
+                storm = storm and keys[k, K_APP] == app[i] and _near(now, numbers[k], storm_us)
                 if storm or (mine and (bystander or after or places)):
                     found = k
                     break
@@ -139,7 +154,7 @@ def assign(
             found = live
             live += 1
             numbers[found, O_LEAD] = (2 if vague[i] else 1) if by_caller[i] and caller[i] != 0 and crowd[i] != 2 else 0
-            numbers[found, O_FIRST] = now
+            numbers[found, O_FIRST] = numbers[found, O_LAST] = now
             numbers[found, O_OPENED] = -1
             numbers[found, O_COUNT] = 0
             numbers[found, O_ID] = next_id
@@ -149,7 +164,8 @@ def assign(
             keys[found, K_CALLER] = caller[i]
             keys[found, K_APP] = app[i]
             peak[found] = 0.0
-        numbers[found, O_LAST] = now
+        numbers[found, O_FIRST] = min(now, numbers[found, O_FIRST])
+        numbers[found, O_LAST] = max(now, numbers[found, O_LAST])
         numbers[found, O_COUNT] += 1
         # one call may be a freak; from five on a story counts in full
         alone = max(FEW_EVENTS - numbers[found, O_COUNT], 0) if trouble[i] != SILENT else 0

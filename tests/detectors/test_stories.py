@@ -73,6 +73,27 @@ def test_failures_in_the_functions_of_an_app_are_one_storm_while_they_follow_one
     assert told(failing, late)[0] == [0, 1]
 
 
+def test_what_comes_late_joins_no_story_that_began_too_long_after_it() -> None:
+    now = 20 * HOUR
+    before = {"at": now - 5 * HOUR}
+    assert told({"at": now}, {"at": now - 11 * HOUR})[0] == [0, 0]
+    assert told({"at": now}, {"at": now - 13 * HOUR})[0] == [0, 1]
+    function = {"by_caller": False, "caller": 0}
+    assert told({"at": now, **function}, {"at": now - 3 * HOUR, **function})[0] == [0, 0]
+    assert told({"at": now, **function}, {**before, **function})[0] == [0, 1]
+    storm = {**function, "trouble": "failing"}
+    assert told({"at": now, **storm}, {"at": now - STORM_US, "function": 2, **storm})[0] == [0, 0]
+    assert told({"at": now, **storm}, {"at": now - STORM_US - 1, "function": 2, **storm})[0] == [0, 1]
+    hers = {"function": 2, "caller": 7, "trouble": "failing"}
+    assert told({"at": now, **storm}, {"at": now - STORM_US - 1, **hers})[0] == [0, 1]
+
+
+def test_a_story_that_something_late_joins_lasts_no_less_for_it() -> None:
+    late = {"at": 9 * HOUR}
+    assert told({"at": 10 * HOUR}, late, {"at": 21 * HOUR + HOUR // 2})[0] == [0, 0, 0]
+    assert told({"at": 10 * HOUR}, late, {"at": 22 * HOUR + 1})[0] == [0, 0, 1]
+
+
 def test_failing_calls_of_one_caller_are_part_of_the_storm_in_their_app() -> None:
     storm = {"by_caller": False, "caller": 0, "trouble": "failing"}
     hers = {"function": 2, "caller": 7, "trouble": "failing"}
