@@ -14,6 +14,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from detectors.features import FAMILIES, INDEX
+from detectors.story_index import (
+    CALLERS_AT,
+    IN_APP,
+    NONE,
+    OF_CALLER,
+    OF_FUNCTION,
+    bucket,
+    buckets_for,
+    drop,
+    pop,
+    push,
+    put,
+)
 from models.baselines import US
 from models.jit import njit
 
@@ -78,6 +91,81 @@ def _near(now: Any, numbers: Any, us: Any) -> Any:
 
 
 @njit
+def _belongs(
+    now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any,
+    numbers: Any, keys: Any, gap_us: Any, storm_us: Any,
+) -> Any:  # fmt: skip
+    """Whether an event is part of a story: of the same caller, or of the same trouble."""
+    lead = numbers[O_LEAD]
+    if not _near(now, numbers, _gap(lead, gap_us)):
+        return False
+    if lead > 0:
+        # what the same caller does elsewhere belongs to it only if that, too, is strange for the caller
+        here = keys[K_FUNCTION] == function
+        return caller != 0 and keys[K_CALLER] == caller and (by_caller or here)
+    # slow, failing, new or silent functions of one app: one story; new ones until the gap closes it
+    together = trouble in (SLOW, FAILING, NEW, SILENT)
+    soon = _near(now, numbers, storm_us) or trouble == NEW
+    storm = keys[K_APP] == app and numbers[O_TROUBLE] == trouble and together and soon
+    return (keys[K_FUNCTION] == function or storm) and (
+        not by_caller or crowd == 2 or (crowd == 1 and numbers[O_TROUBLE] == LOAD)
+    )
+
+
+@njit
+def _follows(
+    now: Any, function: Any, app: Any, trouble: Any, by_caller: Any, vague: Any,
+    numbers: Any, keys: Any, gap_us: Any, storm_us: Any,
+) -> Any:  # fmt: skip
+    """Whether an event that is part of no story comes of one.
+
+    A caller that floods a function makes others' calls there slow, too, and what is counted by the hour remembers a
+    flood that has ended: both are part of its story.
+    """
+    lead = numbers[O_LEAD]
+    if not _near(now, numbers, _gap(lead, gap_us)):
+        return False
+    mine = keys[K_FUNCTION] == function
+    is_open = numbers[O_OPENED] >= 0
+    bystander = is_open and not by_caller and lead > 0
+    after = is_open and trouble in (LOAD, SLOW) and _near(now, numbers, AFTERMATH_US)
+    # who is known by a place only: what comes to one function from several places at once is one story
+    places = lead == 2 and vague and by_caller and _near(now, numbers, storm_us)
+    # whoever calls an app that fails has failing calls
+    storm = is_open and lead == 0 and numbers[O_TROUBLE] == trouble == FAILING
+    storm = storm and keys[K_APP] == app and _near(now, numbers, storm_us)
+    return storm or (mine and (bystander or after or places))
+
+
+@njit
+def _chains(heads: Any, lead: Any, keys: Any) -> Any:
+    """The two chains in which a story stands."""
+    if lead > 0:
+        return bucket(heads, OF_CALLER, keys[K_CALLER]), bucket(heads, CALLERS_AT, keys[K_FUNCTION])
+    return bucket(heads, OF_FUNCTION, keys[K_FUNCTION]), bucket(heads, IN_APP, keys[K_APP])
+
+
+@njit
+def _enter(
+    heads: Any, behind: Any, before: Any, heap: Any, waiting: Any, slot: Any, numbers: Any, keys: Any, gap_us: Any
+) -> Any:
+    """Put a story where it is found; returns the size of the heap."""
+    first, second = _chains(heads, numbers[O_LEAD], keys)
+    put(heads, behind, before, first, 2 * slot)
+    put(heads, behind, before, second, 2 * slot + 1)
+    return push(heap, waiting, numbers[O_LAST] + _gap(numbers[O_LEAD], gap_us), slot, numbers[O_ID])
+
+
+@njit
+def _leave(heads: Any, behind: Any, before: Any, slot: Any, numbers: Any, keys: Any) -> None:
+    """Take a story from where it is found."""
+    first, second = _chains(heads, numbers[O_LEAD], keys)
+    drop(heads, behind, before, first, 2 * slot)
+    drop(heads, behind, before, second, 2 * slot + 1)
+    numbers[O_ID] = NONE
+
+
+@njit
 def assign(
     at: Any, function: Any, caller: Any, app: Any, score: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
     numbers: Any, keys: Any, peak: Any, live: Any, next_id: Any, opens_at: Any, gap_us: Any, storm_us: Any,
@@ -85,85 +173,100 @@ def assign(
 ) -> Any:  # fmt: skip
     """Give each strange event (sorted by time, but for late ones) its story; returns (live stories, next story number).
 
+    An event goes to the newest story that it is part of, else to the newest that it follows, else it begins one.
+
     - ``at``: int64[n] us; ``function``, ``caller``, ``app``: uint64[n] keys; ``score``: float64[n]
     - ``trouble``: int64[n], a place in TROUBLES
     - ``by_caller``: bool[n], the event points at its caller; ``vague``: bool[n], the caller is known by its place only
     - ``crowd``: int8[n], 2: one of many callers' in a loaded function; 1: the function is loaded at least
-    - ``numbers``, ``keys``, ``peak``: the open stories, int64[m, 7], uint64[m, 3], float64[m]; the first ``live`` hold
+    - ``numbers``, ``keys``, ``peak``: the open stories, int64[m, 7], uint64[m, 3], float64[m]; the first ``live`` hold,
+      oldest first
     - ``story``: int64[n] out, story number; ``opened``: bool[n] out, the story is open with this event;
       ``weighed``: float64[n] out, the score as it counts for opening the story
     """
+    ever = live + at.shape[0]
+    room = min(numbers.shape[0], ever)
+    heads = buckets_for(room)
+    behind, before = np.empty(2 * room, np.int64), np.empty(2 * room, np.int64)
+    heap, waiting = np.empty((ever, 3), np.int64), 0
+    # slot and number of each story, oldest first; a story that ended has left its slot
+    born, oldest, youngest = np.empty((ever, 2), np.int64), 0, live
+    free, spare = np.arange(room - 1, -1, -1), room - live
+    looked = np.empty(3, np.int64)
+    for k in range(live):
+        waiting = _enter(heads, behind, before, heap, waiting, k, numbers[k], keys[k], gap_us)
+        born[k, 0], born[k, 1] = k, numbers[k, O_ID]
     for i in range(at.shape[0]):
         now = at[i]
-        found = -1
-        keep = 0
-        for k in range(live):
-            if now - numbers[k, O_LAST] > _gap(numbers[k, O_LEAD], gap_us):
+        while waiting > 0 and heap[0, 0] < now:
+            k, number = heap[0, 1], heap[0, 2]
+            waiting = pop(heap, waiting)
+            if numbers[k, O_ID] != number:
                 continue
-            if keep != k:
-                numbers[keep] = numbers[k]
-                keys[keep] = keys[k]
-                peak[keep] = peak[k]
-            keep += 1
-        live = keep
-        for k in range(live - 1, -1, -1):
-            if not _near(now, numbers[k], _gap(numbers[k, O_LEAD], gap_us)):
-                continue
-            if numbers[k, O_LEAD] > 0:
-                # what the same caller does elsewhere belongs to it only if that, too, is strange for the caller
-                here = keys[k, K_FUNCTION] == function[i]
-                if caller[i] != 0 and keys[k, K_CALLER] == caller[i] and (by_caller[i] or here):
-                    found = k
-                    break
+            ends = numbers[k, O_LAST] + _gap(numbers[k, O_LEAD], gap_us)
+            if ends < now:
+                _leave(heads, behind, before, k, numbers[k], keys[k])
+                free[spare] = k
+                spare += 1
             else:
-                # slow, failing, new or silent functions of one app: one story; new ones until the gap closes it
-                together = trouble[i] in (SLOW, FAILING, NEW, SILENT)
-                soon = _near(now, numbers[k], storm_us) or trouble[i] == NEW
-                storm = keys[k, K_APP] == app[i] and numbers[k, O_TROUBLE] == trouble[i] and together and soon
-                if (keys[k, K_FUNCTION] == function[i] or storm) and (
-                    not by_caller[i] or crowd[i] == 2 or (crowd[i] == 1 and numbers[k, O_TROUBLE] == LOAD)
-                ):
+                waiting = push(heap, waiting, ends, k, number)
+        found = NONE
+        looked[0] = heads[bucket(heads, OF_CALLER, caller[i])]
+        looked[1] = heads[bucket(heads, OF_FUNCTION, function[i])]
+        looked[2] = heads[bucket(heads, IN_APP, app[i])]
+        for chain in range(3):
+            node = looked[chain]
+            while node != NONE:
+                k = node // 2
+                if found != NONE and numbers[k, O_ID] <= numbers[found, O_ID]:
+                    break
+                if _belongs(
+                    now, function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i],
+                    numbers[k], keys[k], gap_us, storm_us,
+                ):  # fmt: skip
                     found = k
                     break
-        if found < 0:
-            # a caller that floods a function makes others' calls there slow, too, and what is counted by the hour
-            # remembers a flood that has ended: both are part of its story
-            for k in range(live - 1, -1, -1):
-                if not _near(now, numbers[k], _gap(numbers[k, O_LEAD], gap_us)):
-                    continue
-                mine = keys[k, K_FUNCTION] == function[i]
-                is_open = numbers[k, O_OPENED] >= 0
-                bystander = is_open and not by_caller[i] and numbers[k, O_LEAD] > 0
-                after = is_open and trouble[i] in (LOAD, SLOW) and _near(now, numbers[k], AFTERMATH_US)
-                # who is known by a place only: what comes to one function from several places at once is one story
-                places = numbers[k, O_LEAD] == 2 and vague[i] and by_caller[i] and _near(now, numbers[k], storm_us)
-                # whoever calls an app that fails has failing calls
-                storm = is_open and numbers[k, O_LEAD] == 0 and numbers[k, O_TROUBLE] == trouble[i] == FAILING
-                storm = storm and keys[k, K_APP] == app[i] and _near(now, numbers[k], storm_us)
-                if storm or (mine and (bystander or after or places)):
-                    found = k
-                    break
-        if found < 0:
-            if live == numbers.shape[0]:
+                node = behind[node]
+        if found == NONE:
+            looked[0] = heads[bucket(heads, CALLERS_AT, function[i])]
+            for chain in range(3):
+                node = looked[chain]
+                while node != NONE:
+                    k = node // 2
+                    if found != NONE and numbers[k, O_ID] <= numbers[found, O_ID]:
+                        break
+                    if _follows(
+                        now, function[i], app[i], trouble[i], by_caller[i], vague[i],
+                        numbers[k], keys[k], gap_us, storm_us,
+                    ):  # fmt: skip
+                        found = k
+                        break
+                    node = behind[node]
+        if found == NONE:
+            if spare == 0:
                 # more stories at once than anyone can read: the oldest gives way
-                for k in range(1, live):
-                    numbers[k - 1] = numbers[k]
-                    keys[k - 1] = keys[k]
-                    peak[k - 1] = peak[k]
-                live -= 1
-            found = live
-            live += 1
+                while numbers[born[oldest, 0], O_ID] != born[oldest, 1]:
+                    oldest += 1
+                k = born[oldest, 0]
+                _leave(heads, behind, before, k, numbers[k], keys[k])
+                free[spare] = k
+                spare += 1
+            spare -= 1
+            found = free[spare]
             numbers[found, O_LEAD] = (2 if vague[i] else 1) if by_caller[i] and caller[i] != 0 and crowd[i] != 2 else 0
             numbers[found, O_FIRST] = numbers[found, O_LAST] = now
             numbers[found, O_OPENED] = -1
             numbers[found, O_COUNT] = 0
             numbers[found, O_ID] = next_id
             numbers[found, O_TROUBLE] = LOAD if crowd[i] == 2 else trouble[i]
-            next_id += 1
             keys[found, K_FUNCTION] = function[i]
             keys[found, K_CALLER] = caller[i]
             keys[found, K_APP] = app[i]
             peak[found] = 0.0
+            waiting = _enter(heads, behind, before, heap, waiting, found, numbers[found], keys[found], gap_us)
+            born[youngest, 0], born[youngest, 1] = found, next_id
+            youngest += 1
+            next_id += 1
         numbers[found, O_FIRST] = min(now, numbers[found, O_FIRST])
         numbers[found, O_LAST] = max(now, numbers[found, O_LAST])
         numbers[found, O_COUNT] += 1
@@ -175,6 +278,14 @@ def assign(
             numbers[found, O_OPENED] = now
         story[i] = numbers[found, O_ID]
         opened[i] = numbers[found, O_OPENED] >= 0
+    kept = np.empty(room, np.int64)
+    live = 0
+    for k in range(oldest, youngest):
+        if numbers[born[k, 0], O_ID] == born[k, 1]:
+            kept[live] = born[k, 0]
+            live += 1
+    kept = kept[:live]
+    numbers[:live], keys[:live], peak[:live] = numbers[kept], keys[kept], peak[kept]
     return live, next_id
 
 

@@ -1,0 +1,83 @@
+"""Looking for a story by caller, function and app finds what looking through all of them finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detectors import stories as module
+from detectors.stories import LOAD, O_COUNT, O_FIRST, O_ID, O_LAST, O_LEAD, O_OPENED, O_TROUBLE, SILENT, Stories
+
+HOUR_US = 3_600_000_000
+OPENS_AT = 6.0
+
+
+def through_all(events: tuple[Any, ...], room: int) -> list[int]:
+    """Story of each event, by asking every open story, newest first."""
+    open_: list[tuple[Any, Any, float]] = []
+    told = []
+    gap, storm = module.GAP_US, module.STORM_US
+    for next_id, (now, function, caller, app, score, trouble, by_caller, crowd, vague) in enumerate(
+        zip(*events, strict=True)
+    ):
+        open_ = [one for one in open_ if now - one[0][O_LAST] <= module._gap(one[0][O_LEAD], gap)]
+        about = (now, function, caller, app, trouble, by_caller, crowd)
+        found = next((one for one in reversed(open_) if module._belongs(*about, one[0], one[1], gap, storm)), None)
+        if found is None:
+            about = (now, function, app, trouble, by_caller, vague)
+            found = next((one for one in reversed(open_) if module._follows(*about, one[0], one[1], gap, storm)), None)
+        if found is None:
+            open_ = open_[len(open_) == room :]
+            lead = (2 if vague else 1) if by_caller and caller and crowd != 2 else 0
+            numbers = np.zeros(7, np.int64)
+            numbers[[O_LEAD, O_FIRST, O_LAST, O_OPENED, O_ID]] = lead, now, now, -1, next_id
+            numbers[O_TROUBLE] = LOAD if crowd == 2 else trouble
+            found = (numbers, np.array([function, caller, app]), 0.0)
+            open_.append(found)
+        numbers = found[0]
+        numbers[O_FIRST], numbers[O_LAST] = min(now, numbers[O_FIRST]), max(now, numbers[O_LAST])
+        numbers[O_COUNT] += 1
+        alone = max(module.FEW_EVENTS - numbers[O_COUNT], 0) if trouble != SILENT else 0
+        if numbers[O_OPENED] < 0 and score * (1.0 - module.ALONE * alone) >= OPENS_AT:
+            numbers[O_OPENED] = now
+        told.append(int(numbers[O_ID]))
+    return told
+
+
+def numbered(stories: list[int]) -> list[int]:
+    """Stories by the order in which they begin."""
+    names: dict[int, int] = {}
+    return [names.setdefault(story, len(names)) for story in stories]
+
+
+def some_events(seed: int) -> tuple[Any, ...]:
+    rng = np.random.default_rng(seed)
+    n = 300
+    at = np.sort(rng.integers(0, int(rng.choice([1, 30, 300])) * HOUR_US, n))
+    late = rng.random(n) < rng.choice([0.0, 0.1])
+    keys = (rng.integers(low, high, n).astype(np.uint64) for low, high in ((1, 9), (0, rng.choice([3, 500])), (1, 3)))
+    return (
+        at - late * rng.integers(0, 20 * HOUR_US, n),
+        *keys,
+        rng.random(n) * 10,
+        rng.integers(0, len(module.TROUBLES), n),
+        rng.random(n) < 0.5,
+        rng.integers(0, 3, n).astype(np.int8),
+        rng.random(n) < 0.3,
+    )
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_an_event_goes_to_the_story_that_asking_all_of_them_finds(seed: int) -> None:
+    events = some_events(seed)
+    stories = Stories(OPENS_AT)
+    room = (1, 5, 4096)[seed % 3]
+    stories._numbers, stories._keys, stories._peak = (
+        array[:room].copy() for array in (stories._numbers, stories._keys, stories._peak)
+    )
+    told: list[int] = []
+    for cut in (slice(0, 7), slice(7, 150), slice(150, None)):
+        told += stories.tell(*(column[cut] for column in events))[0].tolist()
+    assert numbered(told) == numbered(through_all(events, room))
