@@ -62,18 +62,20 @@ class CallerFeatures:
         failed = (np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1)) == 0).astype(np.int8)
         # only somebody gets a row: queues and timers have no habits of their own
         row = np.zeros(n, np.int64)
-        row[ident] = self._callers.rows(keys[ident])
+        late = np.asarray(rows.column("late"))
+        row[ident], in_time = self._callers.rows_in_time(keys[ident], late[ident])
         c = self._callers.columns
         kernel.advance_callers(
             row, np.asarray(rows.column("at")), ident,
             hashed(rows, "app"), hashed(rows, "country"),
             np.asarray(rows.column("pair_age_us")), failed, refused, weight,
-            np.asarray(rows.column("late")), np.asarray(rows.column("company")), np.asarray(rows.column("usual_peak")),
+            late, np.asarray(rows.column("company")), np.asarray(rows.column("usual_peak")),
             np.asarray(rows.column("failure_rate")), np.asarray(rows.column("refusal_rate")),
             c["state"], c["times"], c["apps"], c["app_first"], c["app_last"],
             c["lands"], c["land_first"], c["land_last"],
             c["settled_hours"], c["today_hours"], raw, value, typical,
         )  # fmt: skip
+        self._callers.take_back(in_time)
         self._clear(rows)
         return raw, value, typical
 

@@ -78,14 +78,23 @@ def advance_callers(
 
     Columns are those of ``features.CALLER_FEATURES``. Rows of callers without identity are left at 0.
     """
+    kept_s, kept_t = np.empty(CALLER_STATE), np.empty(CALLER_TIMES, np.int64)
+    kept_apps, kept_lands = np.empty_like(apps[:1]), np.empty_like(lands[:1])
+    kept_places = np.empty((4, PLACES), np.int64)
+    kept_hours = np.empty((2, 24), np.float32)
     for i in range(row.shape[0]):
         if not ident[i]:
             continue
         c = row[i]
         s = state[c]
         t = times[c]
-        # a late row is judged as of now: the windows have moved on, and must not begin anew
+        # a late row is judged as of now, by the state as it is, and leaves it so: see advance_functions
         now = max(at[i], t[D_LAST]) if late[i] else at[i]
+        if late[i]:
+            kept_s[:], kept_t[:] = s, t
+            kept_apps[0], kept_places[0], kept_places[1] = apps[c], app_first[c], app_last[c]
+            kept_lands[0], kept_places[2], kept_places[3] = lands[c], land_first[c], land_last[c]
+            kept_hours[0], kept_hours[1] = settled_hours[c], today_hours[c]
         w = weight[i]
         today = now // DAY_US
         if t[D_FIRST] != 0 and t[D_LAST] < now and (now - t[D_LAST]) / DAY_US > min(FORGET_DAYS, 2 + t[D_SETTLED_DAYS]):
@@ -225,3 +234,8 @@ def advance_callers(
                 raw[i, 8] = odd * np.log(1.0 + s[C_ODD])
             value[i, 8], typical[i, 8] = near / max(active, 1.0), 0.125
         today_hours[c, hour] = 1.0
+        if late[i]:
+            s[:], t[:] = kept_s, kept_t
+            apps[c], app_first[c], app_last[c] = kept_apps[0], kept_places[0], kept_places[1]
+            lands[c], land_first[c], land_last[c] = kept_lands[0], kept_places[2], kept_places[3]
+            settled_hours[c], today_hours[c] = kept_hours[0], kept_hours[1]

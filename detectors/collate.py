@@ -9,6 +9,9 @@ its app and function, so that results never depend on which functions share a sh
     - A row of an id that was anchored in the last REMEMBERED_HOURS is a duplicate.
     - A detail joins the invocation anchored at most DETAIL_WAIT_US behind it or less than HOLD_US before it; else it is
       an orphan.
+    - What came in time is merged as if nothing came late. A late row of an invocation that came in time is a duplicate,
+      a late detail of it an orphan; late rows of one that did not are merged among themselves, and what is held of it
+      in time (its beginning, its details) fills what they lack.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.order import AT, ID, concat, is_sorted, pick, times_of
+from detectors.order import AT, ID, LATE, concat, in_order, is_sorted, pick, times_of
 from detectors.seen import HOUR_US, REMEMBERED_HOURS, Seen, recall
 from detectors.timeline import Tables
 from models.hashing import Hashes, combine, hash_strings
@@ -63,6 +66,11 @@ HOST_SDK: Final = "azurefunctions:"
 _DETAIL_CALLERS: Final = ("queue", "role", "timer", "host-api")
 
 _INVOCATION, _STARTED, _DETAIL = 0, 1, 2
+#: how the tables of what comes late are named in a snapshot
+_BEHIND: Final = "late."
+#: bool column beside rows that are sorted together: the row is lent
+_LENT: Final = "lent"
+
 #: a row's group when it has none: it is a duplicate of a group that is closed, or a detail without an invocation
 _DROPPED, _ALONE = -1, -2
 
@@ -84,16 +92,115 @@ class Collate:
         self._counts = dict.fromkeys(
             ("invocations", "duplicates", "started_only", "details", "details_joined", "details_orphaned"), 0
         )
+        #: merges what comes late; None until something does
+        self._behind: Collate | None = None
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
         """Merge, and give every invocation anchored more than HOLD_US before the watermark."""
+        some_late = LATE in rows.schema.names and rows.column(LATE).true_count > 0
+        if self._behind is None and not some_late:
+            return self._merge(rows, watermark_us)
+        late = rows.slice(0, 0)
+        if some_late:
+            late, rows = rows.filter(rows.column(LATE)), rows.filter(pc.invert(rows.column(LATE)))
+        if self._behind is None:
+            self._behind = Collate()
+        in_time = rows if self._held is None else concat([self._held, rows])
+        given_late = self._behind._follow(late, in_time, self._seen, watermark_us)
+        given = self._merge(rows, watermark_us)
+        return in_order(concat([given_late, given])) if given_late.num_rows else given
+
+    def due(self) -> int | None:
+        """When the earliest open invocation closes."""
+        late = self._behind.due() if self._behind is not None else None
+        return min((due for due in (self._due, late) if due is not None), default=None)
+
+    def counts(self) -> dict[str, int]:
+        """Invocations given, duplicates, beginnings without an end, and details: all, joined, orphaned."""
+        late = self._behind.counts() if self._behind is not None else {}
+        return {name: count + late.get(name, 0) for name, count in self._counts.items()}
+
+    def snapshot(self) -> Tables:
+        """What is held, and the ids that came."""
+        tables = {"seen": self._seen.snapshot(), "counts": pa.table({n: [c] for n, c in self._counts.items()})}
+        if self._held is not None:
+            tables["held"] = pa.Table.from_batches([self._held])
+        if self._behind is not None:
+            tables |= {f"{_BEHIND}{name}": table for name, table in self._behind.snapshot().items()}
+        return tables
+
+    def restore(self, tables: Mapping[str, pa.Table]) -> None:
+        """Take over a snapshot."""
+        self._seen.restore(tables["seen"])
+        self._counts = {name: int(count) for name, count in tables["counts"].to_pylist()[0].items()}
+        self._held, self._due, self._behind = None, None, None
+        if "held" in tables:
+            self._held = concat(tables["held"].to_batches())
+            # an advance to before everything gives nothing and finds what is due
+            self._merge(self._held.slice(0, 0), -(2**62))
+        late = {n.removeprefix(_BEHIND): table for n, table in tables.items() if n.startswith(_BEHIND)}
+        if late:
+            self._behind = Collate()
+            self._behind.restore(late)
+
+    def _merge(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
+        """Take rows that came in time, after all before."""
         if self._held is not None:
             rows = concat([self._held, rows]) if rows.num_rows else self._held
         if rows.num_rows == 0:
             return rows
+        given, ids, at = self._close(rows, np.zeros(rows.num_rows, np.bool_), watermark_us)
+        self._seen.add(ids, at, watermark_us)
+        return given
+
+    def _follow(self, rows: pa.RecordBatch, in_time: pa.RecordBatch, seen: Seen, watermark_us: int) -> pa.RecordBatch:
+        """Take rows that came late.
+
+        Args:
+            rows: late ones.
+            in_time: those that came in time and were not given before this advance.
+            seen: ids of what came in time and was given.
+            watermark_us: as for ``advance``.
+        """
+        if self._held is not None:
+            rows = concat([self._held, rows])
+        if rows.num_rows == 0:
+            return rows
+        ids, kind = _ids(rows), _kinds(rows.column("record"))
+        theirs, their_kind = _ids(in_time), _kinds(in_time.column("record"))
+        known = _recalled(seen.slots, seen.hour, ids, times_of(rows) // HOUR_US)
+        known |= np.isin(ids, theirs[their_kind == _INVOCATION])
+        # of one that only began in time the late end is news
+        known |= (kind == _STARTED) & np.isin(ids, theirs[their_kind == _STARTED])
+        known &= kind != _DETAIL
+        self._counts["duplicates"] += int(known.sum())
+        rows, ids, kind = rows.filter(pa.array(~known)), ids[~known], kind[~known]
+        lent = in_time.filter(pa.array((their_kind != _INVOCATION) & np.isin(theirs, ids[kind != _DETAIL])))
+        mark = np.zeros(rows.num_rows + lent.num_rows, np.bool_)
+        mark[rows.num_rows :] = True
+        both = concat([rows, lent]).append_column(_LENT, pa.array(mark))
+        both = in_order(both)
+        given, ids, _ = self._close(both.drop_columns([_LENT]), np.asarray(both.column(_LENT)), watermark_us)
+        # they are remembered from when they came, however old they are
+        self._seen.add(ids, np.full(len(ids), watermark_us), watermark_us)
+        return given
+
+    def _close(
+        self, rows: pa.RecordBatch, lent: npt.NDArray[np.bool_], watermark_us: int
+    ) -> tuple[pa.RecordBatch, Hashes, Rows]:
+        """Group rows, give the groups that are closed with the id and the anchor of each, and hold the rest.
+
+        Args:
+            rows: n rows in order.
+            lent: bool[n], rows that others hold: they fill, and are neither counted nor held here.
+            watermark_us: as for ``advance``.
+        """
+        if rows.num_rows == 0:
+            self._held, self._due = None, None
+            return rows, np.zeros(0, np.uint64), np.zeros(0, np.int64)
         at, kind = times_of(rows), _kinds(rows.column("record"))
         names = hash_strings(rows.column(ID))
-        ids = combine(names, combine(hash_strings(rows.column("app")), hash_strings(rows.column("function"))))
+        ids = _ids(rows, names)
         group, anchors = np.empty(len(at), np.int64), np.empty(len(at), np.int64)
         found = _group(self._seen.slots, self._seen.hour, at, ids, kind, group, anchors)
         anchors = anchors[:found]
@@ -102,39 +209,13 @@ class Collate:
         done = np.zeros(len(at), np.bool_)
         done[mine] = closed[group[mine]]
         orphan = (group == _ALONE) & (at + DETAIL_WAIT_US < watermark_us)
-        self._count(kind, group, done, orphan, int(closed.sum()))
-        given, given_ids, given_at = self._give(rows, at, ids, names, kind, group, anchors, closed, done)
-        self._seen.add(given_ids, given_at, watermark_us)
-        keep = ~(done | orphan | (group == _DROPPED))
+        self._count(kind[~lent], group[~lent], done[~lent], orphan[~lent], int(closed.sum()))
+        given = self._give(rows, at, ids, names, kind, group, anchors, closed, done)
+        keep = ~(done | orphan | (group == _DROPPED) | lent)
         # take copies, so that what is held does not hold on to what is gone
         self._held = rows.take(pa.array(np.flatnonzero(keep))) if keep.any() else None
         self._due = int(anchors[~closed].min()) + HOLD_US + 1 if not closed.all() else None
         return given
-
-    def due(self) -> int | None:
-        """When the earliest open invocation closes."""
-        return self._due
-
-    def counts(self) -> dict[str, int]:
-        """Invocations given, duplicates, beginnings without an end, and details: all, joined, orphaned."""
-        return dict(self._counts)
-
-    def snapshot(self) -> Tables:
-        """What is held, and the ids that came."""
-        tables = {"seen": self._seen.snapshot(), "counts": pa.table({n: [c] for n, c in self._counts.items()})}
-        if self._held is not None:
-            tables["held"] = pa.Table.from_batches([self._held])
-        return tables
-
-    def restore(self, tables: Mapping[str, pa.Table]) -> None:
-        """Take over a snapshot."""
-        self._seen.restore(tables["seen"])
-        self._counts = {name: int(count) for name, count in tables["counts"].to_pylist()[0].items()}
-        self._held, self._due = None, None
-        if "held" in tables:
-            self._held = concat(tables["held"].to_batches())
-            # an advance to before everything gives nothing and finds what is due
-            self.advance(self._held.slice(0, 0), -(2**62))
 
     def _count(self, kind: npt.NDArray[np.int8], group: Rows, done: Any, orphan: Any, closed: int) -> None:
         detail = kind == _DETAIL
@@ -179,6 +260,12 @@ class Collate:
         slot_of = np.full(len(anchors), -1, np.int64)
         slot_of[group[leaders]] = np.arange(len(leaders))
         return _filled(rows, leaders, places, donors, slot_of[group[donors]], kind), ids[leaders], places
+
+
+def _ids(rows: pa.RecordBatch, names: Hashes | None = None) -> Hashes:
+    """uint64[n]: which invocation each row is of; ``names`` are the hashes of the ids, where they are there."""
+    names = hash_strings(rows.column(ID)) if names is None else names
+    return combine(names, combine(hash_strings(rows.column("app")), hash_strings(rows.column("function"))))
 
 
 def _kinds(record: pa.Array) -> npt.NDArray[np.int8]:
@@ -264,6 +351,15 @@ def _first_with(good: npt.NDArray[np.bool_], leaders: Rows, donors: Rows, slots:
     filled, first = np.unique(slots[good], return_index=True)
     source[filled] = donors[good][first]
     return None if np.array_equal(source, leaders) else pa.array(source)
+
+
+@njit
+def _recalled(slots: Hashes, base_hour: int, ids: Hashes, hours: Rows) -> npt.NDArray[np.bool_]:
+    """``recall`` of n ids: bool[n]."""
+    found = np.empty(ids.shape[0], np.bool_)
+    for i in range(ids.shape[0]):
+        found[i] = recall(slots, base_hour, ids[i], hours[i])
+    return found
 
 
 @njit

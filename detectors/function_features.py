@@ -37,6 +37,8 @@ SILENCE_P_VALUE: Final = 1e-6
 #: callers kept before the forgotten ones are cleared away
 CLEAR_AT: Final = 200_000
 
+#: what a function is told by, and what kind it is
+FUNCTION: Final = ("app", "function", "trigger")
 #: columns of an invocation that later stages need
 KEPT: Final = (
     *(
@@ -170,6 +172,24 @@ class FunctionFeatures:
         self._hosts = np.concatenate([self._hosts, np.zeros((more, kernel.HOSTS), np.uint64)])
         self._operations = np.concatenate([self._operations, np.zeros((more, kernel.OPERATIONS), np.uint64)])
 
+    def _take_back(self, functions: int, apps: int) -> None:
+        """Forget the functions and apps beyond the first so many: only late rows had them, and those leave no trace."""
+        for name in list(self._names)[functions:]:
+            del self._names[name]
+        for app in list(self._apps)[apps:]:
+            del self._apps[app]
+        del self._owners[functions:]
+        self._rows, self._app_of, self._times = (
+            self._rows[:functions],
+            self._app_of[:functions],
+            self._times[:functions],
+        )
+        self._state, self._hosts = self._state[:functions], self._hosts[:functions]
+        self._operations = self._operations[:functions]
+        self._app_state, self._app_last, self._app_rate = (
+            self._app_state[:apps], self._app_last[:apps], self._app_rate[:apps]
+        )  # fmt: skip
+
     # ------------------------------------------------------------------ the fold
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
         """Add features to invocations (sorted by ``at``); ``raised()`` then gives the silences found."""
@@ -184,17 +204,21 @@ class FunctionFeatures:
         identified = np.zeros(0, np.bool_)
         quiet = 0
         if n:
-            f, owner = self._function_rows(rows.column("app"), rows.column("function"), rows.column("trigger"))
+            late = np.asarray(rows.column("late"))
+            if late.any() and not late.all():  # what came in time is entered first, so that the rest can be taken back
+                self._function_rows(*(rows.column(name).filter(pa.array(~late)) for name in FUNCTION))
+            functions, apps = len(self._names), len(self._apps)
+            f, owner = self._function_rows(*(rows.column(name) for name in FUNCTION))
             b = self._rows
             app_key = hash_strings(rows.column("app"))
             caller = hash_strings(rows.column("caller"))
             keys = combine(owner, caller)
-            pair = self._pairs.rows(keys)
+            pair, pairs_in_time = self._pairs.rows_in_time(keys, late)
             self._pairs.columns["app_key"][pair] = app_key
             country = hash_strings(rows.column("country"))
             land = np.full(n, -1, np.int64)
             placed = country != 0
-            land[placed] = self._lands.rows(combine(owner, country)[placed])
+            land[placed], lands_in_time = self._lands.rows_in_time(combine(owner, country)[placed], late[placed])
             self._lands.columns["app_key"][land[placed]] = app_key[placed]
             identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
             weight = np.asarray(rows.column("item_count")).astype(np.float64)
@@ -218,7 +242,7 @@ class FunctionFeatures:
                 hash_strings(rows.column("operation_id")),
                 rows.column("dequeue_count").cast(pa.float64()).to_numpy(zero_copy_only=False),
                 unscheduled.astype(np.int8), ~manual,
-                np.asarray(rows.column("late")), signature_of(rows), weight > 1.0,
+                late, signature_of(rows), weight > 1.0,
             )  # fmt: skip
             state = (
                 self._state, self._times, self._hosts, self._operations, self._app_of, self._app_state, self._app_last,
@@ -227,6 +251,10 @@ class FunctionFeatures:
             out = (raw, value, typical, cold, pair_age, company, usual_peak, deployed, quiet_f, quiet_at, quiet_since)
             arguments = (*events, *self._parameters(b), LEVELS, *state, *out)
             quiet = kernel.advance_functions(*arguments)
+            if late.any():
+                self._take_back(functions, apps)
+                self._pairs.take_back(pairs_in_time)
+                self._lands.take_back(lands_in_time)
         self._clear(rows)
         self._raised = self._silences(quiet_f[:quiet], quiet_at[:quiet], quiet_since[:quiet], watermark_us)
         columns = [rows.column(name) for name in KEPT]

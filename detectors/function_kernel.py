@@ -235,12 +235,24 @@ def advance_functions(
     """
     quiet = 0
     median = _MEDIAN
+    kept_s, kept_t, kept_hosts = np.empty(FUNCTION_STATE), np.empty(FUNCTION_TIMES, np.int64), np.empty_like(hosts[:1])
+    kept_operations = np.empty_like(operations[:1])
+    kept_q, kept_qt = np.empty(PAIR_STATE), np.empty(PAIR_TIMES, np.int64)
+    kept_app, kept_land = np.empty(APP_STATE), np.empty(2)
+    kept_app_last, kept_land_day = np.int64(0), np.int64(0)
     for i in range(f.shape[0]):
         k = f[i]
         s = state[k]
         t = times[k]
-        # a late row is judged as of now: the windows have moved on, and must not begin anew
+        # a late row is judged as of now, by the state as it is, and leaves it so: what came in time is judged the same
+        # whether or not something comes late
         now = max(at[i], t[T_LAST]) if late[i] else at[i]
+        if late[i]:
+            kept_s[:], kept_t[:], kept_hosts[0], kept_operations[0] = s, t, hosts[k], operations[k]
+            kept_q[:], kept_qt[:] = pair_state[pair[i]], pair_times[pair[i]]
+            kept_app[:], kept_app_last = app_state[app[k]], app_last[app[k]]
+            if country_row[i] >= 0:
+                kept_land[:], kept_land_day = lands[country_row[i]], land_day[country_row[i]]
         w = weight[i]
         last = t[T_LAST]
         if last > now:
@@ -276,7 +288,7 @@ def advance_functions(
                 if max_rate[k] * (dt / US) >= 1.0:
                     crossing, gap = silent_since(rate[k], last, now, silence_nats[k])
                     s[S_MAX_GAP] = max(s[S_MAX_GAP], gap)
-                    if crossing >= 0 and t[T_ARMED] == 1:
+                    if crossing >= 0 and t[T_ARMED] == 1 and not late[i]:
                         quiet_function[quiet] = k
                         quiet_at[quiet] = crossing
                         quiet_since[quiet] = last
@@ -660,4 +672,10 @@ def advance_functions(
                 raw[i, 16] = np.log(NEW_FUNCTION_US / (grown + NOVEL_FLOOR_US))
             value[i, 16] = grown / US
             typical[i, 16] = NEW_FUNCTION_US / US
+        if late[i]:
+            s[:], t[:], hosts[k], operations[k] = kept_s, kept_t, kept_hosts[0], kept_operations[0]
+            pair_state[pair[i]], pair_times[pair[i]] = kept_q, kept_qt
+            app_state[app[k]], app_last[app[k]] = kept_app, kept_app_last
+            if country_row[i] >= 0:
+                lands[country_row[i]], land_day[country_row[i]] = kept_land, kept_land_day
     return quiet

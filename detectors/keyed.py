@@ -44,6 +44,17 @@ def _find_or_insert(keys: Any, index: Any, dense: Any, count: Any, out: Any) -> 
     return count
 
 
+@njit
+def _take_out(keys: Any, index: Any, first: Any) -> None:
+    """Free the slots of ``keys``, the rows from ``first`` on; the last that were added, so no other key lies behind."""
+    mask = np.uint64(index.shape[0] - 1)
+    for i in range(keys.shape[0] - 1, -1, -1):
+        slot = keys[i] & mask
+        while index[np.int64(slot)] != first + i + 1:
+            slot = (slot + np.uint64(1)) & mask
+        index[np.int64(slot)] = 0
+
+
 class KeyedState:
     """Dense columns addressed by 64-bit keys.
 
@@ -71,6 +82,30 @@ class KeyedState:
         out = np.empty(keys.shape[0], dtype=np.int64)
         self._count = int(_find_or_insert(keys, self._index, self._keys, self._count, out))
         return out
+
+    def rows_in_time(
+        self, keys: npt.NDArray[np.uint64], late: npt.NDArray[np.bool_]
+    ) -> tuple[npt.NDArray[np.int64], int]:
+        """As ``rows``, and the count to ``take_back`` to, so that keys that only late rows have leave no trace."""
+        if not late.any():
+            out = self.rows(keys)
+            return out, self._count
+        out = np.empty(keys.shape[0], np.int64)
+        out[~late] = self.rows(keys[~late])
+        in_time = self._count
+        out[late] = self.rows(keys[late])
+        return out, in_time
+
+    def take_back(self, count: int) -> None:
+        """Forget the rows that ``rows`` has added since ``len(self)`` was ``count``, as if they had never been."""
+        added = self._keys[count : self._count]
+        if not len(added):
+            return
+        _take_out(added, self._index, count)
+        for name, (_, _, initial) in self._spec.items():
+            self.columns[name][count : self._count] = initial
+        added[:] = 0
+        self._count = count
 
     def _reserve(self, rows: int) -> None:
         if rows > self._keys.shape[0]:

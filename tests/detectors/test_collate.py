@@ -288,3 +288,111 @@ def test_cuts_and_snapshots_do_not_matter(these, boundaries, save):
 def test_shards_do_not_matter():
     these = [at(i, function=f"f{i % 5}", invocation_id=str(i // 2), duration_ms=float(i % 7)) for i in range(100)]
     assert collate(*these) == collate(*these, shards=3)
+
+
+def in_turn(*arrivals: tuple[float, list[dict[str, Any]]]) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """What is given where records come in pieces, each followed by a watermark (s)."""
+    timeline = Timeline(Collate())
+    found = []
+    for watermark, records in arrivals:
+        timeline.push(rows(records))
+        found += timeline.advance(EPOCH_US + round(watermark * SECOND))
+    found += timeline.advance(END)
+    counts = {name: count for name, count in timeline.fold.counts().items() if count}
+    return [row for batch in found for row in batch.to_pylist()], counts
+
+
+@pytest.mark.parametrize("given_before", [True, False])
+def test_a_late_copy_and_a_late_detail_of_what_came_in_time_change_nothing(given_before: bool):
+    watermark = 110 if given_before else 101
+    late = [at(100, message="late", sdk_version=HOST), at(100, record="detail", exception_type="Late")]
+    (row,), counts = in_turn((watermark, [at(100)]), (watermark, late))
+    assert (row["message"], row["exception_type"], row["late"]) == (None, None, False)
+    assert counts == {"invocations": 1, "duplicates": 1, "details": 1, "details_orphaned": 1}
+
+
+def test_what_comes_in_time_is_not_hidden_by_a_copy_that_came_late_before_it():
+    found, counts = in_turn((200, []), (250, [at(100), at(220, invocation_id="b")]), (400, [at(300)]))
+    assert [(row["invocation_id"], row["at"] - EPOCH_US, row["late"]) for row in found] == [
+        ("a", 100 * SECOND, True),
+        ("b", 220 * SECOND, False),
+        ("a", 300 * SECOND, False),
+    ]
+    assert counts == {"invocations": 3}
+
+
+def test_a_late_row_that_is_held_is_a_duplicate_once_the_same_comes_in_time():
+    found, counts = in_turn((101, [at(0, invocation_id="b")]), (101, [at(100)]), (200, [at(102)]))
+    assert [(row["invocation_id"], row["late"]) for row in found] == [("b", False), ("a", False)]
+    assert counts == {"invocations": 2, "duplicates": 1}
+
+
+def test_late_copies_of_one_invocation_are_one_however_late_and_far_apart_they_come():
+    night = 20 * HOUR / SECOND
+    first = (night, [at(night - 1, invocation_id="b")])
+    found, counts = in_turn(first, (night, [at(100)]), (night + 60, [at(100), at(101)]), (night + 90, [at(3)]))
+    assert [(row["invocation_id"], row["late"]) for row in found] == [("a", True), ("b", False)]
+    assert counts == {"invocations": 2, "duplicates": 3}
+
+
+def test_an_end_that_comes_late_is_filled_from_its_beginning_which_stays_what_it_is():
+    begun = at(100, record="started", path="/pay", succeeded=None)
+    end = at(100, duration_ms=50_000.0, succeeded=False)
+    found, counts = in_turn((200, [begun]), (300, [end]))
+    assert [(r["duration_ms"], r["path"], r["succeeded"], r["late"]) for r in found] == [
+        (50_000.0, "/pay", False, True),
+        (None, "/pay", None, False),
+    ]
+    assert counts == {"invocations": 2, "started_only": 1}
+
+
+def test_a_late_beginning_waits_for_its_end():
+    begun, end = at(100, record="started"), at(100, duration_ms=300_000.0)
+    # which may come late as well
+    found, counts = in_turn((200, [at(0, invocation_id="b")]), (200, [begun]), (500, []), (600, [end]))
+    assert [(row["invocation_id"], row["duration_ms"], row["late"]) for row in found[1:]] == [("a", 300_000.0, True)]
+    assert counts == {"invocations": 2, "duplicates": 1}
+    # or in time
+    found, counts = in_turn((200, [at(0, invocation_id="b")]), (200, [begun]), (600, [end]))
+    assert [(row["invocation_id"], row["duration_ms"], row["late"]) for row in found[1:]] == [("a", 300_000.0, False)]
+    assert counts == {"invocations": 2, "duplicates": 1}
+
+
+@given(
+    records=st.lists(
+        st.tuples(
+            *(st.integers(0, 30), st.sampled_from("abc"), st.sampled_from(["invocation", "started", "detail"])),
+            *(st.sampled_from([0, 0, 1, 4, 40, 4_000]), st.booleans()),
+        ),
+        max_size=16,
+    ),
+    lateness=st.sampled_from([0, 5]),
+)
+@settings(max_examples=200)
+def test_what_came_in_time_is_given_as_if_nothing_had_come_late(
+    records: list[tuple[int, str, str, int, bool]], lateness: int
+):
+    def run(arrivals: list[tuple[int, dict[str, Any], bool]]) -> tuple[list[dict[str, Any]], list[Any]]:
+        timeline, given, in_time, seen = Timeline(Collate()), [], [], 0
+        for when, record, saved in arrivals:
+            if record["event_time"] >= seen - lateness * SECOND:
+                in_time.append((when, record, saved))
+            timeline.push(rows([record]))
+            seen = max(seen, record["event_time"])
+            given += timeline.advance(EPOCH_US + seen - lateness * SECOND)
+            if saved:
+                tables, timeline = timeline.snapshot(), Timeline(Collate())
+                timeline.restore(tables)
+        given += timeline.advance(END)
+        counts = timeline.fold.counts()
+        others = len(arrivals) - counts["details"] - counts["duplicates"]
+        assert counts["invocations"] == others == sum(batch.num_rows for batch in given)
+        return [row for batch in given for row in batch.to_pylist()], in_time
+
+    arrivals = [
+        (second + delay, at(second, invocation_id=name, record=record, message=str(n)), saved)
+        for n, (second, name, record, delay, saved) in enumerate(records)
+    ]
+    found, in_time = run(sorted(arrivals, key=lambda arrival: arrival[0]))
+    alone, _ = run(in_time)
+    assert [{**row, "position": 0} for row in found if not row["late"]] == [{**row, "position": 0} for row in alone]

@@ -86,3 +86,25 @@ def test_a_shard_takes_its_own_rows_of_a_table() -> None:
     shard = state()
     shard.load_table(keyed.to_table(), np.array([True, False, True, False]))
     assert shard.to_table()["key"].to_pylist() == [1, 3]
+
+
+@given(before=KEYS, batches=st.lists(st.tuples(KEYS, KEYS), max_size=4))
+def test_what_only_late_rows_brought_leaves_no_trace(
+    before: list[int], batches: list[tuple[list[int], list[int]]]
+) -> None:
+    keyed, alone = state(), state()
+    for one in (keyed, alone):
+        one.rows(uint(before))
+    for in_time, late in batches:
+        mask = np.array([False] * len(in_time) + [True] * len(late), np.bool_)
+        rows, count = keyed.rows_in_time(uint(in_time + late), mask)
+        keyed.columns["count"][rows[~mask]] = 3
+        keyed.columns["count"][rows[rows >= count]] = 9
+        keyed.take_back(count)
+        mine = alone.rows(uint(in_time))
+        alone.columns["count"][mine] = 3
+        assert rows[~mask].tolist() == mine.tolist()
+    assert keyed.to_table().equals(alone.to_table())
+    everything = sorted({*before, *(key for pair in batches for keys in pair for key in keys)})
+    assert keyed.rows(uint(everything)).tolist() == alone.rows(uint(everything)).tolist()
+    assert keyed.columns["pair"][: len(keyed)].tolist() == alone.columns["pair"][: len(alone)].tolist()
