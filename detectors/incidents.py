@@ -96,15 +96,17 @@ class IncidentStage:
         opens_at: score that opens an incident.
         version: of the model, named in each incident.
         feedback: what stands; incidents that it expects are marked.
+        closed_only: nobody reads an incident before it closes, which spares telling it when it opens and grows.
     """
 
     opens_at: float
     version: str = ""
     feedback: tuple[Feedback, ...] = ()
+    closed_only: bool = False
 
     def make(self, shard: int, shards: int) -> Incidents:  # noqa: ARG002 - there is one
         """The fold."""
-        return Incidents(self.opens_at, self.version, self.feedback)
+        return Incidents(self.opens_at, self.version, self.feedback, closed_only=self.closed_only)
 
 
 @dataclass
@@ -151,7 +153,11 @@ class Story:
 class Incidents:
     """The fold of the incident timeline."""
 
-    def __init__(self, opens_at: float, version: str = "", feedback: tuple[Feedback, ...] = ()) -> None:
+    def __init__(
+        self, opens_at: float, version: str = "", feedback: tuple[Feedback, ...] = (), *, closed_only: bool = False
+    ) -> None:
+        # whether feedback expects an incident is settled when it opens
+        self._closed_only = closed_only and not feedback
         self._opens_at = opens_at
         self._version = version
         self._feedback = feedback
@@ -256,7 +262,7 @@ class Incidents:
                         part = waiting.filter(pa.array(mine))
                         _add(known, part, self._gates(part, np.asarray(part.column("signal").is_valid())))
             _add(known, rows.slice(begin, end - begin), score[begin:end])
-            if known.revision > known.told:
+            if known.revision > known.told and not self._closed_only:
                 known.told = known.revision
                 self._told.append(self._document(known, closed=False))
 

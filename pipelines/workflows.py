@@ -163,16 +163,24 @@ def load_model(models: str | Path, version: str | None = None) -> Model:
     return versions.load_model(open_registry(models), version)
 
 
-def plan_for(model: Model, budget: float, feedback: tuple[Feedback, ...] = (), *, strange_only: bool = False) -> Plan:
+def plan_for(
+    model: Model,
+    budget: float,
+    feedback: tuple[Feedback, ...] = (),
+    *,
+    strange_only: bool = False,
+    closed_only: bool = False,
+) -> Plan:
     """The folds that judge with a model at a budget of false incidents a day; what feedback expects is marked.
 
-    With ``strange_only`` there are verdicts only of what an incident may want.
+    With ``strange_only`` there are verdicts only of what an incident may want, with ``closed_only`` incidents are told
+    only when they close.
     """
     opens_at = model.curve.threshold(budget)
     return Plan(
         function=FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")),
         caller=CallerStage(model.judge, join_score(opens_at), model.version, model.part("caller"), strange_only),
-        incident=IncidentStage(opens_at, model.version, feedback),
+        incident=IncidentStage(opens_at, model.version, feedback, closed_only),
         columns=NEEDED,
     )
 
@@ -209,7 +217,7 @@ def replay(
     if not budget > 0:
         raise InputError("The budget can't be kept.", expected="a number above 0", received=f"{budget:g}")
     model = load_model(models, version)
-    plan = plan_for(model, budget, feedback_of(models), strange_only=verdicts == "anomalous")
+    plan = plan_for(model, budget, feedback_of(models), strange_only=verdicts == "anomalous", closed_only=True)
     return run_bounded(
         expand(inputs),
         plan,

@@ -55,7 +55,7 @@ def profile(logs: Path, models: Path) -> str:
 
 
 def _once(logs: Path, models: Path, clock: Clock) -> int:
-    plan = plan_for(load_model(models), 1.0, strange_only=True)
+    plan = plan_for(load_model(models), 1.0, strange_only=True, closed_only=True)
     with clock.of("read, conform"):
         reader = FileReader.of(ConformOptions(), plan.columns)
         pieces = [piece.rows for ref in expand([str(logs)]) for piece in reader.read(ref)]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from detectors.incidents import MAX_IDS, Incidents
 from detectors.stories import CALLER_GAP_US, GAP_US
 from detectors.timeline import END
+from models.feedback import Feedback
 from tests.detectors.rows import EPOCH_US
 from tests.detectors.strange import HOUR, MINUTE, OPENS, SECOND, incidents_of, raised, silent, strange, tick
 
@@ -130,6 +131,33 @@ def test_it_is_told_when_it_opens_when_it_has_doubled_and_when_it_closes() -> No
     told += fold.raised().to_pylist()  # type: ignore[union-attr]
     assert [(row["revision"], row["closed"]) for row in told] == [(r, False) for r in (1, 2, 3, 4, 5)] + [(5, True)]
     assert len({row["incident_id"] for row in told}) == 1
+
+
+def test_where_nobody_reads_an_incident_before_it_closes_it_is_told_once_and_in_the_same_words() -> None:
+    rows = raised([strange(n * MINUTE, f"i{n}") for n in range(20)])
+    whole, once = Incidents(OPENS, "v1"), Incidents(OPENS, "v1", closed_only=True)
+    assert whole.advance(rows, END).equals(once.advance(rows, END))
+    told, final = whole.raised(), once.raised()
+    assert told is not None
+    assert final is not None
+    assert told.num_rows > 1
+    assert final.to_pylist() == told.to_pylist()[-1:]
+
+
+def test_what_feedback_expects_is_settled_when_an_incident_opens_whoever_reads_it() -> None:
+    rows = raised([strange(n * MINUTE, f"i{n}") for n in range(20)])
+    kind = incidents_of([strange(0, "i0")])[1][0]["kind"]
+    dates = {"first_event": "2026-01-01T00:00:00Z", "last_event": "2026-01-02T00:00:00Z"}
+    said = Feedback(
+        "expected", "2026-01-01T00:00:00Z", "ann", kind=kind, **dates, callers=("address:203.0.113.1",), id="F-1"
+    )
+    told = []
+    for closed_only in (False, True):
+        fold = Incidents(OPENS, "v1", (said,), closed_only=closed_only)
+        fold.advance(rows, END)
+        told.append(fold.raised())
+    assert told[0] is not None
+    assert told[0].equals(told[1])
 
 
 def test_it_closes_when_its_gap_has_passed_and_says_when_that_is() -> None:
