@@ -3,6 +3,7 @@
     checkpoint.json           cursors, watermarks, counters, incidents that no sink has yet; its own checksum
     state-00000042.arrows     all timelines, as Arrow IPC; named, and checked, by checkpoint.json
     rows-00000042.arrows      rows that wait for the watermark, written once (pipelines/segments.py)
+    journal-00000042.frames   what happened since, in steps (pipelines/journal.py)
     lock                      held by the job
 
 State and cursors are one document's, so that they can't disagree. Nothing is pickled.
@@ -11,7 +12,7 @@ State and cursors are one document's, so that they can't disagree. Nothing is pi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,20 +22,30 @@ import pyarrow as pa
 
 from models.errors import InputError, SinkError
 from pipelines.durable import write_atomic
+from pipelines.journal import Journal, Step
 from pipelines.segments import Segments
 
 #: changes whenever an older state can't be read any more
-SCHEMA: Final = "lonetree.watch/1"
+SCHEMA: Final = "lonetree.watch/2"
 _DOCUMENT: Final = "checkpoint.json"
 _FRESH: Final = "Move the folder away to start anew, from a time you give to the source."
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint as it was read."""
+    """A checkpoint as it was read.
+
+    Attributes:
+        tables: the engine's snapshot.
+        document: the rest, as it was when the last step was noted.
+        steps: what happened since the snapshot.
+        marks: ``document`` as it was at the snapshot.
+    """
 
     tables: dict[str, pa.Table]
     document: dict[str, Any]
+    steps: Sequence[Step]
+    marks: dict[str, Any]
 
 
 class Checkpoints:
@@ -51,6 +62,7 @@ class Checkpoints:
         self.folder = folder
         self._number = 0
         self._segments = Segments(folder)
+        self._journal: Journal | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._held = _hold(folder / "lock")
@@ -87,7 +99,9 @@ class Checkpoints:
                 hint=_FRESH,
             ) from None
         self._number = int(document["number"])
-        return Saved(tables, document)
+        self._journal = Journal(self._journal_path())
+        noted = self._journal.read()
+        return Saved(tables, {**document, **(noted.document or {})}, noted.steps, document)
 
     def save(self, tables: Mapping[str, pa.Table], document: Mapping[str, Any]) -> int:
         """Replace the checkpoint.
@@ -118,25 +132,56 @@ class Checkpoints:
             text = orjson.dumps({"document": whole, "sha256": _digest(_canonical(whole))})
             write_atomic(self.folder / _DOCUMENT, text)
         except OSError as error:
-            raise SinkError(
-                "The job's state can't be saved.",
-                expected=f"room and the right to write in {self.folder}",
-                received=str(error.strerror or error),
-                hint="Nothing is lost: it reads no further until this works.",
-                retry=True,
-            ) from None
+            raise self._full(error) from None
         self._number = number
+        if self._journal is not None:
+            self._journal.close()
+        self._journal = Journal(self._journal_path())
         self._tidy(name)
         return len(state) + len(text)
 
+    def note(self, steps: Sequence[Step], document: Mapping[str, Any]) -> int:
+        """Add to the checkpoint what happened since it, or since the note before.
+
+        Args:
+            steps: in order.
+            document: what is to be read in the place of the same names of the checkpoint's document.
+
+        Returns:
+            The size of the note in bytes.
+
+        Raises:
+            SinkError: the disk is full or gone (``retry=True``), and nothing was added; or there is no checkpoint.
+        """
+        if self._journal is None:
+            raise SinkError("There is no checkpoint that could be added to.")
+        try:
+            return self._journal.add(steps, dict(document))
+        except OSError as error:
+            raise self._full(error) from None
+
     def close(self) -> None:
         """Let another process have the folder."""
+        if self._journal is not None:
+            self._journal.close()
         if self._held is not None:
             self._held.close()
 
+    def _full(self, error: OSError) -> SinkError:
+        return SinkError(
+            "The job's state can't be saved.",
+            expected=f"room and the right to write in {self.folder}",
+            received=str(error.strerror or error),
+            hint="Nothing is lost: it reads no further until this works.",
+            retry=True,
+        )
+
+    def _journal_path(self) -> Path:
+        return self.folder / f"journal-{self._number:08d}.frames"
+
     def _tidy(self, keep: str) -> None:
-        for path in self.folder.glob("state-*.arrows"):
-            if path.name != keep:
+        for path in [*self.folder.glob("state-*.arrows"), *self.folder.glob("journal-*.frames")]:
+            if path.name not in (keep, self._journal_path().name):
                 path.unlink(missing_ok=True)
         self._segments.tidy()
 

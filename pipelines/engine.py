@@ -79,7 +79,7 @@ class Engine:
         #: the end was reached: whatever comes now is late
         self.ended = False
 
-    def push(self, source: str, rows: pa.RecordBatch, claimed_us: int | None, now_us: int) -> None:
+    def push(self, source: str, rows: pa.RecordBatch, claimed_us: int | None, now_us: int) -> pa.RecordBatch:
         """Take rows as conform gives them, in any order.
 
         Args:
@@ -87,11 +87,19 @@ class Engine:
             rows: of INVOCATION; may be empty.
             claimed_us: ``watermark_us`` of the piece they came in.
             now_us: the clock.
+
+        Returns:
+            The rows as they were taken, for ``again``.
         """
         rows = with_at(rows)
         self.clocks[source].saw(rows, claimed_us, now_us)
         if self._plan.columns:
             rows = rows.select([name for name in self._plan.columns if name in rows.schema.names])
+        self._push(0, rows)
+        return rows
+
+    def again(self, rows: pa.RecordBatch) -> None:
+        """Take rows that ``push`` gave where the state was saved; the clocks are saved for themselves."""
         self._push(0, rows)
 
     def polled(self, source: str, idle: bool, now_us: int) -> None:
@@ -113,6 +121,10 @@ class Engine:
     def advance(self) -> Given:
         """Judge what the slowest source vouches for."""
         return self._advance(slowest(self.clocks.values()))
+
+    def advance_to(self, watermark_us: int) -> Given:
+        """Judge what lies below a watermark, whatever the sources say: one that ``advance`` reached, once again."""
+        return self._advance(watermark_us)
 
     def finish(self) -> Given:
         """Judge all that is there, as at the end of a replay. Nothing can follow."""
@@ -186,6 +198,10 @@ class Engine:
                 mine = f"{stage.name}/{number}/"
                 saved = {name.removeprefix(mine): table for name, table in tables.items() if name.startswith(mine)}
                 timeline.restore(carried_over(saved, timeline.snapshot()) if other_model else saved)
+        self.mark(marks)
+
+    def mark(self, marks: Mapping[str, Any]) -> None:
+        """Take over ``marks`` alone."""
         self.watermark_us, self.ended = int(marks["watermark_us"]), bool(marks["ended"])
         for name, saved_clock in marks["clocks"].items():
             if name in self.clocks:

@@ -34,6 +34,8 @@ _METRICS: Final = (
     ("events_per_second", "events_per_second", "Records read a second, lately.", False),
     ("checkpoint_bytes", "checkpoint_bytes", "Size of the last checkpoint.", False),
     ("checkpoint_s", "checkpoint_seconds", "How long the last checkpoint took.", False),
+    ("notes", "notes", "Notes added to checkpoints since the start.", True),
+    ("note_s", "note_seconds", "How long the last note took.", False),
 )
 
 

@@ -52,6 +52,9 @@ class Vitals:
     checkpoint_bytes: int = 0
     checkpoint_s: float = 0.0
     checkpoint_trouble: str | None = None
+    #: notes added to checkpoints since the start, and how long the last one took, s
+    notes: int = 0
+    note_s: float = 0.0
     #: source: whether it is caught up and well
     sources: dict[str, bool] = field(default_factory=dict)
     #: source: why it can't be read

@@ -1,10 +1,11 @@
 """The streaming job: sources, engine, checkpoint, sinks, round after round; no step that can't be repeated.
 
-    poll ─► engine ─► checkpoint (state, cursors, incidents) ─► sinks' outboxes ─► sinks
+    poll ─► engine ─► checkpoint, or a note of the steps since ─► sinks' outboxes ─► sinks
                           └── a crash begins here again ──┘
 
-An incident goes to the sinks only after the checkpoint that holds it: what a crash repeats is the same incident under
-the same id and revision, which the sinks' outboxes know.
+An incident goes to the sinks only after it is on disk, in a checkpoint (state, cursors, incidents) or in what was noted
+since: what a crash repeats is the same incident under the same id and revision, which the sinks' outboxes know. A note
+takes as long as its rows, a checkpoint as long as the state.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from models.errors import InputError, LonetreeError, SourceError
 from pipelines.champion import Champion, Judging
 from pipelines.checkpoint import Checkpoints, Saved
 from pipelines.engine import GRID_US, Engine, Given
+from pipelines.journal import Step
 from pipelines.part_files import PartFiles, as_lines, as_parquet
 from pipelines.sinks.escape import terminal
 from pipelines.sinks.fanout import SinkStatus
@@ -39,10 +41,12 @@ from pipelines.watermarks import DEFAULT_IDLE_US, DEFAULT_LATENESS_US
 
 #: a checkpoint at the latest after so long, s: what a restart reads again
 CHECKPOINT_S: Final = 10.0
-#: incidents don't wait for that, but a checkpoint is not made more often than this, s
-INCIDENT_CHECKPOINT_S: Final = 0.5
-#: nor may checkpoints take more than one part in so many of the time, and of the time while incidents wait for one
-CHECKPOINT_SHARE, INCIDENT_CHECKPOINT_SHARE = 10.0, 4.0
+#: incidents don't wait for that, but for a note, which is not made more often than this, s
+INCIDENT_NOTE_S: Final = 0.1
+#: nor may checkpoints take more than one part in so many of the time, and notes of the time while incidents wait
+CHECKPOINT_SHARE, NOTE_SHARE = 10.0, 4.0
+#: rows that came since the last note or checkpoint, at which they are noted, so that memory need not hold them
+NOTE_ROWS: Final = 100_000
 #: how often the registry is asked for its champion, s
 MODEL_POLL_S: Final = 15.0
 #: dead letters kept: so many parts of up to 100,000
@@ -81,7 +85,7 @@ class WatchOptions:
     verdicts: Literal["anomalous", "all"] = "anomalous"
     model_poll_s: float = MODEL_POLL_S
     checkpoint_s: float = CHECKPOINT_S
-    incident_checkpoint_s: float = INCIDENT_CHECKPOINT_S
+    incident_note_s: float = INCIDENT_NOTE_S
     grid_us: int = GRID_US
 
 
@@ -128,15 +132,21 @@ class Watch:
         self._outbox: list[dict[str, Any]] = []
         #: incidents told and not closed
         self._open: set[str] = set()
-        #: how many incidents of the outbox are in the checkpoint
+        #: how many incidents of the outbox are on disk
         self._saved_outbox = 0
+        #: what happened since the last note or checkpoint, and how many rows that holds
+        self._steps: list[Step] = []
+        self._step_rows = 0
+        #: what happened can't be noted: the next save is a whole checkpoint
+        self._whole = saved is None
         self._source_down_since: dict[str, float] = {}
         self._job = uuid.uuid4().hex[:12]
         self._dirty = False
         before = saved.document if saved is not None else None
         judging = champion.start(before["model_version"] if before is not None else None)
+        former = judging if saved is None else _former(champion, judging, saved)
         self._engine = Engine(
-            judging.plan, self._sources, lateness_us=self._options.lateness_us, idle_us=self._options.idle_us
+            former.plan, self._sources, lateness_us=self._options.lateness_us, idle_us=self._options.idle_us
         )
         if before is not None:
             self._job = str(before["job"])
@@ -146,9 +156,12 @@ class Watch:
         if self._options.output is not None:
             self._verdicts = PartFiles(folder / "verdicts", self._job, WATCHED, as_parquet, ".parquet")
         if saved is not None:
-            self._restore(saved, judging)
+            self._restore(saved, former)
+        if former is not judging:
+            self._engine.swap(judging.plan)
+            self._whole = True
         now_s = steady()
-        self._last_save = self._last_look = self._moved_s = now_s
+        self._last_save = self._last_note = self._last_look = self._moved_s = now_s
         self._stopped_at_us = self._engine.watermark_us
         self._rates: deque[tuple[float, int]] = deque([(now_s, self.vitals.read)])
         self._sink_down_since: dict[str, float] = {}
@@ -240,8 +253,9 @@ class Watch:
 
     def _push(self, name: str, piece: Polled, now_us: int) -> bool:
         rows, dead = piece.conformed.rows, piece.conformed.dead
-        self._engine.push(name, rows, piece.watermark_us, now_us)
+        self._step(Step("rows", self._engine.push(name, rows, piece.watermark_us, now_us)))
         self._dead.add(dead, self._steady())
+        self._step(Step("dead", dead))
         self.vitals.read += standing(rows) + dead.num_rows
         self.vitals.dead_letter += dead.num_rows
         self.vitals.ignored += piece.conformed.ignored
@@ -252,7 +266,15 @@ class Watch:
     def _advance(self, grid_us: int) -> None:
         if self._engine.due(grid_us):
             self._take(self._engine.advance())
+            self._step(Step("watermark", None, self._engine.watermark_us))
             self._dirty = True
+
+    def _step(self, step: Step) -> None:
+        if step.rows is None:
+            self._steps.append(step)
+        elif step.rows.num_rows:
+            self._steps.append(step)
+            self._step_rows += step.rows.num_rows
 
     def _take(self, given: Given) -> None:
         now_s = self._steady()
@@ -291,19 +313,61 @@ class Watch:
                     _log.warning("%s judges from here on, after %s", judging.version, self.vitals.model_version)
                     self.vitals.swaps += 1
                 self.vitals.model_version = judging.version
-                self._dirty = True
+                self._dirty = self._whole = True
         self.vitals.refused_models, self.vitals.model_trouble = self._champion.refused, self._champion.trouble
 
     # ------------------------------------------------------------------ state
     def _save_if_due(self) -> None:
         if not self._dirty and self.vitals.checkpoint_trouble is None:
             return
-        since = self._steady() - self._last_save
-        wanted, share = self._options.checkpoint_s, CHECKPOINT_SHARE
-        if self._outbox:
-            wanted, share = self._options.incident_checkpoint_s, INCIDENT_CHECKPOINT_SHARE
-        if since >= max(wanted, share * self.vitals.checkpoint_s):
+        now_s = self._steady()
+        since_s, since_note_s = now_s - self._last_save, now_s - max(self._last_save, self._last_note)
+        if since_s >= max(self._options.checkpoint_s, CHECKPOINT_SHARE * self.vitals.checkpoint_s):
             self._save()
+        elif self.vitals.checkpoint_trouble is None and (
+            self._step_rows >= NOTE_ROWS or len(self._outbox) > self._saved_outbox
+        ):
+            if not self._whole:
+                if since_note_s >= max(self._options.incident_note_s, NOTE_SHARE * self.vitals.note_s):
+                    self._note()
+            elif since_s >= max(self._options.incident_note_s, NOTE_SHARE * self.vitals.checkpoint_s):
+                self._save()
+
+    def _note(self) -> None:
+        """Add what happened to the last checkpoint; where that fails, say so."""
+        began = self._last_note = self._steady()
+        try:
+            self._checkpoints.note(self._steps, self._document())
+        except LonetreeError as error:
+            self._in_trouble(error)
+            return
+        self._settled()
+        self.vitals.notes += 1
+        self.vitals.note_s = self._steady() - began
+
+    def _document(self) -> dict[str, Any]:
+        """What a note replaces in the document of its checkpoint."""
+        return {
+            "cursors": self._cursors,
+            "counters": {name: getattr(self.vitals, name) for name in KEPT},
+            **self._engine.marks(),
+        }
+
+    def _in_trouble(self, error: LonetreeError) -> None:
+        if self.vitals.checkpoint_trouble is None:
+            _log.error("%s", terminal(str(error)))
+        self.vitals.checkpoint_trouble = error.received or error.message
+
+    def _settled(self) -> None:
+        """All that happened is on disk."""
+        self._steps, self._step_rows = [], 0
+        for name, source in self._sources.items():
+            if name in self._cursors:
+                try:
+                    source.commit(self._cursors[name])
+                except SourceError as error:  # the checkpoint has it; a broker that doesn't know only shows more lag
+                    _log.warning("source %s: %s", name, terminal(str(error)))
+        self._saved_outbox = len(self._outbox)
 
     def _save(self) -> bool:
         """Write a checkpoint; where that fails, say so and keep the old one."""
@@ -321,30 +385,20 @@ class Watch:
                     "job": self._job,
                     "saved": self._clock().isoformat(),
                     "model_version": self.vitals.model_version,
-                    "cursors": self._cursors,
                     "outbox": self._outbox,
                     "open": sorted(self._open),
                     "parts": numbers,
-                    "counters": {name: getattr(self.vitals, name) for name in KEPT},
-                    **self._engine.marks(),
+                    **self._document(),
                 },
             )
         except LonetreeError as error:
-            if self.vitals.checkpoint_trouble is None:
-                _log.error("%s", terminal(str(error)))
-            self.vitals.checkpoint_trouble = error.received or error.message
+            self._in_trouble(error)
             return False
-        self._dirty = False
+        self._dirty = self._whole = False
         self.vitals.checkpoint_trouble = None
         self.vitals.checkpoints += 1
         self.vitals.checkpoint_bytes, self.vitals.checkpoint_s = size, self._steady() - began
-        for name, source in self._sources.items():
-            if name in self._cursors:
-                try:
-                    source.commit(self._cursors[name])
-                except SourceError as error:  # the checkpoint has it; a broker that doesn't know only shows more lag
-                    _log.warning("source %s: %s", name, terminal(str(error)))
-        self._saved_outbox = len(self._outbox)
+        self._settled()
         return True
 
     def _deliver(self) -> None:
@@ -372,17 +426,25 @@ class Watch:
         return {"dead": self._dead} | ({"verdicts": self._verdicts} if self._verdicts is not None else {})
 
     def _restore(self, saved: Saved, judging: Judging) -> None:
-        document = saved.document
-        self._engine.restore(saved.tables, document, other_model=document["model_version"] != judging.version)
+        document, now_s = saved.document, self._steady()
+        self._engine.restore(saved.tables, saved.marks, other_model=document["model_version"] != judging.version)
         self._cursors = {name: cursor for name, cursor in document["cursors"].items() if name in self._sources}
         self._outbox = list(document["outbox"])
-        self._saved_outbox = len(self._outbox)
         self._open = set(document["open"])
-        for name, count in document["counters"].items():
-            setattr(self.vitals, name, int(count))
         for name, parts in self._parts().items():
             if name in document["parts"]:
-                parts.restore(document["parts"][name], saved.tables[f"parts/{name}"], self._steady())
+                parts.restore(document["parts"][name], saved.tables[f"parts/{name}"], now_s)
+        for step in saved.steps:
+            if step.rows is None:
+                self._take(self._engine.advance_to(step.watermark_us))
+            elif step.kind == "rows":
+                self._engine.again(step.rows)
+            else:
+                self._dead.add(step.rows, now_s)
+        self._engine.mark(document)
+        self._saved_outbox = len(self._outbox)
+        for name, count in document["counters"].items():
+            setattr(self.vitals, name, int(count))
 
     def _close(self) -> None:
         for name, source in self._sources.items():
@@ -422,6 +484,18 @@ class Watch:
 def standing(rows: pa.RecordBatch) -> int:
     """Records that stand for an invocation: all but the details."""
     return int(pc.is_in(rows.column("record"), pa.array(["invocation", "started"])).true_count)
+
+
+def _former(champion: Champion, judging: Judging, saved: Saved) -> Judging:
+    """Who is to take the noted steps again: the version that took them first, so that they end as they did."""
+    former = str(saved.document["model_version"])
+    if not saved.steps or former == judging.version:
+        return judging
+    try:
+        return champion.load(former)
+    except LonetreeError as error:
+        _log.warning("%s takes the last steps of %s again: %s", judging.version, former, terminal(str(error)))
+        return judging
 
 
 def refuse_ended(saved: Saved | None) -> None:

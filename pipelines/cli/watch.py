@@ -101,7 +101,7 @@ _LOOK_EVERY_S: Final = 0.5
     "--checkpoint-every",
     "S",
     ABOVE_ZERO,
-    "Seconds between two checkpoints; incidents wait for one, about half a second.",
+    "Seconds between two checkpoints; incidents don't wait for one, what happened since is noted.",
     default=10.0,
 )
 @value_option("--poll-models", "S", ABOVE_ZERO, "Seconds between two looks for another champion.", default=15.0)
@@ -191,7 +191,7 @@ def command(
     from pipelines.serve import Served
     from pipelines.sinks.uri import open_sinks
     from pipelines.sources.uri import check_source, open_sources
-    from pipelines.watch import INCIDENT_CHECKPOINT_S, Watch, WatchOptions, refuse_ended
+    from pipelines.watch import INCIDENT_NOTE_S, Watch, WatchOptions, refuse_ended
 
     for uri in sources:
         check_source(uri)
@@ -202,7 +202,7 @@ def command(
         verdicts=verdicts,
         model_poll_s=poll_models,
         checkpoint_s=checkpoint_every,
-        incident_checkpoint_s=min(INCIDENT_CHECKPOINT_S, checkpoint_every),
+        incident_note_s=min(INCIDENT_NOTE_S, checkpoint_every),
     )
     with _stopping() as stop:
         with ExitStack() as unwind:

@@ -64,7 +64,7 @@ class Watched:
         words = ["watch", "--source", f"files:{self.logs}", "--models", str(self.models)]
         words += ["--sink", f"ndjson:{self.incidents}", "--state", str(self.folder / "state")]
         words += ["--output", str(self.folder / "out"), "--verdicts", "all", "--http", "0"]
-        words += ["--allowed-lateness", "0", "--idle-after", "1e9", "--checkpoint-every", "0.2", *more]
+        words += ["--allowed-lateness", "0", "--idle-after", "1e9", "--checkpoint-every", "1", *more]
         code = f"from pipelines.cli.entry import main; import sys; sys.argv = ['lonetree', *{words!r}]; main()"
         return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,82 @@ def test_killed_between_checkpoint_and_delivery_it_delivers_after_the_start(job,
     job.sink.down = False
     job.die()
     assert job.sink.got
+    job.watch.end()
+    check(job, expected)
+
+
+def test_killed_after_notes_it_takes_the_same_steps_again(job, expected):
+    job.feed(2)
+    job.watch._save()
+    saved = job.watch.vitals.checkpoints
+    job.options = replace(job.options, checkpoint_s=1e9)
+    job.watch._options = job.options
+    while len(job.source.pieces) < ROWS // BATCH:
+        job.feed()
+        told, reached = list(job.sink.got), job.watch.vitals.watermark_us
+        assert job.watch.vitals.checkpoints <= saved + 1
+        job.die()
+        # what was told is told again, under the same names, and nothing else
+        assert job.sink.got == told
+        assert job.watch.vitals.watermark_us <= reached
+    assert job.sink.repeated
+    job.watch.end()
+    check(job, expected)
+
+
+def test_an_incident_is_noted_and_no_checkpoint_is_written_for_it(job):
+    job.feed(1)
+    job.watch._save()
+    job.options = replace(job.options, checkpoint_s=1e9)
+    job.watch._options = job.options
+    before = job.watch.vitals.checkpoints
+    job.feed_all()
+    assert job.sink.got
+    assert job.watch.vitals.notes
+    assert job.watch.vitals.checkpoints == before
+
+
+def test_killed_between_a_swap_and_the_next_checkpoint_the_former_version_takes_its_steps_again(
+    tmp_path, models, logs, expected
+):
+    registry = copied(models, tmp_path / "models")
+    first = registry.resolve()
+    second = another(registry)
+    job = Job(tmp_path / "job", tmp_path / "models", logs)
+    job.feed(2)
+    job.watch._save()
+    job.watch._options = replace(job.options, checkpoint_s=1e9)
+    job.feed(3)
+    assert job.watch.vitals.notes
+    told = list(job.sink.got)
+    registry.promote(second, who="test", why="better")
+    job.die()
+    assert job.sink.got == told
+    assert job.watch.vitals.model_version == second
+    job.feed_all()
+    job.watch.end()
+    assert last_told(job.sink.got).keys() == expected[1].keys()
+    assert {row["model_version"] for row in job.verdicts()} == {first, second}
+
+
+def test_a_disk_that_is_full_when_an_incident_is_noted_keeps_it_until_there_is_room(job, expected, monkeypatch):
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    job.feed(1)
+    job.watch._save()
+    job.watch._options = replace(job.options, checkpoint_s=3.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        while job.watch.vitals.checkpoint_trouble is None:
+            job.feed(1)
+        told, given = len(job.sink.got), job.source.given
+        job.feed(1)
+        assert (len(job.sink.got), job.source.given) == (told, given)
+    job.clock.turn(10.0)
+    job.watch.round()
+    assert job.watch.vitals.checkpoint_trouble is None
+    job.feed_all()
     job.watch.end()
     check(job, expected)
 
