@@ -173,8 +173,7 @@ class Judge:
         """What the forest of this number adds to the total, float64[n]."""
         if self.forest is None or self.forest_tails is None:
             return np.zeros(len(surprise))
-        depth = self.forest_feature(surprise, number)
-        return np.maximum(self.forest_surprise(depth, number, cohort) - FOREST_GRANT, 0.0)
+        return forest_part(self.forest_surprise(self.forest_feature(surprise, number), number, cohort))
 
     def forest_feature(self, surprise: Vector, number: Vector) -> Vector:
         """The forest's score as a raw feature, float64[n, 1]: above 0 where stranger than an empty leaf."""
@@ -195,6 +194,12 @@ def depth_feature(scored: Vector) -> Vector:
     """A forest's scores, float64[n], as a raw feature, float64[n, 1]."""
     depth: Vector = np.maximum(scored - 0.3, 0.0)[:, None] * 10.0
     return depth
+
+
+def forest_part(surprise: Vector) -> Vector:
+    """What a forest's surprise, float64[n], adds to the total: what is beyond that which every forest is granted."""
+    part: Vector = np.maximum(surprise - FOREST_GRANT, 0.0)
+    return part
 
 
 def family_parts(surprise: Vector) -> Vector:

@@ -127,7 +127,7 @@ def _follows(
         return False
     mine = keys[K_FUNCTION] == function
     is_open = numbers[O_OPENED] >= 0
-    bystander = is_open and not by_caller and lead > 0
+    bystander = is_open and not by_caller and lead > 0 and _near(now, numbers, AFTERMATH_US)
     after = is_open and trouble in (LOAD, SLOW) and _near(now, numbers, AFTERMATH_US)
     # who is known by a place only: what comes to one function from several places at once is one story
     places = lead == 2 and vague and by_caller and _near(now, numbers, storm_us)
@@ -227,6 +227,7 @@ def assign(
                     found = k
                     break
                 node = behind[node]
+        extends = True
         if found == NONE:
             looked[0] = heads[bucket(heads, CALLERS_AT, function[i])]
             for chain in range(3):
@@ -240,6 +241,8 @@ def assign(
                         numbers[k], keys[k], gap_us, storm_us,
                     ):  # fmt: skip
                         found = k
+                        # what a caller leaves behind does not keep its story going
+                        extends = numbers[k, O_LEAD] == 0 or by_caller[i]
                         break
                     node = behind[node]
         if found == NONE:
@@ -268,7 +271,8 @@ def assign(
             youngest += 1
             next_id += 1
         numbers[found, O_FIRST] = min(now, numbers[found, O_FIRST])
-        numbers[found, O_LAST] = max(now, numbers[found, O_LAST])
+        if extends:
+            numbers[found, O_LAST] = max(now, numbers[found, O_LAST])
         numbers[found, O_COUNT] += 1
         # one call may be a freak; from five on a story counts in full
         alone = max(FEW_EVENTS - numbers[found, O_COUNT], 0) if trouble[i] != SILENT else 0

@@ -30,7 +30,7 @@ from detectors.function_features import (
     FunctionFeatures,
     from_matrix,
 )
-from detectors.judge import GRAIN, Judge, family_parts
+from detectors.judge import GRAIN, Judge, depth_feature, family_parts, forest_part
 from detectors.keyed import KeyedState
 from detectors.model import Model
 from detectors.stories import ALONE, FEW_EVENTS, Stories, blame
@@ -356,10 +356,12 @@ def _fit_judge(
     score = family_parts(believed).sum(axis=1)
     judge = Judge(baselines, _tails(held, baselines, keep), honest, None, None, None)
     if options.scope != "none":
-        forest, forest_of = fit_forests(
-            believed[keep],
-            held.group[keep],
-            held.cohort[keep],
+        fitted = fit_forests(
+            believed,
+            held.group,
+            held.cohort,
+            keep,
+            _halves(held.at),
             baselines.cohort[: len(baselines)],
             cohorts,
             scope=options.scope,
@@ -367,16 +369,24 @@ def _fit_judge(
             samples=options.samples,
             seed=options.seed,
         )
-        judge = replace(judge, forest=forest, forest_of=forest_of)
-        number = forest_rows(forest_of, held.group, held.cohort, len(baselines))
-        depth = judge.forest_feature(believed, number)
-        others = len(forest) - 1
+        judge = replace(judge, forest=fitted.forests, forest_of=fitted.whose)
+        number = forest_rows(fitted.whose, held.group, held.cohort, len(baselines))
+        depth = depth_feature(fitted.unseen)
+        others = len(fitted.forests) - 1
         tails = fit_tails(
             depth[keep], number[keep] - 1, held.cohort[keep], groups=others, cohorts=cohorts, slope=FOREST_SLOPE
         )
         judge = replace(judge, forest_tails=tails)
-        score = score + judge.forest_part(believed, number, held.cohort)
+        score = score + forest_part(judge.forest_surprise(depth, number, held.cohort))
     return replace(judge, total_tails=_total(held, score, keep)), score
+
+
+def _halves(at: Vector) -> Vector:
+    """int64[n]: 0 or 1 by turns, six hours each and the other way round the next day; less where all is shorter."""
+    span = int(at.max() - at.min()) if len(at) else 0
+    block = max(min(FOLD_US, span // 4), 1)
+    halves: Vector = (at // block + at // (4 * block)) % 2
+    return halves
 
 
 def _unheard(held: _HeldOut) -> Vector:

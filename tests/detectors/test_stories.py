@@ -178,3 +178,9 @@ def test_load_by_one_caller_points_at_it_and_load_by_many_at_the_function() -> N
     many = {"pace_minutes": 100.0, "caller_pace_here": 2.0}
     assert pointed(windows=one, load=5.0) == ("load", True, 0)
     assert pointed(windows=many, load=5.0) == ("load", False, 2)
+
+
+def test_what_a_caller_leaves_behind_does_not_keep_its_story_going() -> None:
+    victim = {"caller": 2, "by_caller": False, "trouble": "slow"}
+    assert told({}, {**victim, "at": HOUR}, {**victim, "at": 2 * HOUR})[0] == [0, 0, 0]
+    assert told({}, {**victim, "at": 2 * HOUR}, {**victim, "at": 4 * HOUR})[0] == [0, 0, 1]
