@@ -6,7 +6,8 @@ its app and function, so that results never depend on which functions share a sh
       that the script host wrote leads, the others fill what it lacks and count as duplicates.
     - A row that began and never ended is anchored STARTED_WAIT_US after its start, with an unknown outcome; if its end
       comes before that, the end is the anchor, and the beginning a duplicate.
-    - A row of an id that was anchored in the last REMEMBERED_HOURS is a duplicate.
+    - A row of an id that was anchored in the last REMEMBERED_HOURS is a duplicate (of the last ten million ids:
+      detectors.seen).
     - A detail joins the invocation anchored at most DETAIL_WAIT_US behind it or less than HOLD_US before it; else it is
       an orphan.
     - What came in time is merged as if nothing came late. A late row of an invocation that came in time is a duplicate,
@@ -25,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.order import AT, ID, LATE, concat, in_order, is_sorted, pick, times_of
-from detectors.seen import HOUR_US, REMEMBERED_HOURS, Seen, recall
+from detectors.seen import HOUR_US, REMEMBERED_SPANS, SPAN_US, Seen, recall
 from detectors.timeline import Tables
 from models.hashing import Hashes, combine, hash_strings
 from models.jit import njit
@@ -168,7 +169,7 @@ class Collate:
             return rows
         ids, kind = _ids(rows), _kinds(rows.column("record"))
         theirs, their_kind = _ids(in_time), _kinds(in_time.column("record"))
-        known = _recalled(seen.slots, seen.hour, ids, times_of(rows) // HOUR_US)
+        known = _recalled(seen.slots, seen.span, ids, times_of(rows) // SPAN_US)
         known |= np.isin(ids, theirs[their_kind == _INVOCATION])
         # of one that only began in time the late end is news
         known |= (kind == _STARTED) & np.isin(ids, theirs[their_kind == _STARTED])
@@ -202,7 +203,7 @@ class Collate:
         names = hash_strings(rows.column(ID))
         ids = _ids(rows, names)
         group, anchors = np.empty(len(at), np.int64), np.empty(len(at), np.int64)
-        found = _group(self._seen.slots, self._seen.hour, at, ids, kind, group, anchors)
+        found = _group(self._seen.slots, self._seen.span, at, ids, kind, group, anchors)
         anchors = anchors[:found]
         closed = anchors + HOLD_US < watermark_us
         mine = group >= 0
@@ -354,11 +355,11 @@ def _first_with(good: npt.NDArray[np.bool_], leaders: Rows, donors: Rows, slots:
 
 
 @njit
-def _recalled(slots: Hashes, base_hour: int, ids: Hashes, hours: Rows) -> npt.NDArray[np.bool_]:
+def _recalled(slots: Hashes, base_span: int, ids: Hashes, spans: Rows) -> npt.NDArray[np.bool_]:
     """``recall`` of n ids: bool[n]."""
     found = np.empty(ids.shape[0], np.bool_)
     for i in range(ids.shape[0]):
-        found[i] = recall(slots, base_hour, ids[i], hours[i])
+        found[i] = recall(slots, base_span, ids[i], spans[i])
     return found
 
 
@@ -385,7 +386,7 @@ def _lead(chosen: Rows, group: Rows, rank: Rows, leader: Rows, size: Rows) -> No
 @njit
 def _group(
     seen: Hashes,
-    seen_hour: int,
+    seen_span: int,
     at: Rows,
     ids: Hashes,
     kind: npt.NDArray[np.int8],
@@ -396,7 +397,7 @@ def _group(
 
     Args:
         seen: slots of ``Seen``.
-        seen_hour: their hour.
+        seen_span: their span.
         at: int64[n], ascending but for late rows.
         ids: uint64[n].
         kind: int8[n].
@@ -428,10 +429,10 @@ def _group(
                     begun[g] = False
                     anchors[g] = min(anchors[g], at[i])
                 continue
-            if at[i] // HOUR_US - anchors[g] // HOUR_US <= REMEMBERED_HOURS:
+            if at[i] // SPAN_US - anchors[g] // SPAN_US <= REMEMBERED_SPANS:
                 group[i] = _DROPPED
                 continue
-        elif recall(seen, seen_hour, ids[i], at[i] // HOUR_US):
+        elif recall(seen, seen_span, ids[i], at[i] // SPAN_US):
             group[i] = _DROPPED
             continue
         latest[slot] = groups

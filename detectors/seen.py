@@ -1,7 +1,8 @@
-"""Which ids came in the last hours: a hash set that forgets by the hour, eight bytes a slot.
+"""Which ids came in the last hours: a hash set that forgets by spans of ten minutes, eight bytes a slot.
 
-An entry is the upper 59 bits of the id's hash and the hour (UTC, modulo 32) of its event. With ten million ids held,
-the chance that any two are mistaken for one another is about 1 in 10,000.
+An entry is the upper 56 bits of the id's hash and the span (UTC, modulo 256) of its event. With ten million ids held,
+the chance that any two are mistaken for one another is about 1 in 1,400. More than that are not held: where more come
+within the hours, those that came first are forgotten first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from detectors.seen_log import ENTRY, SPANS, SeenLog
 from models.hashing import Hashes
 from models.jit import njit
 
@@ -20,30 +22,45 @@ from models.jit import njit
 REMEMBERED_HOURS: Final = 12
 #: one hour in microseconds
 HOUR_US: Final = 3_600_000_000
-#: an entry's hour is kept modulo this; entries must be swept before they are that old
-_HOURS: Final = 32
-_HOUR_MASK: Final = np.uint64(_HOURS - 1)
-_HASH_MASK: Final = np.uint64(2**64 - _HOURS)
+#: what is forgotten at once, us, and how many of them are remembered
+SPAN_US: Final = 600_000_000
+REMEMBERED_SPANS: Final = REMEMBERED_HOURS * HOUR_US // SPAN_US
+#: ids held at most: 134 MB of slots
+MOST: Final = 10_000_000
+#: share of them that stays where they are too many, so that they are not soon again
+_STAYS: Final = 0.75
+#: an entry's span is kept modulo this; entries must be swept before they are that old
+_SPANS: Final = SPANS
+_SPAN_MASK: Final = np.uint64(_SPANS - 1)
+_HASH_MASK: Final = np.uint64(2**64 - _SPANS)
 #: an entry for the hash whose upper bits are all zero, since 0 marks an empty slot
-_ZERO_HASH: Final = np.uint64(_HOURS)
-_SHIFT: Final = np.uint64(5)
+_ZERO_HASH: Final = np.uint64(_SPANS)
+_SHIFT: Final = np.uint64(8)
 _EMPTY: Final = np.uint64(0)
 #: slots at the beginning: 32 kB
 _FIRST_SLOTS: Final = 4_096
 #: used slots at which the table is rebuilt; linear probing slows down beyond
 _FULL: Final = 0.6
+#: slots that hold MOST
+_MOST_SLOTS: Final = 2**24
 
 
 class Seen:
-    """A set of hashes with the hour of each."""
+    """A set of hashes with the span of each.
 
-    def __init__(self) -> None:
+    Args:
+        most: ids held.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
         #: uint64[2**k], the slots
         self.slots: Hashes = np.zeros(_FIRST_SLOTS, np.uint64)
-        #: hour (since 1970) that the last ``add`` ended in; entries are at most 31 hours older
-        self.hour = 0
+        #: span (since 1970) that the last ``add`` ended in; entries are at most 255 spans older
+        self.span = 0
+        self._most = most
         self._used = 0
         self._swept = 0
+        self._log: SeenLog | None = None
 
     def __len__(self) -> int:
         return self._used
@@ -56,53 +73,79 @@ class Seen:
             times_us: int64[n], when each came.
             watermark_us: rows behind it are still to come.
         """
-        now = max(watermark_us // HOUR_US, self.hour)
-        hours = times_us // HOUR_US
-        needed = (hours >= now - REMEMBERED_HOURS) & (hours <= now)
-        hashes, hours = hashes[needed], hours[needed]
-        if now - self._swept >= REMEMBERED_HOURS or self._used + len(hashes) > _FULL * len(self.slots):
+        now = max(watermark_us // SPAN_US, self.span)
+        spans = times_us // SPAN_US
+        needed = (spans >= now - REMEMBERED_SPANS) & (spans <= now)
+        hashes, spans = hashes[needed], spans[needed]
+        room = min(_FULL * len(self.slots), self._most)
+        if now - self._swept >= REMEMBERED_SPANS or self._used + len(hashes) > room:
             self._rebuild(now, len(hashes))
-        self._used += _insert(self.slots, hashes, hours)
-        self.hour = now
+        self._used += _insert(self.slots, hashes, spans)
+        if self._log is not None:
+            self._log.forget(now - REMEMBERED_SPANS)
+            self._log.add(hashes, spans)
+        self.span = now
 
     def snapshot(self) -> pa.Table:
-        """All entries, sorted, with the hour they are relative to."""
-        entries = np.sort(self.slots[self.slots != _EMPTY])
-        metadata = {"hour": str(self.hour), "swept": str(self._swept)}
-        return pa.table({"entry": entries}, schema=pa.schema([("entry", pa.uint64())], metadata=metadata))
+        """All entries, in batches that stay as they are from one snapshot to the next but for the last."""
+        if self._log is None:
+            self._log = SeenLog()
+            entries = np.sort(self.slots[self.slots != _EMPTY])
+            self._log.add(entries, self.span - _age(entries, self.span))
+        metadata = {"span": str(self.span), "swept": str(self._swept), "oldest": str(self._log.oldest)}
+        return pa.Table.from_batches(self._log.batches(), pa.schema([ENTRY], metadata=metadata))
 
     def restore(self, table: pa.Table) -> None:
         """Take over a snapshot."""
         metadata: Mapping[bytes, bytes] = table.schema.metadata
-        self.hour, self._swept = int(metadata[b"hour"]), int(metadata[b"swept"])
-        entries = table.column("entry").to_numpy()
-        self.slots = np.zeros(_slots_for(len(entries)), np.uint64)
-        self._used = len(entries)
-        _place(self.slots, entries)
+        self.span, self._swept = int(metadata[b"span"]), int(metadata[b"swept"])
+        oldest = int(metadata[b"oldest"])
+        self._log = SeenLog(oldest)
+        self.slots, self._used = np.zeros(_slots_for(min(table.num_rows, self._most)), np.uint64), 0
+        for batch in table.to_batches():
+            entries = batch.column(0).to_numpy()
+            spans = self.span - _age(entries, self.span)
+            self._log.keep(batch, spans)
+            needed = (spans >= self.span - REMEMBERED_SPANS) & (spans >= oldest)
+            self._used += _insert(self.slots, entries[needed], spans[needed])
 
     def _rebuild(self, now: int, room: int) -> None:
-        """Drop what is too old and make room."""
+        """Drop what is too old or too much, and make room."""
         entries = self.slots[self.slots != _EMPTY]
-        # hours are relative to the hour of the last add, when all entries were at most 31 hours old
-        age = now - self.hour + ((self.hour - (entries & _HOUR_MASK).astype(np.int64)) & (_HOURS - 1))
-        entries = entries[age <= REMEMBERED_HOURS]
+        # spans are relative to that of the last add, when all entries were at most 255 spans old
+        spans = self.span - _age(entries, self.span)
+        oldest = now - REMEMBERED_SPANS
+        counts = np.bincount(spans[spans >= oldest] - oldest, minlength=REMEMBERED_SPANS + 1)
+        held = np.cumsum(counts[::-1])[::-1]
+        if held[0] + room > self._most:
+            fits = np.flatnonzero(held <= _STAYS * self._most - room)
+            oldest += int(fits[0]) if len(fits) else len(held)
+        entries = entries[spans >= oldest]
         self.slots = np.zeros(_slots_for(len(entries) + room), np.uint64)
         _place(self.slots, entries)
         self._used = len(entries)
         self._swept = now
+        if self._log is not None:
+            self._log.forget(oldest)
 
 
 def _slots_for(entries: int) -> int:
-    """A power of two that is at most half as full as allowed."""
+    """A power of two that is at most half as full as allowed; no more than ``MOST`` need."""
     slots = _FIRST_SLOTS
-    while entries > slots * _FULL / 2:
+    while entries > slots * _FULL / 2 and (slots < _MOST_SLOTS or entries > slots * _FULL):
         slots *= 2
     return slots
 
 
+def _age(entries: Hashes, span: int) -> npt.NDArray[np.int64]:
+    """How many spans before ``span`` each entry is, int64[n]."""
+    age: npt.NDArray[np.int64] = (span - (entries & _SPAN_MASK).astype(np.int64)) & (_SPANS - 1)
+    return age
+
+
 @njit
-def recall(slots: Hashes, base_hour: int, hashed: np.uint64, hour: int) -> bool:
-    """Whether an id came in the hours before ``hour``; ``base_hour`` is ``Seen.hour``."""
+def recall(slots: Hashes, base_span: int, hashed: np.uint64, span: int) -> bool:
+    """Whether an id came in the spans before ``span``; ``base_span`` is ``Seen.span``."""
     wanted = hashed & _HASH_MASK
     if wanted == _EMPTY:
         wanted = _ZERO_HASH
@@ -110,15 +153,15 @@ def recall(slots: Hashes, base_hour: int, hashed: np.uint64, hour: int) -> bool:
     slot = (wanted >> _SHIFT) & mask
     while slots[slot] != _EMPTY:
         if (slots[slot] & _HASH_MASK) == wanted:
-            age = (base_hour - np.int64(slots[slot] & _HOUR_MASK)) & (_HOURS - 1)
-            return bool(hour - (base_hour - age) <= REMEMBERED_HOURS)
+            age = (base_span - np.int64(slots[slot] & _SPAN_MASK)) & (_SPANS - 1)
+            return bool(span - (base_span - age) <= REMEMBERED_SPANS)
         slot = (slot + np.uint64(1)) & mask
     return False
 
 
 @njit
-def _insert(slots: Hashes, hashes: Hashes, hours: npt.NDArray[np.int64]) -> int:
-    """Add ids, or set the hour of those there; how many are new."""
+def _insert(slots: Hashes, hashes: Hashes, spans: npt.NDArray[np.int64]) -> int:
+    """Add ids, or set the span of those there; how many are new."""
     mask = np.uint64(slots.shape[0] - 1)
     added = 0
     for i in range(hashes.shape[0]):
@@ -130,7 +173,7 @@ def _insert(slots: Hashes, hashes: Hashes, hours: npt.NDArray[np.int64]) -> int:
             slot = (slot + np.uint64(1)) & mask
         if slots[slot] == _EMPTY:
             added += 1
-        slots[slot] = wanted | (np.uint64(hours[i]) & _HOUR_MASK)
+        slots[slot] = wanted | (np.uint64(spans[i]) & _SPAN_MASK)
     return added
 
 

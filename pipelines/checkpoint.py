@@ -3,6 +3,7 @@
     checkpoint.json           cursors, watermarks, counters, incidents that no sink has yet; its own checksum
     state-00000042.arrows     all timelines, as Arrow IPC; named, and checked, by checkpoint.json
     rows-00000042.arrows      rows that wait for the watermark, written once (pipelines/segments.py)
+    seen-00000042.arrows      which ids came, written once
     journal-00000042.frames   what happened since, in steps (pipelines/journal.py)
     lock                      held by the job
 

@@ -1,6 +1,7 @@
-"""Rows that wait, written once: a checkpoint names the batches that earlier ones wrote instead of writing them again.
+"""What stays as it is, written once: a checkpoint names the batches that earlier ones wrote, and writes the others.
 
-Rows wait for the watermark as long as the allowed lateness, over many checkpoints; the rest of the state is small.
+Rows wait for the watermark as long as the allowed lateness, over many checkpoints, and which ids came is remembered for
+hours; the rest of the state is small.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import pyarrow as pa
 
 from pipelines.durable import write_atomic
 
-#: tables of a snapshot whose batches stay as they are until they are gone
-WAITING: Final = "/pending"
+#: tables of a snapshot whose batches stay as they are until they are gone, by the end of their name: how the segments
+#: begin that hold them, one kind for each length of life
+KINDS: Final = {"/pending": "rows", "/seen": "seen"}
 
 #: where a batch lies in memory: address, offset and rows of its first column
 _Key = tuple[int, int, int]
@@ -42,7 +44,7 @@ class Segments:
     _digests: dict[str, str] = field(default_factory=dict)
 
     def put(self, tables: Mapping[str, pa.Table]) -> tuple[dict[str, pa.Table], dict[str, Any]]:
-        """Write the batches that no segment holds, as one new segment.
+        """Write the batches that no segment holds, as one new segment of each kind.
 
         Args:
             tables: the snapshot.
@@ -53,15 +55,14 @@ class Segments:
         Raises:
             OSError: the disk is full or gone; nothing is forgotten.
         """
-        whole = {name: table for name, table in tables.items() if not name.endswith(WAITING)}
+        whole = {name: table for name, table in tables.items() if _kind(name) is None}
         self.number += 1
-        name = f"rows-{self.number:08d}.arrows"
-        fresh: list[pa.RecordBatch] = []
+        fresh: dict[str, list[pa.RecordBatch]] = {}
         written: dict[_Key, _Written] = {}
         places: dict[str, list[tuple[str, int]]] = {}
         schemas = {}
         for table_name in sorted(set(tables) - set(whole)):
-            table = tables[table_name]
+            table, file = tables[table_name], f"{_kind(table_name)}-{self.number:08d}.arrows"
             places[table_name] = []
             schemas[table_name] = table.slice(0, 0)
             for batch in table.to_batches():
@@ -70,15 +71,16 @@ class Segments:
                 key = _key(batch)
                 known = self._written.get(key) or written.get(key)
                 if known is None:
-                    known = _Written(batch, (name, len(fresh)))
-                    fresh.append(batch)
+                    mine = fresh.setdefault(file, [])
+                    known = _Written(batch, (file, len(mine)))
+                    mine.append(batch)
                 written[key] = known
                 places[table_name].append(known.place)
-        digests = {file: self._digests[file] for file in {one.place[0] for one in written.values()} - {name}}
-        if fresh:
-            data = _encode(fresh)
-            write_atomic(self.folder / name, data)
-            digests[name] = _digest(data)
+        digests = {file: self._digests[file] for file in {one.place[0] for one in written.values()} - set(fresh)}
+        for file, batches in fresh.items():
+            data = _encode(batches)
+            write_atomic(self.folder / file, data)
+            digests[file] = _digest(data)
         self._written, self._digests = written, digests
         # the schemas travel with the small tables, so that an empty list of batches is still a table
         return {**whole, **schemas}, {"places": places, "sha256": digests, "number": self.number}
@@ -103,9 +105,15 @@ class Segments:
 
     def tidy(self) -> None:
         """Remove the segments that the checkpoint does not name."""
-        for path in self.folder.glob("rows-*.arrows"):
-            if path.name not in self._digests:
-                path.unlink(missing_ok=True)
+        for kind in KINDS.values():
+            for path in self.folder.glob(f"{kind}-*.arrows"):
+                if path.name not in self._digests:
+                    path.unlink(missing_ok=True)
+
+
+def _kind(name: str) -> str | None:
+    """The kind of segment that holds a table; None where it is written whole."""
+    return next((kind for end, kind in KINDS.items() if name.endswith(end)), None)
 
 
 def _key(batch: pa.RecordBatch) -> _Key:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from detectors.collate import DETAIL_WAIT_US, HOLD_US, STARTED_WAIT_US, Collate
 from detectors.local import Stage, run_local
-from detectors.seen import REMEMBERED_HOURS
+from detectors.seen import REMEMBERED_HOURS, REMEMBERED_SPANS, SPAN_US
 from detectors.timeline import END, Timeline
 from tests.detectors.rows import EPOCH_US, HOUR, SECOND, rows
 
@@ -186,7 +186,7 @@ def reference(records: list[dict[str, Any]]) -> dict[str, list[tuple[Any, ...]]]
                 if last["begun"] and not started:
                     last["begun"], last["anchor"] = False, min(last["anchor"], row["at"])
                 last["rows"].append(row)
-            elif last is None or row["at"] // HOUR - last["anchor"] // HOUR > REMEMBERED_HOURS:
+            elif last is None or row["at"] // SPAN_US - last["anchor"] // SPAN_US > REMEMBERED_SPANS:
                 anchor = row["at"] + (STARTED_WAIT_US if started else 0)
                 groups.append({"anchor": anchor, "begun": started, "rows": [row]})
         told = []
