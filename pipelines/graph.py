@@ -53,6 +53,7 @@ class Plan:
         columns: of INVOCATION that the function timelines need, with ``at`` and ``late``; empty for all. Half of the
             cost of a shuffle is in columns that nobody reads.
         shards: of the first two.
+        lanes: where there is a spool, how many workers share the shards; 0: as the runner has it.
         spool: folder for what is shuffled, where memory is to stay bounded; None: rows travel inside messages.
         origins: in a stream, the names of its sources: rows then travel in messages that say how far their source has
             come, and timelines are stations; empty: timelines by grouping, for input that ends.
@@ -64,6 +65,7 @@ class Plan:
     incident: FoldFactory | None = None
     columns: tuple[str, ...] = ()
     shards: int = SHARDS
+    lanes: int = 0
     spool: str | None = None
     origins: tuple[str, ...] = ()
     announced: Announced | None = None
@@ -125,4 +127,5 @@ def _timelines(stage: str, key: tuple[str, ...], folds: FoldFactory, plan: Plan)
         INCIDENT: speakers(CALLER, ROWS, plan) + speakers(FUNCTION, RAISED, plan) + speakers(CALLER, RAISED, plan),
     }
     speaking = origins[stage] if plan.origins else ()
-    return OrderedTimelines(Stage(stage, key, folds), plan.shards if key else 1, speaking, plan.announced)
+    lanes = plan.lanes if key and plan.spool is not None else 0
+    return OrderedTimelines(Stage(stage, key, folds), plan.shards if key else 1, speaking, plan.announced, lanes)

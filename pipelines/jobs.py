@@ -22,6 +22,7 @@ from detectors.timeline import FoldFactory
 from pipelines import graph, meter
 from pipelines.beam_runners import begin
 from pipelines.held import held
+from pipelines.lanes import deal as deal_out
 from pipelines.memory import reused
 from pipelines.outputs import (
     DEAD_LETTERS,
@@ -97,7 +98,9 @@ def run_bounded(
         options = local_options(beam_args, workers)
         pipeline = beam.Pipeline(options=options)
         # claim checks are only good on the machine that has the spool
-        judged_plan = replace(plan, spool=None if _asks_for("--runner", beam_args) else str(staging.spool))
+        judged_plan = replace(
+            plan, spool=None if _asks_for("--runner", beam_args) else str(staging.spool), lanes=_lanes(options)
+        )
         judged_plan = stay.enter_context(held(judged_plan)) if _in_process(options) else judged_plan
         reader = reader or FileReader.of(None, plan.columns)
         parts = [part for ref in refs for part in reader.parts(ref)]
@@ -158,12 +161,13 @@ def collect(
     checks.mkdir(parents=True)
     meter.begin(run)
     try:
-        pipeline = beam.Pipeline(options=local_options(beam_args, workers))
+        options = local_options(beam_args, workers)
+        pipeline = beam.Pipeline(options=options)
         reader = reader or FileReader()
         parts = [part for ref in refs for part in reader.parts(ref)]
         pieces = pipeline | "Files" >> beam.Create(deal(parts, workers)) | "Deal" >> beam.GroupByKey()
         read = pieces | "Read" >> read_files(reader, run)
-        plan = graph.Plan(function=folds, caller=folds, columns=columns, spool=str(folder))
+        plan = graph.Plan(function=folds, caller=folds, columns=columns, spool=str(folder), lanes=_lanes(options))
         collated = graph.collate(read.rows, plan)
         _ = collated | "Keep" >> shard((), 1, str(folder)) | "Checks" >> beam.ParDo(CheckParts(str(checks)))
         with _Told(run, len(refs), len(parts), progress, "putting invocations in order"), _few_collections(), reused():
@@ -216,20 +220,19 @@ def _in_process(options: PipelineOptions) -> bool:
     return local and options.view_as(DirectOptions).direct_running_mode in ("in_memory", "multi_threading")
 
 
+def _lanes(options: PipelineOptions) -> int:
+    """How many workers there are."""
+    return max(int(options.view_as(DirectOptions).direct_num_workers or 0), 1)
+
+
 def _asks_for(option: str, beam_args: Sequence[str]) -> bool:
     return any(argument == option or argument.startswith(f"{option}=") for argument in beam_args)
 
 
 def deal(refs: Sequence[FileRef], lanes: int) -> list[tuple[int, FileRef]]:
     """Give each file to a lane, the largest first and always to the lane with least, so that all end together."""
-    sizes = [(_size(ref), ref) for ref in refs]
-    load = [0] * max(lanes, 1)
-    dealt = []
-    for size, ref in sorted(sizes, key=lambda pair: (-pair[0], pair[1])):
-        lane = load.index(min(load))
-        load[lane] += size + 1
-        dealt.append((lane, ref))
-    return dealt
+    sizes = sorted(((_size(ref), ref) for ref in refs), key=lambda pair: (-pair[0], pair[1]))
+    return [(lane, ref) for lane, (_, ref) in zip(deal_out([size for size, _ in sizes], lanes), sizes, strict=True)]
 
 
 def _size(ref: FileRef) -> int:

@@ -15,6 +15,7 @@ from apache_beam.metrics import Metrics
 
 from detectors.local import Stage
 from detectors.timeline import Timeline, counts_of
+from pipelines.lanes import dealt
 from pipelines.messages import Message
 from pipelines.parcels import Parcel
 from pipelines.spool import drain
@@ -67,6 +68,18 @@ class DrainDoFn(beam.DoFn):  # type: ignore[misc]
         self._ledger.settle(timeline, counted)
 
 
+class LaneDoFn(beam.DoFn):  # type: ignore[misc]
+    """(lane, all (shard, its Parcels)) to batches: one shard after the other."""
+
+    def __init__(self, stage: Stage, shards: int) -> None:
+        self._each = DrainDoFn(stage, shards)
+
+    def process(self, element: tuple[int, Iterable[tuple[int, Iterable[Parcel]]]]) -> Iterator[Any]:
+        """All shards of a lane."""
+        for shard in element[1]:
+            yield from self._each.process(shard)
+
+
 class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
     """(shard, Parcel) to what the folds give (``rows``) and raise (``raised``), each a PCollection of record batches.
 
@@ -77,12 +90,19 @@ class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
         shards: of this stage; 1 for a stage without a key.
         origins: in a stream, all that speak to each shard; empty: by grouping, which waits for the end of the input.
         announced: in a stream, where the folds of other versions come from.
+        lanes: by grouping, how many workers share the shards, by their rows; 0: as the runner has it.
     """
 
     def __init__(
-        self, stage: Stage, shards: int, origins: tuple[str, ...] = (), announced: Announced | None = None
+        self,
+        stage: Stage,
+        shards: int,
+        origins: tuple[str, ...] = (),
+        announced: Announced | None = None,
+        lanes: int = 0,
     ) -> None:
         super().__init__()
+        self._lanes = lanes
         self._announced = announced
         self._stage = stage
         self._shards = shards
@@ -93,6 +113,9 @@ class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
         if self._origins:
             stations = TimelineStations(self._stage, self._shards, self._origins, self._announced)
             step, kind = beam.ParDo(StationDoFn(self._stage.name, stations, ROWS)), Message
+        elif self._lanes:
+            rows = dealt(rows, self._lanes)
+            step, kind = beam.ParDo(LaneDoFn(self._stage, self._shards)), pa.RecordBatch
         else:
             rows = rows | "Group" >> beam.GroupByKey()
             step, kind = beam.ParDo(DrainDoFn(self._stage, self._shards)), pa.RecordBatch
