@@ -40,7 +40,7 @@ from models.errors import InputError
 from models.feedback import Feedback
 from models.hashing import combine, hash_strings
 from models.lived import Lived
-from models.tails import Tails, fit_tails
+from models.tails import EXCEEDANCE, Tails, fit_tails
 
 Vector = npt.NDArray[Any]
 Slices = Callable[[], Iterable[pa.RecordBatch]]
@@ -66,6 +66,8 @@ MAX_HELD_OUT: Final = 2_000_000
 #: features that are silent until there is a habit, and the held-out events that must have one
 OF_HABITS: Final = ("caller_hours",)
 LEAST_HEARD: Final = 300
+#: p-value below which it is told by hours of functions how often normal life is so strange
+RARE: Final = 0.002
 #: prior slope of the tail of a forest's score, in tenths of a score a nat
 FOREST_SLOPE: Final = 0.3
 #: a function is silent after this many times the longest silence seen in training
@@ -378,7 +380,7 @@ def _fit_judge(
         )
         judge = replace(judge, forest_tails=tails)
         score = score + forest_part(judge.forest_surprise(depth, number, held.cohort))
-    return replace(judge, total_tails=_total(held, score, keep)), score
+    return replace(judge, total_tails=total_tails(held.at, held.function, held.cohort, score, keep)), score
 
 
 def _halves(at: Vector) -> Vector:
@@ -402,45 +404,50 @@ def _unheard(held: _HeldOut) -> Vector:
     return out
 
 
-def _total(held: _HeldOut, score: Vector, keep: Vector) -> Tails:
-    """Tails of the score; at each level the largest of the folds', since one day of life differs from the next."""
+def total_tails(at: Vector, function: Vector, cohort: Vector, score: Vector, keep: Vector) -> Tails:
+    """Tails of the score, each level as large as the folds' largest, since one day of life differs from the next.
 
-    def tails(mask: Vector) -> Tails:
-        cohort = held.cohort[mask]
-        return fit_tails(
-            score[mask][:, None], np.full(len(cohort), -1), cohort, groups=0, cohorts=len(COHORTS), slope=1.0
-        )
+    What is rarer than ``RARE`` comes in clumps, a strange hour of one function at a time. How often it comes, the
+    hours tell, not the invocations in them.
+    """
 
-    whole = tails(keep)
+    def tails(value: Vector, owner: Vector) -> Tails:
+        none = np.full(len(owner), -1)
+        return fit_tails(value[:, None], none, owner, groups=0, cohorts=len(COHORTS), slope=1.0)
+
+    whole = tails(score[keep], cohort[keep])
     values = whole.values.copy()
-    block = held.at // FOLD_US % FOLDS
+    block = at // FOLD_US % FOLDS
     for fold in range(FOLDS):
         mask = keep & (block == fold)
         if mask.any():
-            part = tails(mask)
+            part = tails(score[mask], cohort[mask])
             believed = np.arange(values.shape[2]) < part.depth[:, :, None]
             values = np.where(believed, np.maximum(values, part.values), values)
-    return replace(whole, values=np.maximum.accumulate(values, axis=2))
+    highest, owner = _hourly(at[keep], function[keep], cohort[keep], score[keep, None])
+    hours = tails(highest[:, 0], owner)
+    rare = EXCEEDANCE <= RARE
+    values[:, :, rare] = np.maximum(values, hours.reached())[:, :, rare]
+    return replace(whole, values=np.maximum.accumulate(values, axis=2), slope=np.maximum(whole.slope, hours.slope))
 
 
 def _honest(held: _HeldOut, surprise: Vector, keep: Vector) -> Tails:
     """Tails of the largest surprise in each hour of each function."""
-    hour = held.at[keep] // HOUR_US
-    _, which = np.unique(held.function[keep], return_inverse=True)
-    key = (which.reshape(-1) * len(COHORTS) + held.cohort[keep]) * int(hour.max() + 1) + hour
+    highest, cohort = _hourly(held.at[keep], held.function[keep], held.cohort[keep], surprise[keep])
+    none = np.full(len(cohort), -1)
+    return fit_tails(highest, none, cohort, groups=0, cohorts=len(COHORTS), slope=HONEST_SLOPE)
+
+
+def _hourly(at: Vector, function: Vector, cohort: Vector, value: Vector) -> tuple[Vector, Vector]:
+    """The largest value, float64[hours, d], in each hour of each function that has any, and its cohort."""
+    hour = at // HOUR_US
+    _, which = np.unique(function, return_inverse=True)
+    key = (which.reshape(-1) * len(COHORTS) + cohort) * int(hour.max() + 1) + hour
     distinct, code = np.unique(key, return_inverse=True)
     order = np.argsort(code.reshape(-1), kind="stable")
     starts = np.searchsorted(code.reshape(-1)[order], np.arange(len(distinct)))
-    highest = np.maximum.reduceat(surprise[keep][order], starts, axis=0)
-    none = np.full(len(distinct), -1)
-    return fit_tails(
-        highest,
-        none,
-        distinct // int(hour.max() + 1) % len(COHORTS),
-        groups=0,
-        cohorts=len(COHORTS),
-        slope=HONEST_SLOPE,
-    )
+    highest: Vector = np.maximum.reduceat(value[order], starts, axis=0)
+    return highest, distinct // int(hour.max() + 1) % len(COHORTS)
 
 
 def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> tuple[Vector, Vector, Vector, Vector]:

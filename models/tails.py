@@ -139,6 +139,14 @@ class Tails:
         values[:, features], depth[:, features] = UNREACHED, 1
         return replace(self, values=values, depth=depth)
 
+    def reached(self) -> Floats:
+        """float64[G+C+1, J, len(EXCEEDANCE)]: ``values``, with those of levels not believed by the exponential tail."""
+        last = np.maximum(self.depth - 1, 0)[:, :, None]
+        beyond = np.log(EXCEEDANCE[last] / EXCEEDANCE) * self.slope[:, :, None]
+        from_last: Floats = np.take_along_axis(self.values, last, axis=2) + np.maximum(beyond, 0.0)
+        believed = np.arange(len(EXCEEDANCE)) < self.depth[:, :, None]
+        return np.where(believed, self.values, from_last)
+
     def to_table(self) -> pa.Table:
         """Plain Arrow, a row a group; the inverse of ``from_table``."""
         rows, features = self.depth.shape
