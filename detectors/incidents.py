@@ -2,6 +2,9 @@
 
 Rows of a story wait until the story opens (then all of them are its verdicts) or its gap closes it (then none is).
 An incident is told when it opens, each time it has doubled, and when it closes; always under the same id.
+
+Rows that come late amend the incident that they belong to, for some time also after it closed, and leave the stories
+of the others as they are.
 """
 
 from __future__ import annotations
@@ -23,11 +26,14 @@ from detectors.expectations import expected_by
 from detectors.explain import describe
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import from_matrix
+from detectors.late_stories import FIRST as FIRST_LATE
+from detectors.late_stories import LateStories, Whereabouts
 from detectors.raised import RAISED, SCORED
 from detectors.schema import CALLER_CONFIDENCE, TIMESTAMP
 from detectors.signatures import SIGNATURES, signature_kinds
-from detectors.stories import CALLER_GAP_US, GAP_US, TROUBLES, VAGUE_GAP_US, Stories
+from detectors.stories import CALLER_GAP_US, CROWD, GAP_US, LEADS, TROUBLES, VAGUE_GAP_US, Stories
 from detectors.timeline import END, Tables
+from models.baselines import US
 from models.feedback import Feedback
 from models.hashing import hash_strings
 
@@ -42,6 +48,10 @@ SHOWN_NAMES: Final = 50
 MAX_DURATIONS: Final = 1001
 #: shares of scores are added up in millionths, as integers, so that the sum does not depend on how rows are cut
 MICRO: Final = 1_000_000
+#: us of log time that an incident which late rows amend stays open for more of them
+AMENDING_US: Final = 300 * US
+#: incidents kept after their end, for late rows that amend them
+KEPT_CLOSED: Final = 32
 #: a function that is silent is judged as strange as what just opens an incident, and more with every call missed
 SILENCE_MARGIN: Final = 1.0
 
@@ -117,8 +127,15 @@ class Story:
     lead: str
     first_us: int
     last_us: int
+    #: of its first row: hashes of function, caller and app, and the place in TROUBLES
+    keys: list[int] = field(default_factory=lambda: [0, 0, 0])
+    trouble: int = 0
     opened_us: int = -1
     rows: int = 0
+    #: late rows that joined it, the watermark up to which it waits for more, and how often they opened it again
+    amending: int = 0
+    amended_us: int = -1
+    reopened: int = 0
     invocations: int = 0
     failed: int = 0
     refused: int = 0
@@ -146,8 +163,17 @@ class Story:
 
     @property
     def revision(self) -> int:
-        """Grows each time the story has doubled."""
-        return self.rows.bit_length()
+        """Grows each time the story, or what came late for it, has doubled.
+
+        The telling of its end is one further (``pipelines.engine.telling``), so one that goes on is two further.
+        """
+        return self.rows.bit_length() + self.amending.bit_length() + 2 * self.reopened
+
+    @property
+    def ends_us(self) -> int:
+        """The last watermark at which it is open."""
+        gap = {"caller": CALLER_GAP_US, "place": VAGUE_GAP_US}.get(self.lead, GAP_US)
+        return max(self.last_us + gap, self.amended_us)
 
 
 class Incidents:
@@ -162,13 +188,15 @@ class Incidents:
         self._version = version
         self._feedback = feedback
         self._stories = Stories(opens_at)
+        self._late = LateStories(opens_at)
         self._open: dict[int, Story] = {}
+        #: incidents that ended, as JSON, since they are saved often and looked at rarely
+        self._closed: dict[int, str] = {}
         #: story numbers int64[n], and RAISED rows
         self._waiting: list[tuple[Vector, pa.RecordBatch]] = []
         self._horizon: list[pa.RecordBatch] = []
         self._reached = -(2**62)
         self._told: list[dict[str, Any]] = []
-        self._incidents = 0
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
         """Verdicts (SCORED) of rows whose story has opened or closed; ``raised()`` then gives incidents told."""
@@ -182,40 +210,77 @@ class Incidents:
                 self._horizon.append(rows.filter(pa.array(beyond)))
             if ticks.any() or beyond.any():
                 rows = rows.filter(pa.array(~(ticks | beyond)))
-        self._take(rows)
+        late = rows.column("late")
+        if late.true_count:
+            self._take(rows.filter(pc.invert(late)))
+            self._amend(rows.filter(late), watermark_us)
+        else:
+            self._take(rows)
         if watermark_us >= END and self._horizon:
-            late = pa.Table.from_batches(self._horizon).sort_by([("at", "ascending"), ("invocation_id", "ascending")])
+            silences = pa.Table.from_batches(self._horizon)
+            silences = silences.sort_by([("at", "ascending"), ("invocation_id", "ascending")])
             self._horizon = []
-            for batch in late.combine_chunks().to_batches():
+            for batch in silences.combine_chunks().to_batches():
                 reached = np.asarray(batch.column("at")) <= self._reached
                 self._take(batch.filter(pa.array(reached)))
         return self._settle(watermark_us)
 
     # ------------------------------------------------------------------ rows to stories
     def _take(self, rows: pa.RecordBatch) -> None:
-        if rows.num_rows == 0:
-            return
+        """Rows that came in time."""
+        if rows.num_rows:
+            about = self._about(rows)
+            story, opened, _ = self._stories.tell(**about)
+            self._place(rows, about, story, opened)
+
+    def _amend(self, rows: pa.RecordBatch, watermark_us: int) -> None:
+        """Rows that came late."""
+        closed = {number: Story(**json.loads(text)) for number, text in self._closed.items()}
+        known = {number: story for number, story in sorted((closed | self._open).items()) if number < FIRST_LATE}
+        told = {number: _whereabouts(number, story) for number, story in known.items() if story.opened_us >= 0}
+        about = self._about(rows)
+        story, opened = self._late.tell(told, about)
+        joined = np.unique(story).tolist()
+        for number in joined:
+            if number in closed:
+                del self._closed[number]
+                self._open[number] = closed[number]
+                self._open[number].reopened += 1
+        self._place(rows, about, story, opened, amends=True)
+        for number in joined:
+            self._open[number].amended_us = min(watermark_us, END - AMENDING_US) + AMENDING_US
+
+    def _about(self, rows: pa.RecordBatch) -> dict[str, Vector]:
+        """What stories are told by, as ``Stories.tell`` takes it."""
         silent = np.asarray(rows.column("signal").is_valid())
-        score = self._gates(rows, silent)
         key = {n: np.asarray(rows.column(n).fill_null(0)) for n in ("function_key", "caller_key", "app_key", "trouble")}
-        by_caller = np.asarray(rows.column("by_caller").fill_null(False))
-        crowd = np.asarray(rows.column("crowd").fill_null(0))
-        vague = np.asarray(pc.equal(rows.column("caller_source"), "geography").fill_null(False))
         if silent.any():
             own = hash_strings(rows.column("function"))
             key["function_key"] = np.where(silent, own, key["function_key"])
             # logs that stop arriving silence every app at once: one story
             key["app_key"] = np.where(silent, np.uint64(0), key["app_key"])
             key["trouble"] = np.where(silent, TROUBLES.index("silent"), key["trouble"])
-        story, opened, _ = self._stories.tell(
-            np.asarray(rows.column("at")), key["function_key"], key["caller_key"], key["app_key"], score,
-            key["trouble"].astype(np.int64), by_caller, crowd, vague,
-        )  # fmt: skip
+        return {
+            "at": np.asarray(rows.column("at")),
+            "function": key["function_key"],
+            "caller": key["caller_key"],
+            "app": key["app_key"],
+            "score": self._gates(rows, silent),
+            "trouble": key["trouble"].astype(np.int64),
+            "by_caller": np.asarray(rows.column("by_caller").fill_null(False)),
+            "crowd": np.asarray(rows.column("crowd").fill_null(0)),
+            "vague": np.asarray(pc.equal(rows.column("caller_source"), "geography").fill_null(False)),
+        }
+
+    def _place(
+        self, rows: pa.RecordBatch, about: dict[str, Vector], story: Vector, opened: Vector, *, amends: bool = False
+    ) -> None:
+        """Put rows into their stories."""
         order = np.argsort(story, kind="stable")
         rows, story, opened = rows.take(pa.array(order)), story[order], opened[order]
-        self._begin(rows, story, by_caller[order], vague[order])
+        self._begin(rows, {name: column[order] for name, column in about.items()}, story)
         self._waiting.append((story, rows))
-        self._grow(rows, story, score[order], opened)
+        self._grow(rows, story, about["score"][order], opened, amends=amends)
 
     def _gates(self, rows: pa.RecordBatch, silent: Vector) -> Vector:
         """The scores that count for opening an incident, float64[n]."""
@@ -223,9 +288,9 @@ class Incidents:
         score[silent] = self._opens_at + SILENCE_MARGIN
         return score
 
-    def _begin(self, rows: pa.RecordBatch, story: Vector, by_caller: Vector, vague: Vector) -> None:
+    def _begin(self, rows: pa.RecordBatch, about: dict[str, Vector], story: Vector) -> None:
         """Give new stories, whose rows stand together, their names, and all stories the time of their last row."""
-        at = np.asarray(rows.column("at"))
+        at = about["at"]
         first = np.flatnonzero(np.r_[True, story[1:] != story[:-1]])
         last = np.r_[first[1:], len(story)] - 1
         fresh = np.array([int(story[i]) not in self._open for i in first], np.bool_)
@@ -236,13 +301,15 @@ class Incidents:
             pa.array([f"{name}@{at[i]}" for name, i in zip(names, first[fresh], strict=True)], pa.string())
         )
         for i, caller, mark in zip(first[fresh].tolist(), named, marks.tolist(), strict=True):
-            lead = _lead(by_caller[i], vague[i]) if caller else "function"
-            self._open[int(story[i])] = Story(f"LT-{mark:016x}"[:15], lead, int(at[i]), int(at[i]))
-        for number, us in zip(story[last].tolist(), at[last].tolist(), strict=True):
+            lead = _lead(about["by_caller"][i], about["vague"][i]) if caller else "function"
+            known = self._open[int(story[i])] = Story(f"LT-{mark:016x}"[:15], lead, int(at[i]), int(at[i]))
+            known.keys = [int(about[name][i]) for name in ("function", "caller", "app")]
+            known.trouble = TROUBLES.index("load") if about["crowd"][i] == CROWD else int(about["trouble"][i])
+        for number, begin, end in zip(story[last].tolist(), at[first].tolist(), at[last].tolist(), strict=True):
             known = self._open[number]
-            known.last_us = max(known.last_us, us)
+            known.first_us, known.last_us = min(known.first_us, begin), max(known.last_us, end)
 
-    def _grow(self, rows: pa.RecordBatch, story: Vector, score: Vector, opened: Vector) -> None:
+    def _grow(self, rows: pa.RecordBatch, story: Vector, score: Vector, opened: Vector, *, amends: bool) -> None:
         """Take rows into the stories that are open; into one that opens, also the rows that waited for that.
 
         What is known of a story is worked out once it opens, since most never do.
@@ -262,13 +329,17 @@ class Incidents:
                         part = waiting.filter(pa.array(mine))
                         _add(known, part, self._gates(part, np.asarray(part.column("signal").is_valid())))
             _add(known, rows.slice(begin, end - begin), score[begin:end])
+            if amends and number < FIRST_LATE:
+                # when what came in time is told does not hang on what came late
+                known.rows -= end - begin
+                known.amending += end - begin
             if known.revision > known.told and not self._closed_only:
                 known.told = known.revision
                 self._told.append(self._document(known, closed=False))
 
     # ------------------------------------------------------------------ stories to verdicts
     def _settle(self, watermark_us: int) -> pa.RecordBatch:
-        ended = {n for n, s in self._open.items() if watermark_us >= END or s.last_us + _gap(s) < watermark_us}
+        ended = {n for n, s in self._open.items() if watermark_us >= END or s.ends_us < watermark_us}
         told = {n: s.incident_id if s.opened_us >= 0 else None for n, s in self._open.items()}
         done = np.array([n for n, name in told.items() if name is not None or n in ended], np.int64)
         given, kept = [], []
@@ -282,8 +353,11 @@ class Incidents:
         for number in sorted(ended):
             story = self._open.pop(number)
             if story.opened_us >= 0:
-                self._incidents += 1
                 self._told.append(self._document(story, closed=True))
+                self._closed[number] = _text(story)
+        if ended:
+            self._closed = dict(list(self._closed.items())[-KEPT_CLOSED:])
+            self._late.keep(self._open.keys() | self._closed.keys())
         if not given:
             return pa.RecordBatch.from_pylist([], schema=SCORED)
         merged = pa.Table.from_batches(given).combine_chunks().to_batches()
@@ -328,36 +402,27 @@ class Incidents:
 
     def due(self) -> int | None:
         """The lowest watermark at which a story closes."""
-        return min((s.last_us + _gap(s) + 1 for s in self._open.values()), default=None)
+        return min((s.ends_us + 1 for s in self._open.values()), default=None)
 
     # ------------------------------------------------------------------ state
     def snapshot(self) -> Tables:
         """Stories, and the rows that wait for them."""
-        numbers = sorted(self._open)
-        stories = pa.table(
-            {
-                "number": pa.array(numbers, pa.int64()),
-                "story": pa.array([json.dumps(self._open[n].__dict__, sort_keys=True) for n in numbers], pa.string()),
-            }
-        )
         waiting = [rows.append_column("story", pa.array(numbers)) for numbers, rows in self._waiting]
         schema = RAISED.append(pa.field("story", pa.int64()))
         return {
-            "stories": stories,
+            "stories": _table({number: _text(self._open[number]) for number in sorted(self._open)}),
+            "closed": _table(self._closed),
             "waiting": pa.Table.from_batches(waiting, schema),
             "horizon": pa.Table.from_batches(self._horizon, RAISED),
             "reached": pa.table({"at": [self._reached]}),
             **{f"live.{name}": table for name, table in self._stories.snapshot().items()},
+            **{f"late.{name}": table for name, table in self._late.snapshot().items()},
         }
 
     def restore(self, tables: Mapping[str, pa.Table]) -> None:
         """Take over a snapshot."""
-        stories = tables["stories"].to_pylist()
-        self._open = {row["number"]: Story(**json.loads(row["story"])) for row in stories}
-        for number, story in self._open.items():
-            if story.opened_us < 0:
-                # what is known of it is worked out from the rows that wait, once it opens
-                self._open[number] = Story(story.incident_id, story.lead, story.first_us, story.last_us)
+        self._open = {number: Story(**json.loads(text)) for number, text in _texts(tables["stories"]).items()}
+        self._closed = _texts(tables["closed"]) if "closed" in tables else {}
         self._waiting = []
         for batch in tables["waiting"].to_batches():
             if batch.num_rows:
@@ -365,10 +430,26 @@ class Incidents:
         self._horizon = tables["horizon"].to_batches()
         self._reached = tables["reached"].column("at")[0].as_py()
         self._stories.restore({n.removeprefix("live."): t for n, t in tables.items() if n.startswith("live.")})
+        self._late.restore({n.removeprefix("late."): t for n, t in tables.items() if n.startswith("late.")})
 
 
-def _gap(story: Story) -> int:
-    return {"caller": CALLER_GAP_US, "place": VAGUE_GAP_US}.get(story.lead, GAP_US)
+def _text(story: Story) -> str:
+    return json.dumps(story.__dict__, sort_keys=True)
+
+
+def _table(texts: Mapping[int, str]) -> pa.Table:
+    return pa.table({"number": pa.array(list(texts), pa.int64()), "story": pa.array(list(texts.values()), pa.string())})
+
+
+def _texts(table: pa.Table) -> dict[int, str]:
+    return dict(zip(table.column("number").to_pylist(), table.column("story").to_pylist(), strict=True))
+
+
+def _whereabouts(number: int, story: Story) -> Whereabouts:
+    """A story as ``assign`` knows it: its numbers, but for the count, and its keys."""
+    lead = LEADS.index(story.lead)
+    numbers = (lead, story.last_us, story.first_us, story.opened_us, 0, number, story.trouble)
+    return Whereabouts(numbers, tuple(story.keys))
 
 
 def _flags(column: pa.Array) -> Vector:
@@ -386,7 +467,7 @@ def _add(story: Story, rows: pa.RecordBatch, score: Vector) -> None:
     at = np.asarray(rows.column("at"))
     weight = np.asarray(rows.column("item_count").fill_null(0))
     silent = np.asarray(rows.column("signal").is_valid())
-    story.last_us = max(story.last_us, int(at[-1]))
+    story.first_us, story.last_us = min(story.first_us, int(at[0])), max(story.last_us, int(at[-1]))
     story.rows += rows.num_rows
     story.invocations += int(weight.sum())
     succeeded = np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1))

@@ -6,7 +6,7 @@ kind in several functions of an app within minutes is one story, so that a storm
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -71,6 +71,10 @@ CROWD_SURPRISE: Final = 1.5
 #: what structure must add before a function counts as new
 NEW_SURPRISE: Final = 1.0
 
+#: whose an open story is, by the number in O_LEAD
+LEADS: Final = ("function", "caller", "place")
+#: of events, by the number in ``crowd``: one of many callers' in a loaded function
+CROWD: Final = 2
 #: int64 columns of an open story
 (O_LEAD, O_LAST, O_FIRST, O_OPENED, O_COUNT, O_ID, O_TROUBLE) = range(7)
 #: uint64 columns
@@ -91,7 +95,7 @@ def _near(now: Any, numbers: Any, us: Any) -> Any:
 
 
 @njit
-def _belongs(
+def belongs(
     now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any,
     numbers: Any, keys: Any, gap_us: Any, storm_us: Any,
 ) -> Any:  # fmt: skip
@@ -113,7 +117,7 @@ def _belongs(
 
 
 @njit
-def _follows(
+def follows(
     now: Any, function: Any, app: Any, trouble: Any, by_caller: Any, vague: Any,
     numbers: Any, keys: Any, gap_us: Any, storm_us: Any,
 ) -> Any:  # fmt: skip
@@ -171,7 +175,7 @@ def assign(
     numbers: Any, keys: Any, peak: Any, live: Any, next_id: Any, opens_at: Any, gap_us: Any, storm_us: Any,
     story: Any, opened: Any, weighed: Any,
 ) -> Any:  # fmt: skip
-    """Give each strange event (sorted by time, but for late ones) its story; returns (live stories, next story number).
+    """Give each strange event (sorted by time) its story; returns (live stories, next story number).
 
     An event goes to the newest story that it is part of, else to the newest that it follows, else it begins one.
 
@@ -220,7 +224,7 @@ def assign(
                 k = node // 2
                 if found != NONE and numbers[k, O_ID] <= numbers[found, O_ID]:
                     break
-                if _belongs(
+                if belongs(
                     now, function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i],
                     numbers[k], keys[k], gap_us, storm_us,
                 ):  # fmt: skip
@@ -236,7 +240,7 @@ def assign(
                     k = node // 2
                     if found != NONE and numbers[k, O_ID] <= numbers[found, O_ID]:
                         break
-                    if _follows(
+                    if follows(
                         now, function[i], app[i], trouble[i], by_caller[i], vague[i],
                         numbers[k], keys[k], gap_us, storm_us,
                     ):  # fmt: skip
@@ -333,16 +337,24 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
 
 
 class Stories:
-    """The open stories; ``tell`` gives each event of a sorted batch its story."""
+    """The open stories; ``tell`` gives each event of a sorted batch its story; numbers begin with ``first``."""
 
-    def __init__(self, opens_at: float, *, gap_us: int = GAP_US, storm_us: int = STORM_US) -> None:
+    def __init__(self, opens_at: float, *, gap_us: int = GAP_US, storm_us: int = STORM_US, first: int = 0) -> None:
         self.opens_at = opens_at
         self._gap, self._storm = gap_us, storm_us
         self._numbers = np.zeros((OPEN_STORIES, 7), np.int64)
         self._keys = np.zeros((OPEN_STORIES, 3), np.uint64)
         self._peak = np.zeros(OPEN_STORIES)
         self._live = 0
-        self._next = 0
+        self._next = first
+
+    def keep(self, numbers: Container[int]) -> None:
+        """Forget all stories but those of these numbers."""
+        live = self._live
+        wanted = np.array([number in numbers for number in self._numbers[:live, O_ID].tolist()], np.bool_)
+        self._live = int(wanted.sum())
+        for column in (self._numbers, self._keys, self._peak):
+            column[: self._live] = column[:live][wanted]
 
     def snapshot(self) -> dict[str, pa.Table]:
         """The open stories as plain tables."""

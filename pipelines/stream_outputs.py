@@ -20,6 +20,7 @@ from pipelines.part_files import PartFiles, as_lines, as_parquet
 from pipelines.sinks.fanout import Sinks
 from pipelines.sinks.lines import json_line
 from pipelines.sinks.uri import open_sinks
+from pipelines.told import Told
 from pipelines.watch import WATCHED
 
 #: at the end of a stream that ends, sinks may take so long for what still waits, s
@@ -158,7 +159,7 @@ class Telling:
         self._made = made
         self._inbox = Inbox(made.origins)
         self._counts = dict.fromkeys(("incidents", "tellings", "suppressed"), 0)
-        self._open: set[str] = set()
+        self._told = Told()
 
     @property
     def ended(self) -> bool:
@@ -178,10 +179,8 @@ class Telling:
                 self._counts["suppressed"] += len(suppressed)
                 told += [json.loads(json_line(telling(incident))) for incident in these]
         for incident in told:
-            name = str(incident["incident_id"])
             self._counts["tellings"] += 1
-            self._counts["incidents"] += name not in self._open
-            (self._open.discard if incident.get("closed") else self._open.add)(name)
+            self._counts["incidents"] += self._told.take(incident)
         if told and not again:
             self._sinks().send(told)
         if self.ended and not again:
@@ -207,7 +206,8 @@ class Telling:
         """Counts, open incidents, and who has said what."""
         return {
             "counts": pa.table({name: [count] for name, count in self._counts.items()}),
-            "open": pa.table({"incident_id": pa.array(sorted(self._open), pa.string())}),
+            "open": pa.table({"incident_id": pa.array(self._told.open_ids, pa.string())}),
+            "closed": pa.table({"incident_id": pa.array(self._told.closed_ids, pa.string())}),
             "inbox": self._inbox.to_table(),
         }
 
@@ -215,7 +215,7 @@ class Telling:
         """Take over a snapshot."""
         self._inbox.restore(tables["inbox"])
         self._counts = {name: int(count) for name, count in tables["counts"].to_pylist()[0].items()}
-        self._open = set(tables["open"]["incident_id"].to_pylist())
+        self._told = Told(*(tables[name]["incident_id"].to_pylist() for name in ("open", "closed")))
 
 
 def close_sinks(folder: str, patience_s: float = DRAIN_S) -> None:

@@ -36,6 +36,7 @@ from pipelines.sinks.escape import terminal
 from pipelines.sinks.fanout import SinkStatus
 from pipelines.sinks.lines import json_line
 from pipelines.sources.base import Cursor, Polled, Source, microseconds
+from pipelines.told import Told
 from pipelines.vitals import KEPT, Vitals, place_of
 from pipelines.watermarks import DEFAULT_IDLE_US, DEFAULT_LATENESS_US
 
@@ -130,8 +131,7 @@ class Watch:
         self.vitals = Vitals()
         self._cursors: dict[str, Cursor] = {}
         self._outbox: list[dict[str, Any]] = []
-        #: incidents told and not closed
-        self._open: set[str] = set()
+        self._told = Told()
         #: how many incidents of the outbox are on disk
         self._saved_outbox = 0
         #: what happened since the last note or checkpoint, and how many rows that holds
@@ -287,9 +287,7 @@ class Watch:
         for incident in given.incidents:
             self._outbox.append(json.loads(json_line(incident)))
             self.vitals.tellings += 1
-            name = str(incident["incident_id"])
-            self.vitals.incidents += name not in self._open
-            (self._open.discard if incident.get("closed") else self._open.add)(name)
+            self.vitals.incidents += self._told.take(incident)
             self._dirty = True
 
     # ------------------------------------------------------------------ the version that judges
@@ -386,7 +384,8 @@ class Watch:
                     "saved": self._clock().isoformat(),
                     "model_version": self.vitals.model_version,
                     "outbox": self._outbox,
-                    "open": sorted(self._open),
+                    "open": self._told.open_ids,
+                    "closed": self._told.closed_ids,
                     "parts": numbers,
                     **self._document(),
                 },
@@ -430,7 +429,7 @@ class Watch:
         self._engine.restore(saved.tables, saved.marks, other_model=document["model_version"] != judging.version)
         self._cursors = {name: cursor for name, cursor in document["cursors"].items() if name in self._sources}
         self._outbox = list(document["outbox"])
-        self._open = set(document["open"])
+        self._told = Told(document["open"], document.get("closed", ()))
         for name, parts in self._parts().items():
             if name in document["parts"]:
                 parts.restore(document["parts"][name], saved.tables[f"parts/{name}"], now_s)

@@ -95,7 +95,8 @@ def raised(records: Sequence[dict[str, Any]]) -> pa.RecordBatch:
     column["surprise"], column["value"] = matrix(surprise), matrix(surprise * 10.0)
     column["share"] = matrix(surprise / np.maximum(surprise.sum(axis=1, keepdims=True), 1e-9))
     column["typical"] = matrix(np.zeros_like(surprise))
-    for name in ("late", "anomalous", "candidate"):
+    column["late"] = [bool(record.get("late")) for record in records]
+    for name in ("anomalous", "candidate"):
         column[name] = [False] * count
     column["reasons"] = [[] for _ in records]
     column["model_version"] = ["v1"] * count

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.incidents import MAX_IDS, Incidents
+from detectors.incidents import KEPT_CLOSED, MAX_IDS, Incidents
 from detectors.stories import CALLER_GAP_US, GAP_US
 from detectors.timeline import END
 from models.feedback import Feedback
+from pipelines.engine import telling
 from tests.detectors.rows import EPOCH_US
 from tests.detectors.strange import HOUR, MINUTE, OPENS, SECOND, incidents_of, raised, silent, strange, tick
 
@@ -170,6 +172,165 @@ def test_it_closes_when_its_gap_has_passed_and_says_when_that_is() -> None:
     fold.advance(raised([]), due)
     assert fold.raised()["closed"].to_pylist() == [True]  # type: ignore[index]
     assert fold.due() is None
+
+
+class Watched:
+    """An incident timeline that is asked again and again, and all that it told."""
+
+    def __init__(self, opens_at: float = OPENS) -> None:
+        self.fold = Incidents(opens_at, "v1")
+        self.told: list[dict[str, Any]] = []
+        self.verdicts: list[dict[str, Any]] = []
+
+    def advance(self, records: list[dict[str, Any]], watermark: int) -> None:
+        self.verdicts += self.fold.advance(raised(records), min(EPOCH_US + watermark, END)).to_pylist()
+        found = self.fold.raised()
+        self.told += [] if found is None else [telling(row) for row in found.to_pylist()]
+
+    def restart(self) -> None:
+        tables, self.fold = self.fold.snapshot(), Incidents(self.fold._opens_at, "v1")
+        self.fold.restore(tables)
+
+    def tellings_of(self, name: str) -> list[dict[str, Any]]:
+        return [row for row in self.told if row["incident_id"] == name]
+
+
+def revisions(told: list[dict[str, Any]]) -> list[int]:
+    """Of one incident, which must grow from telling to telling."""
+    found = [row["revision"] for row in told]
+    assert found == sorted(set(found))
+    return found
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_late_row_amends_an_open_incident_and_is_told_as_late(restarts: bool) -> None:
+    watched = Watched()
+    watched.advance([strange(n * MINUTE, f"i{n}") for n in range(4)], HOUR)
+    if restarts:
+        watched.restart()
+    watched.advance([strange(90 * SECOND, "late", late=True)], HOUR)
+    watched.advance([], END)
+    first, amended, last = watched.told
+    assert first["incident_id"] == amended["incident_id"] == last["incident_id"]
+    assert amended["invocation_ids"] == ["i0", "i1", "i2", "i3", "late"]
+    assert [row["closed"] for row in watched.told] == [False, False, True]
+    revisions(watched.told)
+    (verdict,) = (row for row in watched.verdicts if row["invocation_id"] == "late")
+    assert (verdict["late"], verdict["anomalous"], verdict["incident_id"]) == (True, True, first["incident_id"])
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_late_row_amends_an_incident_whose_end_was_told_under_its_id(restarts: bool) -> None:
+    watched = Watched()
+    watched.advance([strange(n * MINUTE, f"i{n}") for n in range(3)], HOUR)
+    watched.advance([strange(20 * HOUR, "other", caller="address:198.51.100.1")], 20 * HOUR + MINUTE)
+    if restarts:
+        watched.restart()
+    watched.advance([strange(-MINUTE, "late", late=True)], 21 * HOUR)
+    watched.advance([strange(-MINUTE, "later", late=True)], 21 * HOUR + MINUTE)
+    watched.advance([], 22 * HOUR)
+    mine = watched.tellings_of(watched.told[0]["incident_id"])
+    assert [row["closed"] for row in mine] == [False, True, False, False, True]
+    assert mine[-1]["invocation_ids"] == ["i0", "i1", "i2", "late", "later"]
+    assert mine[-1]["first_event"].timestamp() * 1e6 == EPOCH_US - MINUTE
+    revisions(mine)
+
+
+def test_late_rows_that_belong_to_no_incident_make_one_of_their_own() -> None:
+    watched = Watched()
+    watched.advance([strange(20 * HOUR, "other", caller="address:198.51.100.1")], 20 * HOUR + MINUTE)
+    for number in range(3):
+        late = [strange(n * MINUTE, f"late-{number}-{n}", score=7.0, late=True) for n in range(3)]
+        watched.advance(late, 20 * HOUR + 2 * MINUTE + number)
+    watched.advance([], 21 * HOUR)
+    other, *mine = watched.told
+    assert {row["incident_id"] for row in mine} != {other["incident_id"]}
+    assert [row["closed"] for row in mine] == [False, False, True]
+    assert len(mine[-1]["invocation_ids"]) == 9
+    revisions(mine)
+
+
+def test_late_rows_neither_open_nor_prolong_what_came_in_time() -> None:
+    weak = {"score": 7.0}
+    watched = Watched()
+    watched.advance([strange(0, "a", **weak)], MINUTE)
+    watched.advance([strange(-n * SECOND, f"late-{n}", late=True, **weak) for n in range(10)], MINUTE)
+    watched.advance([strange(CALLER_GAP_US - MINUTE, "b", **weak)], CALLER_GAP_US)
+    watched.advance([], END)
+    assert {row["invocation_id"]: row["anomalous"] for row in watched.verdicts} == {
+        "a": False,
+        "b": False,
+        **{f"late-{n}": True for n in range(10)},
+    }
+
+
+def test_of_the_incidents_that_ended_the_last_may_be_amended() -> None:
+    watched = Watched()
+    for number in range(KEPT_CLOSED + 1):
+        watched.advance([strange(number * SECOND, f"i{number}", caller=f"user:{number}")], number * SECOND + 1)
+    watched.advance([], 20 * HOUR)
+    for number in (0, 1):
+        watched.advance([strange(MINUTE, f"late-{number}", caller=f"user:{number}", late=True)], 20 * HOUR)
+    found = {row["invocation_id"]: row["incident_id"] for row in watched.verdicts}
+    assert found["late-0"] != found["i0"]
+    assert found["late-1"] == found["i1"]
+
+
+#: a strange call: minutes, minutes that it comes late, who, where, and how strange
+EVENTS = st.tuples(
+    st.integers(0, 2_000),
+    st.sampled_from([0, 0, 0, 5, 300, 3_000]),
+    st.sampled_from(["user:a", "user:b", ""]),
+    st.sampled_from(["Pay", "Get", "Put"]),
+    st.sampled_from([3.0, 7.0, 12.0]),
+    st.sampled_from(["failing", "slow", "load", "other"]),
+    st.booleans(),
+    st.sampled_from([0, 0, 1, 2]),
+)
+
+
+@given(events=st.lists(EVENTS, max_size=40), restarts=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_verdicts_and_incidents_of_what_came_in_time_are_those_without_the_late(
+    events: list[tuple[int, int, str, str, float, str, bool, int]], restarts: bool
+) -> None:
+    whole, alone, reached = Watched(), Watched(), 0
+    late = set()
+    for number, (minute, delay, caller, function, score, trouble, by_caller, crowd) in enumerate(
+        sorted(events, key=lambda event: event[0] + event[1])
+    ):
+        at = minute * MINUTE
+        about = {"caller": caller, "function": function, "score": score, "trouble": trouble, "crowd": crowd}
+        about |= {"by_caller": by_caller and crowd < 2, "late": at < reached}
+        row = strange(at, f"i{number}", **about)
+        reached = max(reached, at + delay * MINUTE)
+        if row["late"]:
+            late.add(row["invocation_id"])
+        for watched in (whole, alone):
+            watched.advance([] if watched is alone and row["late"] else [row], reached)
+        if restarts:
+            whole.restart()
+    for watched in (whole, alone):
+        watched.advance([], END)
+
+    def verdicts(watched: Watched) -> list[dict[str, Any]]:
+        return sorted((v for v in watched.verdicts if not v["late"]), key=lambda v: v["invocation_id"])
+
+    assert verdicts(whole) == verdicts(alone)
+    assert len(whole.verdicts) == len(events)
+    names = {row["incident_id"] for row in alone.told}
+    assert {row["incident_id"] for row in whole.told} - names == {
+        row["incident_id"] for row in whole.told if late.issuperset(row["invocation_ids"])
+    }
+    for name in names:
+        mine, theirs = whole.tellings_of(name), alone.tellings_of(name)
+        revisions(mine)
+        assert mine[-1]["closed"]
+        if late.isdisjoint(mine[-1]["invocation_ids"]):
+            assert mine == theirs
+        else:
+            assert [i for i in mine[-1]["invocation_ids"] if i not in late] == theirs[-1]["invocation_ids"]
+            assert mine[-1]["opened"] == theirs[-1]["opened"]
 
 
 @given(seed=st.integers(0, 2**16), cuts=st.lists(st.integers(0, 40), max_size=4).map(sorted))

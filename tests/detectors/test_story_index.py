@@ -24,10 +24,10 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
     ):
         open_ = [one for one in open_ if now - one[0][O_LAST] <= module._gap(one[0][O_LEAD], gap)]
         about = (now, function, caller, app, trouble, by_caller, crowd)
-        found = next((one for one in reversed(open_) if module._belongs(*about, one[0], one[1], gap, storm)), None)
+        found = next((one for one in reversed(open_) if module.belongs(*about, one[0], one[1], gap, storm)), None)
         if found is None:
             about = (now, function, app, trouble, by_caller, vague)
-            found = next((one for one in reversed(open_) if module._follows(*about, one[0], one[1], gap, storm)), None)
+            found = next((one for one in reversed(open_) if module.follows(*about, one[0], one[1], gap, storm)), None)
         if found is None:
             open_ = open_[len(open_) == room :]
             lead = (2 if vague else 1) if by_caller and caller and crowd != 2 else 0

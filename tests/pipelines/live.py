@@ -8,12 +8,15 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from detectors.conform import Conformed
+from detectors.incidents import MAX_IDS
 from detectors.order import with_at
 from detectors.schema import DEAD_LETTER
 from models.errors import SinkError, SourceError
 from pipelines.engine import Engine, Given
+from pipelines.graph import Plan
 from pipelines.sinks.fanout import SinkStatus
 from pipelines.sources.base import Polled, from_microseconds, microseconds
 
@@ -147,3 +150,65 @@ def cut(rows: pa.RecordBatch, order: Any, size: int) -> list[pa.RecordBatch]:
 
 def completions(rows: pa.RecordBatch) -> Any:
     return with_at(rows).column("at").to_numpy()
+
+
+def play_late(
+    plan: Plan, batches: Sequence[pa.RecordBatch], lateness_us: int, shards: int = 1, *, restarts: bool = False
+) -> tuple[Given, list[pa.RecordBatch], dict[str, int]]:
+    """All batches, an advance behind each, and the end; also what of each batch came in time, and the counts."""
+    engine, whole, in_time = Engine(plan, shards=shards, lateness_us=lateness_us), Given(), []
+
+    def take(given: Given) -> None:
+        whole.verdicts.extend(given.verdicts)
+        whole.incidents.extend(given.incidents)
+
+    for batch in batches:
+        in_time.append(batch.filter(pa.array(completions(batch) >= engine.watermark_us)))
+        engine.push("source", batch, None, 2**60)
+        engine.polled("source", True, 2**60)
+        take(engine.advance())
+        if restarts:
+            tables, marks = engine.snapshot(), engine.marks()
+            engine = Engine(plan, shards=shards, lateness_us=lateness_us)
+            engine.restore(tables, orjson.loads(orjson.dumps(marks)))
+    take(engine.finish())
+    return whole, in_time, engine.counts()
+
+
+def check_late(
+    verdicts: pa.Table, incidents: Sequence[Mapping[str, Any]], alone: Given, *, same_steps: bool = False
+) -> set[str]:
+    """Compare what is given with what is given where nothing comes late; says which invocations are late.
+
+    Verdicts of what came in time are the same, and so is what is told last of incidents that no late row belongs to;
+    with ``same_steps`` all that is told of them. The others have the same ids, and hold what they hold without late
+    rows.
+    """
+    assert canonical(verdicts.filter(pc.invert(verdicts.column("late")))) == canonical(alone.verdicts)
+    late = set(verdicts.filter(verdicts.column("late")).column("invocation_id").to_pylist())
+    assert len({identity(incident) for incident in incidents}) == len(incidents)
+    mine, theirs = last_told(incidents), last_told(alone.incidents)
+    assert len(theirs) > 2
+    assert theirs.keys() <= mine.keys()
+    for name, told in mine.items():
+        found = told["invocation_ids"]
+        if name not in theirs:
+            assert found
+            assert late.issuperset(found)
+        elif late.isdisjoint(found):
+            assert told == theirs[name]
+            assert not same_steps or _tellings(incidents, name) == _tellings(alone.incidents, name)
+        else:
+            in_time = [one for one in found if one not in late]
+            # they are the first that came, so late ones take the places of others
+            assert in_time == theirs[name]["invocation_ids"][: None if len(found) < MAX_IDS else len(in_time)]
+            assert told["opened"] == theirs[name]["opened"]
+    return late
+
+
+def _tellings(incidents: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+    return [incident for incident in incidents if incident["incident_id"] == name]
+
+
+def table_of(batches: Sequence[pa.RecordBatch]) -> pa.Table:
+    return pa.concat_tables([pa.Table.from_batches([batch]) for batch in batches])

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -30,7 +31,19 @@ from pipelines.vitals import Vitals, status_line, troubles
 from pipelines.watch import Watch, WatchOptions, refuse_ended
 from pipelines.workflows import plan_for
 from tests.conftest import Tenant
-from tests.pipelines.live import SECOND, Fed, Kept, Turned, canonical, completions, cut, identity, last_told, play
+from tests.pipelines.live import (
+    SECOND,
+    Fed,
+    Kept,
+    Turned,
+    canonical,
+    check_late,
+    completions,
+    cut,
+    identity,
+    last_told,
+    play,
+)
 
 ROWS = 4_000
 BATCH = 400
@@ -53,9 +66,11 @@ def expected(logs, model):
 class Job:
     """A job, and all that stays when it dies."""
 
-    def __init__(self, folder: Path, models: Path, logs: pa.RecordBatch, **options: Any) -> None:
+    def __init__(
+        self, folder: Path, models: Path, logs: pa.RecordBatch, *, budget: float = 1.0, **options: Any
+    ) -> None:
         self.folder, self.models = folder, models
-        self.logs = logs
+        self.logs, self.budget = logs, budget
         self.clock = Turned(int(completions(logs).max()) + 3_600 * SECOND)
         self.sink = Kept()
         self.options = WatchOptions(
@@ -70,7 +85,7 @@ class Job:
         saved = checkpoints.load()
         cursor = saved.document["cursors"].get("fed") if saved is not None else None
         self.source = Fed(self.source.pieces, cursor)
-        champion = Champion(self.models, 1.0)
+        champion = Champion(self.models, self.budget)
         self.watch = Watch(
             {"fed": self.source}, saved, champion, checkpoints, self.sink, self.options,
             clock=self.clock, steady=self.clock.steady,
@@ -142,6 +157,32 @@ def test_killed_at_any_moment_it_loses_nothing_and_tells_nothing_twice(job, expe
     check(job, expected)
     told = [identity(incident) for incident in job.sink.got]
     assert len(set(told)) == len(told)
+
+
+def test_killed_at_any_moment_what_came_in_time_is_as_if_nothing_had_come_late(tmp_path, models, logs, model):
+    calls = logs.filter(pc.equal(logs.column("record"), "invocation"))
+    generator = np.random.default_rng(6)
+    delay = np.where(generator.random(calls.num_rows) < 0.1, generator.integers(0, 7_200, calls.num_rows), 0) * SECOND
+    arriving = calls.take(pa.array(np.argsort(completions(calls) + delay, kind="stable")))
+    job = Job(tmp_path, models, arriving, budget=20.0)
+    for number in range(-(-calls.num_rows // BATCH)):
+        job.feed()
+        if number % 3:
+            # what is read again comes in one poll, so fewer rows may be late than would have been
+            job.die()
+            job.watch.round()
+    job.watch.end()
+    verdicts = pq.read_table(tmp_path / "out" / "verdicts")
+    in_time = calls.filter(
+        pc.is_in(calls.column("invocation_id"), verdicts.filter(pc.invert(verdicts.column("late")))["invocation_id"])
+    )
+    alone = play(Engine(plan_for(model, 20.0), lateness_us=0), cut(in_time, np.arange(in_time.num_rows), BATCH))
+    late = check_late(verdicts, job.sink.got, alone)
+    assert len(late) == job.watch.vitals.late == calls.num_rows - in_time.num_rows > 50
+    assert job.watch.vitals.incidents == len({incident["incident_id"] for incident in job.sink.got})
+    # some that were told had late rows added
+    told = [incident for incident in job.sink.got if not late.issuperset(incident["invocation_ids"])]
+    assert any(not late.isdisjoint(incident["invocation_ids"]) for incident in told)
 
 
 def test_killed_between_checkpoint_and_delivery_it_delivers_after_the_start(job, expected):
