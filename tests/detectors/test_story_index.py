@@ -25,9 +25,11 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
         open_ = [one for one in open_ if now - one[0][O_LAST] <= module._gap(one[0][O_LEAD], gap)]
         about = (now, function, caller, app, trouble, by_caller, crowd)
         found = next((one for one in reversed(open_) if module.belongs(*about, one[0], one[1], gap, storm)), None)
+        extends = True
         if found is None:
             about = (now, function, app, trouble, by_caller, vague)
             found = next((one for one in reversed(open_) if module.follows(*about, one[0], one[1], gap, storm)), None)
+            extends = found is None or found[0][O_LEAD] == 0 or by_caller
         if found is None:
             open_ = open_[len(open_) == room :]
             lead = (2 if vague else 1) if by_caller and caller and crowd != 2 else 0
@@ -37,7 +39,8 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
             found = (numbers, np.array([function, caller, app]), 0.0)
             open_.append(found)
         numbers = found[0]
-        numbers[O_FIRST], numbers[O_LAST] = min(now, numbers[O_FIRST]), max(now, numbers[O_LAST])
+        numbers[O_FIRST] = min(now, numbers[O_FIRST])
+        numbers[O_LAST] = max(now, numbers[O_LAST]) if extends else numbers[O_LAST]
         numbers[O_COUNT] += 1
         alone = max(module.FEW_EVENTS - numbers[O_COUNT], 0) if trouble != SILENT else 0
         if numbers[O_OPENED] < 0 and score * (1.0 - module.ALONE * alone) >= OPENS_AT:
