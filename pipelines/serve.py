@@ -62,6 +62,14 @@ class VitalsCollector:
         for name, idle in vitals.sources.items():
             source.add_metric([name], float(idle))
         yield source
+        place = GaugeMetricFamily("lonetree_source_position", "Where a source is.", labels=["source", "unit"])
+        for name, position in vitals.positions.items():
+            for unit, number in position.items():
+                place.add_metric([name, unit], float(number))
+        yield place
+        if vitals.blind_spots is not None:
+            spots = float(len(vitals.blind_spots))
+            yield GaugeMetricFamily("lonetree_blind_spots", "What the logs don't let anyone see.", value=spots)
         waiting = GaugeMetricFamily("lonetree_sink_waiting", "Incidents that wait for a sink.", labels=["sink"])
         failing = GaugeMetricFamily("lonetree_sink_failures", "Failures of a sink in a row.", labels=["sink"])
         for sink in vitals.sinks:

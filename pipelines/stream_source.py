@@ -37,6 +37,7 @@ from pipelines.sources.base import Cursor, Polled, Source, microseconds
 from pipelines.sources.uri import open_sources, source_name
 from pipelines.stations import METRICS
 from pipelines.stream_timeline import ROWS
+from pipelines.vitals import position_of
 from pipelines.watch import standing
 from pipelines.watermarks import DEFAULT_IDLE_US, DEFAULT_LATENESS_US, SourceClock
 
@@ -44,6 +45,8 @@ from pipelines.watermarks import DEFAULT_IDLE_US, DEFAULT_LATENESS_US, SourceClo
 DEAD: Final = "dead"
 #: begins the names of gauges: how far the watermark of a source trails the clock, s
 LAG: Final = "lag_s_"
+#: how gauges of where sources are begin; the unit and the source's name follow
+PLACE: Final = "position_"
 #: rows of a message, about: enough that what Beam costs a message is small beside what the rows cost
 MESSAGE_ROWS: Final = 10_000
 #: rows of a bundle, about, and how long it may take, s: results leave a worker when their bundle ends
@@ -263,6 +266,8 @@ class Reading:
         if self._said_us > START:
             lag_us = microseconds(_now()) - self._said_us
             Metrics.gauge(METRICS, f"{LAG}{self._name}").set(lag_us // 1_000_000)
+        for unit, number in position_of(self._cursor or {}).items():
+            Metrics.gauge(METRICS, f"{PLACE}{unit}_{self._name}").set(int(number))
         version = self._herald.look() if self._herald is not None else ""
         said = (
             Message(self._name, self._number, mark, tuple(rows), version),

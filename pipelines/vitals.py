@@ -61,6 +61,10 @@ class Vitals:
     source_trouble: dict[str, str] = field(default_factory=dict)
     #: source: where it is, in a few words
     cursors: dict[str, str] = field(default_factory=dict)
+    #: source: the same as a number for each unit
+    positions: dict[str, dict[str, float]] = field(default_factory=dict)
+    #: what the logs don't let anyone see, a sentence each; None while too little came to say so
+    blind_spots: list[str] | None = None
     sinks: list[SinkStatus] = field(default_factory=list)
     #: how long the watermark has stood while rows wait, s
     standing_s: float = 0.0
@@ -98,7 +102,10 @@ def troubles(vitals: Vitals, stalled_s: float = STALLED_S, sink_dead_s: float = 
 
 def as_json(vitals: Vitals) -> dict[str, Any]:
     """One line of the log."""
-    shown = {name: value for name, value in vars(vitals).items() if name not in ("sinks", "sinks_down_s")}
+    apart = ("sinks", "sinks_down_s", "positions", "blind_spots")
+    shown = {name: value for name, value in vars(vitals).items() if name not in apart}
+    # the sentences stand in lines of their own, once
+    shown["blind_spots"] = None if vitals.blind_spots is None else len(vitals.blind_spots)
     shown["sinks"] = {
         sink.name: {"waiting": sink.pending, "delivered": sink.delivered, "refused": sink.refused, "lost": sink.lost}
         | ({"error": sink.last_error} if sink.last_error else {})
@@ -135,16 +142,27 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def place_of(cursor: Mapping[str, Any]) -> str:
-    """Where a source is, in a few words."""
+def position_of(cursor: Mapping[str, Any]) -> dict[str, float]:
+    """Where a source is, a number for each unit: files and bytes, partitions and messages, or tables and seconds.
+
+    Seconds are those since 1970 up to which all that was ingested has been read.
+    """
     if cursor.get("kind") == "tail":
-        blobs = cursor.get("blobs", {})
-        offset = sum(int(blob.get("offset", 0)) for blob in blobs.values() if isinstance(blob, dict))
-        return f"{len(blobs)} blobs, {offset:,} bytes"
+        blobs = [blob for blob in cursor.get("blobs", {}).values() if isinstance(blob, dict)]
+        return {"blobs": len(cursor.get("blobs", {})), "bytes": sum(int(blob.get("offset", 0)) for blob in blobs)}
     if cursor.get("kind") == "kafka":
         offsets = [int(offset) for topic in cursor.get("offsets", {}).values() for offset in topic.values()]
-        return f"{len(offsets)} partitions, {sum(offsets):,} messages"
+        return {"partitions": len(offsets), "messages": sum(offsets)}
     if cursor.get("kind") == "azure-monitor":
         reached = [int(pull.get("to_us", 0)) for pull in cursor.get("pulls", {}).values() if isinstance(pull, dict)]
-        return f"{len(reached)} tables, ingested to {utc_text(from_microseconds(min(reached, default=0)))[:19]}Z"
-    return "somewhere"
+        return {"tables": len(reached), "ingested_seconds": min(reached, default=0) / 1e6}
+    return {}
+
+
+def place_of(cursor: Mapping[str, Any]) -> str:
+    """Where a source is, in a few words."""
+    position = position_of(cursor)
+    if "ingested_seconds" in position:
+        reached = utc_text(from_microseconds(round(position["ingested_seconds"] * 1e6)))[:19]
+        return f"{position['tables']} tables, ingested to {reached}Z"
+    return ", ".join(f"{number:,} {unit}" for unit, number in position.items()) or "somewhere"

@@ -24,6 +24,8 @@ from typing import Any, Final, Literal, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from detectors.blind_spots import blind_spots
+from detectors.coverage import coverage_of
 from detectors.schema import DEAD_LETTER, VERDICT
 from detectors.timeline import START
 from models.errors import InputError, LonetreeError, SourceError
@@ -37,7 +39,7 @@ from pipelines.sinks.fanout import SinkStatus
 from pipelines.sinks.lines import json_line
 from pipelines.sources.base import Cursor, Polled, Source, microseconds
 from pipelines.told import Told
-from pipelines.vitals import KEPT, Vitals, place_of
+from pipelines.vitals import KEPT, Vitals, place_of, position_of
 from pipelines.watermarks import DEFAULT_IDLE_US, DEFAULT_LATENESS_US
 
 #: a checkpoint at the latest after so long, s: what a restart reads again
@@ -52,6 +54,10 @@ NOTE_ROWS: Final = 100_000
 MODEL_POLL_S: Final = 15.0
 #: dead letters kept: so many parts of up to 100,000
 DEAD_PARTS: Final = 100
+#: invocations after which it is told what the logs don't show, or so long after the first, s
+BLIND_ROWS, BLIND_S = 1_000, 300.0
+#: how often that is looked at again, s
+_BLIND_EVERY_S: Final = 60.0
 #: events a second are taken over so long, s
 _RATE_S: Final = 30.0
 
@@ -165,6 +171,7 @@ class Watch:
         self._stopped_at_us = self._engine.watermark_us
         self._rates: deque[tuple[float, int]] = deque([(now_s, self.vitals.read)])
         self._sink_down_since: dict[str, float] = {}
+        self._blind_since = self._blind_look = now_s
         self.vitals.model_version = judging.version
         self._deliver()
         self._look()
@@ -456,6 +463,22 @@ class Watch:
         self._look()
 
     # ------------------------------------------------------------------ seeing it
+    def _look_for_blind_spots(self, counts: Mapping[str, int], now_s: float) -> None:
+        """Say once of each kind what the logs don't show, as soon as enough of them came."""
+        vitals = self.vitals
+        if not vitals.scored:
+            self._blind_since = now_s
+        waited_s = now_s - self._blind_since
+        enough = vitals.scored >= BLIND_ROWS or waited_s >= BLIND_S
+        if not enough or (vitals.blind_spots is not None and now_s - self._blind_look < _BLIND_EVERY_S):
+            return
+        self._blind_look = now_s
+        before = {kind_of(spot) for spot in vitals.blind_spots or ()}
+        vitals.blind_spots = blind_spots(coverage_of(counts))
+        for spot in vitals.blind_spots:
+            if kind_of(spot) not in before:
+                _log.warning("not in these logs: %s", spot)
+
     def _look(self) -> None:
         vitals, engine, now_s = self.vitals, self._engine, self._steady()
         counts = engine.counts()
@@ -473,11 +496,18 @@ class Watch:
         (then_s, then), (_, now) = self._rates[0], self._rates[-1]
         vitals.events_per_second = (now - then) / (now_s - then_s) if now_s > then_s else 0.0
         vitals.cursors = {name: place_of(cursor) for name, cursor in self._cursors.items()}
+        vitals.positions = {name: position_of(cursor) for name, cursor in self._cursors.items()}
+        self._look_for_blind_spots(counts, now_s)
         vitals.sinks = self._sinks.status()
         failing = {sink.name for sink in vitals.sinks if sink.failures}
         self._sink_down_since = {name: self._sink_down_since.get(name, now_s) for name in failing}
         vitals.sinks_down_s = {name: now_s - since for name, since in self._sink_down_since.items()}
         vitals.sources_down_s = {name: now_s - since for name, since in self._source_down_since.items()}
+
+
+def kind_of(spot: str) -> str:
+    """A blind spot without its numbers."""
+    return spot.partition(" of ")[2]
 
 
 def standing(rows: pa.RecordBatch) -> int:

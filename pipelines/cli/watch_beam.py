@@ -18,6 +18,7 @@ from pipelines.jobs import account_of
 from pipelines.sinks.uri import parse_sink
 from pipelines.sources.uri import check_source
 from pipelines.stream_job import StreamJob, run
+from pipelines.watch import BLIND_ROWS, kind_of
 
 
 def on_beam(
@@ -53,9 +54,18 @@ def on_beam(
     judging = champion.start()
     followed = replace(followed, first=label_of(judging))
 
+    blind: set[str] = set()
+
     def say(counted: Mapping[str, int]) -> None:
-        numbers = {name: count for name, count in account_of(dict(counted)).items() if isinstance(count, int)}
-        line({"level": "info", "runner": runner, "began_with": judging.version, **numbers})
+        found = account_of(dict(counted))
+        numbers = {name: count for name, count in found.items() if isinstance(count, int)}
+        spots = found["blind_spots"] if found["scored"] >= BLIND_ROWS else []
+        said = {"blind_spots": len(spots)} if found["scored"] >= BLIND_ROWS else {}
+        line({"level": "info", "runner": runner, "began_with": judging.version, **numbers, **said})
+        for spot in spots:
+            if kind_of(spot) not in blind:
+                blind.add(kind_of(spot))
+                line({"level": "warning", "message": f"not in these logs: {spot}"})
 
     plan = replace(judging.plan, shards=shards, announced=followed)
     conform = ConformOptions(caller_property=champion.caller_property())

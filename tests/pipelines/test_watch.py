@@ -27,8 +27,8 @@ from pipelines.engine import Engine
 from pipelines.serve import Served, answer
 from pipelines.sinks.fanout import SinkStatus
 from pipelines.sources.files import expand, read
-from pipelines.vitals import Vitals, status_line, troubles
-from pipelines.watch import Watch, WatchOptions, refuse_ended
+from pipelines.vitals import Vitals, as_json, place_of, position_of, status_line, troubles
+from pipelines.watch import BLIND_ROWS, BLIND_S, Watch, WatchOptions, refuse_ended
 from pipelines.workflows import plan_for
 from tests.conftest import Tenant
 from tests.pipelines.live import (
@@ -554,6 +554,62 @@ def test_metrics_are_in_the_format_of_prometheus():
         "lonetree_healthy 1.0",
     ):
         assert line in text.splitlines()
+
+
+def test_where_each_source_is_stands_in_the_metrics_and_the_line_and_what_logs_lack_is_counted():
+    pytest.importorskip("prometheus_client")
+    cursors = {
+        "files": {"kind": "tail", "blobs": {"a": {"offset": 1_000}, "b": {"offset": 234}}},
+        "hub": {"kind": "kafka", "offsets": {"logs": {"0": 7, "1": 5}}},
+        "monitor": {"kind": "azure-monitor", "pulls": {"AppRequests": {"to_us": 1_790_000_000 * SECOND}}},
+    }
+    places = {name: place_of(cursor) for name, cursor in cursors.items()}
+    positions = {name: position_of(cursor) for name, cursor in cursors.items()}
+    vitals = Vitals(model_version="v1", cursors=places, positions=positions, blind_spots=["7% of the rows are sampled"])
+    text = answer("/metrics", lambda: vitals)[2].decode().splitlines()
+    assert 'lonetree_source_position{source="files",unit="bytes"} 1234.0' in text
+    assert 'lonetree_source_position{source="hub",unit="messages"} 12.0' in text
+    assert 'lonetree_source_position{source="monitor",unit="ingested_seconds"} 1.79e+09' in text
+    assert "lonetree_blind_spots 1.0" in text
+    line = status_line(vitals)
+    assert "files at 2 blobs, 1,234 bytes" in line
+    assert "hub at 2 partitions, 12 messages" in line
+    assert "monitor at 1 tables, ingested to 2026-09-21T14:13:20Z" in line
+    assert as_json(vitals)["cursors"] == places
+
+
+def test_the_json_line_has_all_that_a_person_asks(job):
+    job.feed(3)
+    said = as_json(job.watch.vitals)
+    asked = ("events_per_second", "lag_s", "late", "duplicates", "dead_letter", "incidents", "model_version", "cursors")
+    assert all(said[name] is not None for name in asked)
+    assert json.loads(json.dumps(said))["cursors"] == {"fed": "somewhere"}
+
+
+def test_what_the_logs_do_not_show_is_said_once_when_enough_have_come(tmp_path, models, logs, caplog):
+    index = logs.schema.get_field_index("item_count")
+    sampled = pa.array(np.full(logs.num_rows, 5), pa.int32())
+    job = Job(tmp_path, models, logs.set_column(index, logs.schema.field(index), sampled))
+    job.feed(1)
+    assert job.watch.vitals.blind_spots is None
+    job.feed(4)
+    for _ in range(5):
+        job.clock.turn(100.0)
+        job.feed(1)
+    spots = job.watch.vitals.blind_spots
+    assert any("are sampled" in spot for spot in spots)
+    said = [record.getMessage() for record in caplog.records if "not in these logs" in record.getMessage()]
+    assert len([text for text in said if "are sampled" in text]) == 1
+    assert len(said) == len(spots)
+
+
+def test_what_few_logs_do_not_show_is_said_after_some_minutes(job):
+    job.feed(2)
+    assert job.watch.vitals.scored < BLIND_ROWS
+    assert job.watch.vitals.blind_spots is None
+    job.clock.turn(BLIND_S)
+    job.watch.round()
+    assert job.watch.vitals.blind_spots is not None
 
 
 def test_the_server_answers_and_stops():
