@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -27,6 +28,7 @@ from pipelines.announced import Announced
 from pipelines.champion import Champion
 from pipelines.cli.entry import run as lonetree
 from pipelines.cli.failures import ExitCode
+from pipelines.engine import Engine
 from pipelines.jobs import run_bounded
 from pipelines.sources import uri
 from pipelines.sources.base import Polled
@@ -37,7 +39,15 @@ from pipelines.workflows import plan_for
 from tests.conftest import Tenant
 from tests.integration import flink, prism
 from tests.integration.kafka_broker import Broker, free_port
-from tests.pipelines.live import COLUMNS, identity, last_told, no_letters
+from tests.pipelines.live import (
+    COLUMNS,
+    check_late,
+    identity,
+    last_told,
+    no_letters,
+    play,
+    play_late,
+)
 from tests.pipelines.test_watch import another, copied
 
 pytestmark = pytest.mark.integration
@@ -188,6 +198,33 @@ def test_a_stream_in_many_steps_out_of_order_within_the_lateness_gives_what_a_re
     assert ended
     assert (counted["invocations"], counted.get("late_function", 0)) == (LINES, 0)
     assert outcome(tmp_path) == expected
+
+
+def test_of_rows_beyond_the_lateness_the_late_alone_differ_and_are_marked(runner, lines, model, tmp_path, monkeypatch):
+    rows = conform_json([line.encode() for line in lines], "logs", 0).rows
+    rows = rows.filter(pc.equal(rows.column("record"), "invocation"))
+    minutes = random.Random(9)
+    arrival = [at + minutes.choice([0, 0, 0, 4, 90]) * MINUTE for at in with_at(rows).column("at").to_pylist()]
+    rows = rows.take(pa.array(sorted(range(rows.num_rows), key=arrival.__getitem__)))
+    pieces = [rows.slice(start, LINES // 20) for start in range(0, rows.num_rows, LINES // 20)]
+
+    def fed(target: str, options: Any, cursor: Any, path: Path, conform: Any) -> Piecewise:
+        return Piecewise(pieces, cursor["given"] if cursor is not None else 0)
+
+    monkeypatch.setitem(uri._KINDS, "fed", (fed, ()))
+    name, words = runner
+    plan = plan_for(model, BUDGET)
+    live = replace(job(tmp_path, lateness_us=5 * MINUTE), sources=("fed:day",))
+    ended, counted = run(live, replace(plan, shards=2), name, words)
+    assert ended
+    judged = pq.read_table(tmp_path / "verdicts")
+    in_time = judged.filter(pc.invert(judged["late"]))["invocation_id"]
+    punctual = rows.filter(pc.is_in(rows.column("invocation_id"), in_time))
+    late = check_late(judged, told(tmp_path / "incidents.ndjson"), play(Engine(plan), [punctual]))
+    assert counted["late_function"] == len(late) == rows.num_rows - punctual.num_rows > 100
+    # the embedded engine takes the same rows for late; what it knew by the time each came may differ
+    _, taken, _ = play_late(plan, pieces, 5 * MINUTE)
+    assert sorted(in_time.to_pylist()) == sorted(name for batch in taken for name in batch["invocation_id"].to_pylist())
 
 
 def test_a_version_promoted_while_it_runs_judges_from_there_on_and_nothing_is_lost(

@@ -14,19 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from detectors.order import concat, with_at
+from pipelines.engine import Given
 from pipelines.simulate import simulate
 from pipelines.sources.files import expand, read
 from pipelines.workflows import replay
 from tests.conftest import TENANT_DAYS, TENANT_SCALE, TENANT_SEED, TENANT_TRAIN_DAYS
-from tests.pipelines.live import canonical, identity, last_told
+from tests.pipelines.live import canonical, check_late, identity, last_told
 
 pytestmark = pytest.mark.integration
 
-KILLS = 10
+KILLS, LATE_KILLS = 10, 3
 LINES = 8_000
 #: pieces of the logs that come while the job runs, between two kills
 PIECES = 40
@@ -54,8 +56,8 @@ def lines(tmp_path_factory: Any) -> list[bytes]:
 class Watched:
     """A job in a process of its own, over a log that grows."""
 
-    def __init__(self, folder: Path, models: Path) -> None:
-        self.folder, self.models = folder, models
+    def __init__(self, folder: Path, models: Path, budget: float = 1.0) -> None:
+        self.folder, self.models, self.budget = folder, models, budget
         self.logs = folder / "logs"
         self.logs.mkdir()
         self.incidents = folder / "incidents.ndjson"
@@ -63,7 +65,16 @@ class Watched:
     def start(self, *more: str) -> subprocess.Popen[str]:
         words = ["watch", "--source", f"files:{self.logs}", "--models", str(self.models)]
         words += ["--sink", f"ndjson:{self.incidents}", "--state", str(self.folder / "state")]
-        words += ["--output", str(self.folder / "out"), "--verdicts", "all", "--http", "0"]
+        words += [
+            "--output",
+            str(self.folder / "out"),
+            "--verdicts",
+            "all",
+            "--http",
+            "0",
+            "--budget",
+            str(self.budget),
+        ]
         words += ["--allowed-lateness", "0", "--idle-after", "1e9", "--checkpoint-every", "1", *more]
         code = f"from pipelines.cli.entry import main; import sys; sys.argv = ['lonetree', *{words!r}]; main()"
         return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
@@ -72,18 +83,24 @@ class Watched:
         with (self.logs / "app.ndjson").open("ab") as file:
             file.write(b"".join(found))
 
+    def told(self) -> list[dict[str, Any]]:
+        """All that the sink got."""
+        return [orjson.loads(line) for line in self.incidents.read_bytes().splitlines()]
+
+    def replayed(self, whole: list[bytes]) -> Given:
+        """What a replay of logs gives."""
+        recorded, out = self.folder / "recorded.ndjson", self.folder / "replayed"
+        recorded.write_bytes(b"".join(whole))
+        replay([str(recorded)], self.models, out, verdicts="all", budget=self.budget)
+        incidents = [orjson.loads(line) for line in (out / "incidents.ndjson").open("rb")]
+        return Given(pq.read_table(out / "verdicts").to_batches(), incidents)
+
     def check(self, whole: list[bytes]) -> None:
         """Compare with a replay of the same logs."""
-        recorded = self.folder / "recorded.ndjson"
-        recorded.write_bytes(b"".join(whole))
-        replay([str(recorded)], self.models, self.folder / "replayed", verdicts="all")
-        assert canonical(pq.read_table(self.folder / "out" / "verdicts")) == canonical(
-            pq.read_table(self.folder / "replayed" / "verdicts")
-        )
-        told = [orjson.loads(line) for line in self.incidents.read_bytes().splitlines()]
+        replayed, told = self.replayed(whole), self.told()
+        assert canonical(pq.read_table(self.folder / "out" / "verdicts")) == canonical(replayed.verdicts)
         assert len({identity(incident) for incident in told}) == len(told)
-        replayed = [orjson.loads(line) for line in (self.folder / "replayed" / "incidents.ndjson").open("rb")]
-        ours, theirs = last_told(told), last_told(replayed)
+        ours, theirs = last_told(told), last_told(replayed.incidents)
         assert set(ours) == set(theirs)
         assert {name: one["invocation_ids"] for name, one in ours.items()} == {
             name: one["invocation_ids"] for name, one in theirs.items()
@@ -128,6 +145,34 @@ def test_ten_kills_lose_nothing_and_repeat_nothing(watched, lines):
     ready(process)
     assert process.wait(READY_S) == 0
     watched.check(lines)
+
+
+def test_killed_what_came_in_time_is_as_if_nothing_had_come_late(watched, lines):
+    watched.budget = 20.0
+    generator = random.Random(2)
+    some = lines[:4_000]
+    delay = [generator.choice([0, 0, 0, 0, 0, 500]) for _ in some]
+    arriving = [some[n] for n in sorted(range(len(some)), key=lambda n: (n + delay[n], n))]
+    share = len(arriving) // (LATE_KILLS + 1)
+    for kill in range(LATE_KILLS):
+        process = watched.start()
+        ready(process)
+        for begin in range(kill * share, (kill + 1) * share, share // 5):
+            watched.append(arriving[begin : min(begin + share // 5, (kill + 1) * share)])
+            time.sleep(generator.uniform(0.1, 0.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    watched.append(arriving[LATE_KILLS * share :])
+    process = watched.start("--until-idle", "0")
+    ready(process)
+    assert process.wait(READY_S) == 0
+    judged = pq.read_table(watched.folder / "out" / "verdicts")
+    ids = [orjson.loads(line)["Properties"]["InvocationId"] for line in some]
+    assert sorted(judged["invocation_id"].to_pylist()) == sorted(set(ids))
+    in_time = set(judged.filter(pc.invert(judged["late"]))["invocation_id"].to_pylist())
+    alone = watched.replayed([line for name, line in zip(ids, some, strict=True) if name in in_time])
+    late = check_late(judged, watched.told(), alone)
+    assert len(late) == judged.num_rows - len(in_time) > 50
 
 
 def test_sigterm_saves_and_the_next_start_goes_on(watched, lines):
