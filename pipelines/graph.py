@@ -14,6 +14,7 @@ this graph with other folds, sources and sinks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import apache_beam as beam
@@ -82,10 +83,10 @@ class Judged(NamedTuple):
 
 def judge(rows: Any, plan: Plan) -> Judged:
     """Wire rows (batches of INVOCATION with ``at``, or messages of them) to verdicts and incidents."""
-    by_function = rows | "To functions" >> _send(FUNCTION_KEY, plan, plan.columns)
+    by_function = rows | "To functions" >> _send(FUNCTION, FUNCTION_KEY, plan, plan.columns)
     functions = by_function | "Function timelines" >> _timelines(FUNCTION, FUNCTION_KEY, plan.function, plan)
 
-    by_caller = functions.rows | "To callers" >> _send(CALLER_KEY, plan, aside=aside_of(plan.caller))
+    by_caller = functions.rows | "To callers" >> _send(CALLER, CALLER_KEY, plan, aside=aside_of(plan.caller))
     callers = by_caller | "Caller timelines" >> _timelines(CALLER, CALLER_KEY, plan.caller, plan)
     if plan.incident is None:
         return Judged((callers.rows,), callers.raised)
@@ -93,7 +94,7 @@ def judge(rows: Any, plan: Plan) -> Judged:
     kind = Message if plan.origins else pa.RecordBatch
     candidates, others = callers.rows | "Part candidates" >> part_candidates(kind)
     findings = {"candidates": candidates, "function signals": functions.raised, "caller signals": callers.raised}
-    parcels = [found | f"Send {name}" >> _send((), plan) for name, found in findings.items()]
+    parcels = [found | f"Send {name}" >> _send(INCIDENT, (), plan) for name, found in findings.items()]
     together = parcels | "Gather" >> beam.Flatten()
     incidents = together | "Incident timeline" >> _timelines(INCIDENT, (), plan.incident, plan)
     return Judged((incidents.rows, others), incidents.raised)
@@ -101,7 +102,7 @@ def judge(rows: Any, plan: Plan) -> Judged:
 
 def collate(rows: Any, plan: Plan) -> Any:
     """Wire rows to what the function timelines give: all that training learns from."""
-    by_function = rows | "To functions" >> _send(FUNCTION_KEY, plan, plan.columns)
+    by_function = rows | "To functions" >> _send(FUNCTION, FUNCTION_KEY, plan, plan.columns)
     return (by_function | "Function timelines" >> _timelines(FUNCTION, FUNCTION_KEY, plan.function, plan)).rows
 
 
@@ -115,9 +116,16 @@ def aside_of(folds: FoldFactory) -> tuple[str, ...]:
     return tuple(getattr(folds, "aside", ()))
 
 
-def _send(key: tuple[str, ...], plan: Plan, columns: tuple[str, ...] = (), aside: tuple[str, ...] = ()) -> Any:
+def _send(
+    stage: str, key: tuple[str, ...], plan: Plan, columns: tuple[str, ...] = (), aside: tuple[str, ...] = ()
+) -> Any:
     shards = plan.shards if key else 1
-    return address(key, shards, columns) if plan.origins else shard(key, shards, plan.spool, columns, aside)
+    return address(key, shards, columns) if plan.origins else shard(key, shards, _spool(stage, plan), columns, aside)
+
+
+def _spool(stage: str, plan: Plan) -> str | None:
+    """The folder for what is sent to a stage: gone once the next stage begins."""
+    return None if plan.spool is None else str(Path(plan.spool) / stage)
 
 
 def _timelines(stage: str, key: tuple[str, ...], folds: FoldFactory, plan: Plan) -> OrderedTimelines:
@@ -128,4 +136,6 @@ def _timelines(stage: str, key: tuple[str, ...], folds: FoldFactory, plan: Plan)
     }
     speaking = origins[stage] if plan.origins else ()
     lanes = plan.lanes if key and plan.spool is not None else 0
-    return OrderedTimelines(Stage(stage, key, folds), plan.shards if key else 1, speaking, plan.announced, lanes)
+    before = {CALLER: FUNCTION, INCIDENT: CALLER}.get(stage)
+    spent = None if before is None else _spool(before, plan)
+    return OrderedTimelines(Stage(stage, key, folds), plan.shards if key else 1, speaking, plan.announced, lanes, spent)

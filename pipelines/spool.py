@@ -7,6 +7,8 @@ time after the other, so that memory holds a slice and at most a chunk of every 
 
 from __future__ import annotations
 
+import shutil
+import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -32,13 +34,14 @@ class SpoolWriter:
     """Gathers batches of one schema, and gives claim checks for them by shard.
 
     Args:
-        folder: of the run, existing; the file is named at random, so that workers never meet.
+        folder: made if missing; the file is named at random, so that workers never meet.
         key: columns whose hash chooses the shard.
         shards: how many there are.
         aside: columns that are left aside, see ``pipelines.aside``; empty for none.
     """
 
     def __init__(self, folder: str, key: tuple[str, ...], shards: int, aside: tuple[str, ...] = ()) -> None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
         self._aside = AsideWriter(folder, aside) if aside else None
         self._path = str(Path(folder) / f"{uuid.uuid4().hex}.arrows")
         self._key = key
@@ -120,3 +123,10 @@ def drain(timeline: Timeline, parcels: Iterable[Parcel]) -> Iterator[pa.RecordBa
         start = stop
     if not waiting:
         yield from timeline.advance(END)
+
+
+def discard(folder: str) -> threading.Thread:
+    """Remove a folder of spools that nobody reads any more, beside whatever goes on: it takes a second for 5 GB."""
+    thread = threading.Thread(target=shutil.rmtree, args=(folder,), kwargs={"ignore_errors": True}, name="discard")
+    thread.start()
+    return thread

@@ -7,6 +7,7 @@ keeps state as bytes between bundles; grouped claim checks spread over the cores
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -18,7 +19,7 @@ from detectors.timeline import Timeline, counts_of
 from pipelines.lanes import dealt
 from pipelines.messages import Message
 from pipelines.parcels import Parcel
-from pipelines.spool import drain
+from pipelines.spool import discard, drain
 from pipelines.stations import METRICS, StationDoFn
 from pipelines.stream_timeline import RAISED, ROWS, TimelineStations
 
@@ -48,7 +49,8 @@ class Ledger:
 class DrainDoFn(beam.DoFn):  # type: ignore[misc]
     """(shard, all its Parcels) to batches: the whole timeline of a shard, a slice of time after the other."""
 
-    def __init__(self, stage: Stage, shards: int) -> None:
+    def __init__(self, stage: Stage, shards: int, spent: str | None = None) -> None:
+        self._spent = spent
         self._stage = stage
         self._shards = shards
         self._ledger = Ledger(stage.name)
@@ -56,6 +58,9 @@ class DrainDoFn(beam.DoFn):  # type: ignore[misc]
     def process(self, element: tuple[int, Iterable[Parcel]]) -> Iterator[Any]:
         """From the first row to the end."""
         shard, parcels = element
+        if self._spent is not None and Path(self._spent).exists():
+            # grouping waits for all of the stage before
+            discard(self._spent)
         timeline = Timeline(self._stage.folds.make(shard, self._shards))
         counted = self._ledger.settle(timeline, {})
         for rows in drain(timeline, parcels):
@@ -71,8 +76,8 @@ class DrainDoFn(beam.DoFn):  # type: ignore[misc]
 class LaneDoFn(beam.DoFn):  # type: ignore[misc]
     """(lane, all (shard, its Parcels)) to batches: one shard after the other."""
 
-    def __init__(self, stage: Stage, shards: int) -> None:
-        self._each = DrainDoFn(stage, shards)
+    def __init__(self, stage: Stage, shards: int, spent: str | None = None) -> None:
+        self._each = DrainDoFn(stage, shards, spent)
 
     def process(self, element: tuple[int, Iterable[tuple[int, Iterable[Parcel]]]]) -> Iterator[Any]:
         """All shards of a lane."""
@@ -91,6 +96,7 @@ class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
         origins: in a stream, all that speak to each shard; empty: by grouping, which waits for the end of the input.
         announced: in a stream, where the folds of other versions come from.
         lanes: by grouping, how many workers share the shards, by their rows; 0: as the runner has it.
+        spent: folder of the spool of the stage before, which nobody reads once this one begins; None: there is none.
     """
 
     def __init__(
@@ -100,8 +106,10 @@ class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
         origins: tuple[str, ...] = (),
         announced: Announced | None = None,
         lanes: int = 0,
+        spent: str | None = None,
     ) -> None:
         super().__init__()
+        self._spent = spent
         self._lanes = lanes
         self._announced = announced
         self._stage = stage
@@ -115,8 +123,8 @@ class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
             step, kind = beam.ParDo(StationDoFn(self._stage.name, stations, ROWS)), Message
         elif self._lanes:
             rows = dealt(rows, self._lanes)
-            step, kind = beam.ParDo(LaneDoFn(self._stage, self._shards)), pa.RecordBatch
+            step, kind = beam.ParDo(LaneDoFn(self._stage, self._shards, self._spent)), pa.RecordBatch
         else:
             rows = rows | "Group" >> beam.GroupByKey()
-            step, kind = beam.ParDo(DrainDoFn(self._stage, self._shards)), pa.RecordBatch
+            step, kind = beam.ParDo(DrainDoFn(self._stage, self._shards, self._spent)), pa.RecordBatch
         return rows | "Fold" >> step.with_outputs(RAISED, main=ROWS).with_output_types(kind)

@@ -14,7 +14,7 @@ import pytest
 
 from detectors.schema import INVOCATION
 from models.errors import InputError
-from pipelines import spool
+from pipelines import spool, timeline_dofn
 from pipelines.graph import Plan
 from pipelines.jobs import deal, run_bounded
 from pipelines.sources.files import FileRef
@@ -177,3 +177,18 @@ def test_files_are_dealt_so_that_lanes_carry_alike(tmp_path):
     for lane, ref in deal(refs, 2):
         load[lane] += Path(ref.path).stat().st_size
     assert load == {0: 100, 1: 90} or load == {0: 90, 1: 100}
+
+
+def test_what_was_sent_to_a_stage_is_gone_from_the_disk_once_the_next_begins(tmp_path, monkeypatch):
+    removed = []
+
+    def discard(folder: str) -> None:
+        removed.append(Path(folder).name)
+        spool.discard(folder).join()
+        assert not Path(folder).exists()
+
+    monkeypatch.setattr(timeline_dofn, "discard", discard)
+    refs = write(tmp_path / "logs", tenant(), 3)
+    result = run_bounded(refs, PLAN, tmp_path / "out", reader=ToyReader())
+    assert result.run["scored"]
+    assert sorted(set(removed)) == ["caller", "function"]
