@@ -68,11 +68,11 @@ _REASON: Final = pa.struct(
 )
 _NAMES: Final = pa.list_(pa.string())
 
-#: an incident, as written by ``replay`` and ``watch``
+#: an incident, as written by ``replay`` and ``watch``, also into Parquet
 INCIDENT: Final[pa.Schema] = pa.schema(
     [
-        pa.field("incident_id", pa.string()),
-        pa.field("revision", pa.int64()),
+        pa.field("incident_id", pa.string(), nullable=False),
+        pa.field("revision", pa.int64(), nullable=False),
         pa.field("closed", pa.bool_()),
         pa.field("kind", pa.string()),
         pa.field("title", pa.string()),

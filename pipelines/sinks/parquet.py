@@ -12,7 +12,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from detectors.schema import REASON, TIMESTAMP
+from detectors.incidents import INCIDENT
+from detectors.schema import TIMESTAMP
 from models.errors import InputError
 from pipelines.durable import DurableLines, lines_of, sync_folder
 from pipelines.sinks.base import DeliveryError, Incident, key, revision
@@ -22,31 +23,7 @@ from pipelines.sinks.lines import as_datetime, json_line
 _TEXTS: Final = pa.list_(pa.string())
 
 #: one row an incident and revision; the fields of ``incidents.ndjson``, what else it carries as JSON in ``more``
-INCIDENTS: Final[pa.Schema] = pa.schema(
-    [
-        pa.field("incident_id", pa.string(), nullable=False),
-        pa.field("revision", pa.int32(), nullable=False),
-        pa.field("kind", pa.string()),
-        pa.field("title", pa.string()),
-        pa.field("summary", pa.string()),
-        pa.field("severity", pa.string()),
-        pa.field("opened", TIMESTAMP),
-        pa.field("first_event", TIMESTAMP),
-        pa.field("last_event", TIMESTAMP),
-        pa.field("apps", _TEXTS),
-        pa.field("functions", _TEXTS),
-        pa.field("callers", _TEXTS),
-        pa.field("invocations", pa.int64()),
-        pa.field("invocation_ids", _TEXTS),
-        pa.field("score", pa.float64()),
-        pa.field("p_value", pa.float64()),
-        pa.field("reasons", pa.list_(REASON)),
-        pa.field("attack", _TEXTS),
-        pa.field("runbook", _TEXTS),
-        pa.field("model_version", pa.string()),
-        pa.field("more", pa.string()),
-    ]
-)
+INCIDENTS: Final[pa.Schema] = INCIDENT.append(pa.field("more", pa.string()))
 
 
 class ParquetFolder:
@@ -54,7 +31,8 @@ class ParquetFolder:
 
     ``send`` puts incidents into ``incidents-000001.open.ndjson``, on disk when it returns; when that is full or old,
     and on ``close``, it becomes the Parquet file of the same number. A crash between the two steps is repaired on
-    opening. An incident is written once, also after a restart.
+    opening. An incident is written once, also after a restart. Files that an earlier Lonetree wrote with other columns
+    are written anew on opening, so that all files of the folder can be read as one table.
 
     Args:
         folder: it is made.
@@ -78,6 +56,7 @@ class ParquetFolder:
             numbers = self._numbers("parquet")
             for number in set(self._numbers("open.ndjson")) & set(numbers):
                 self._open_path(number).unlink()
+            self._renew(numbers)
             self._number = max([*numbers, 0]) + 1
             self._lines = DurableLines(self._open_path(self._number))
         except OSError as error:
@@ -120,20 +99,33 @@ class ParquetFolder:
 
     def _turn(self) -> None:
         source = self._open_path(self._number)
-        table = incident_table([json.loads(line) for line in lines_of(source)])
-        target = self.folder / f"incidents-{self._number:06d}.parquet"
-        temporary = target.with_name(f".{target.name}.tmp")
-        try:
-            pq.write_table(table, temporary, compression="zstd")
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(self.folder)
+        self._write(self._number, [json.loads(line) for line in lines_of(source)])
         self._lines.close()
         source.unlink()
         self._number += 1
         self._lines = DurableLines(self._open_path(self._number))
         self._since_s = self._clock()
+
+    def _write(self, number: int, incidents: Sequence[Incident]) -> None:
+        """The whole Parquet file of this number, or none."""
+        target = self._path(number)
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            pq.write_table(incident_table(incidents), temporary, compression="zstd")
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(self.folder)
+
+    def _renew(self, numbers: list[int]) -> None:
+        """Bring files with other columns to those of today; what had no column is in ``more``."""
+        for number in numbers:
+            if not pq.read_schema(self._path(number)).equals(INCIDENTS):
+                rows = pq.read_table(self._path(number)).to_pylist()
+                self._write(number, [row | json.loads(row.pop("more", None) or "{}") for row in rows])
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"incidents-{number:06d}.parquet"
 
     def _open_path(self, number: int) -> Path:
         return self.folder / f"incidents-{number:06d}.open.ndjson"
@@ -147,7 +139,7 @@ class ParquetFolder:
         for number in reversed(numbers):
             if len(known) >= REMEMBERED:
                 break
-            table = pq.read_table(self.folder / f"incidents-{number:06d}.parquet", columns=["incident_id", "revision"])
+            table = pq.read_table(self._path(number), columns=["incident_id", "revision"])
             known = [key(row) for row in table.to_pylist()] + known
         return dict.fromkeys(known[-REMEMBERED:]) | remembered_keys([self._open_path(self._number)])
 
@@ -169,15 +161,19 @@ def _value(value: Any, kind: pa.DataType) -> Any:
         return None
     if kind == TIMESTAMP:
         return as_datetime(value)
+    if kind == pa.bool_():
+        return value if isinstance(value, bool) else None
     if kind == pa.string():
         return value if isinstance(value, str) else json.dumps(value)
     if kind == _TEXTS:
         return [str(item) for item in value] if isinstance(value, list) else [str(value)]
     if pa.types.is_list(kind):
-        return [_reason(item) for item in value if isinstance(item, dict)] if isinstance(value, list) else None
+        fields = kind.value_type
+        reasons = value if isinstance(value, list) else None
+        return reasons and [_struct(item, fields) for item in reasons if isinstance(item, dict)]
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return (float(value) if pa.types.is_floating(kind) else int(value)) if number else None
 
 
-def _reason(item: dict[str, Any]) -> dict[str, Any]:
-    return {field.name: _value(item.get(field.name), field.type) for field in REASON}
+def _struct(item: dict[str, Any], fields: pa.StructType) -> dict[str, Any]:
+    return {field.name: _value(item.get(field.name), field.type) for field in fields}

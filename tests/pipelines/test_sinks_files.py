@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -12,8 +13,10 @@ from models.errors import SinkError
 from pipelines.durable import DurableLines, lines_of, write_atomic
 from pipelines.sinks.base import DeliveryError, key
 from pipelines.sinks.files import NdjsonFile
+from pipelines.sinks.lines import json_line
 from pipelines.sinks.ocsf import ALLOWED, REQUIRED, detection_finding, ocsf_line, validate
 from pipelines.sinks.parquet import INCIDENTS, ParquetFolder
+from tests.detectors.strange import MINUTE, incidents_of, strange
 
 from .incidents import Clock, incident
 
@@ -136,9 +139,37 @@ def test_parquet_files_hold_every_incident_once_across_restarts(tmp_path: Path):
     assert all(table.schema.equals(INCIDENTS) for table in tables)
     rows = [row for table in tables for row in table.to_pylist()]
     assert [key(row) for row in rows] == ["inc-0001@1", "inc-0002@1", "inc-0003@1", "inc-0004@2"]
-    assert rows[0]["reasons"] == incident()["reasons"]
+    (reason,) = rows[0]["reasons"]
+    assert {name: value for name, value in reason.items() if value is not None} == incident()["reasons"][0]
     assert rows[0]["opened"].isoformat() == "2026-08-01T10:05:00+00:00"
     assert json.loads(rows[3]["more"]) == {"extra": {"a": 1}}
+
+
+def test_what_is_told_of_an_incident_keeps_its_kinds_in_parquet(tmp_path: Path):
+    _, (told,) = incidents_of([strange(n * MINUTE, f"i{n}") for n in range(3)])
+    sink = ParquetFolder(tmp_path)
+    sink.send([json.loads(json_line(told))])
+    sink.close()
+    table = pq.read_table(tmp_path / "incidents-000001.parquet")
+    assert table.drop_columns(["more"]).to_pylist() == [told]
+    assert table["more"].null_count == 1
+
+
+def test_files_of_an_earlier_lonetree_are_brought_to_the_columns_of_today(tmp_path: Path):
+    reasons = pa.list_(pa.struct([("feature", pa.string()), ("share", pa.float64())]))
+    columns = [("incident_id", pa.string()), ("revision", pa.int32()), ("reasons", reasons), ("more", pa.string())]
+    row = {"incident_id": "inc-0001", "revision": 1, "reasons": [{"feature": "caller_rate", "share": 0.7}]}
+    rows = [row | {"more": '{"closed":true,"extra":1}'}, row | {"revision": 2, "more": None}]
+    pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(columns)), tmp_path / "incidents-000001.parquet")
+    sink = ParquetFolder(tmp_path)
+    sink.send([incident(1), incident(1, revision=2), incident(2)])
+    sink.close()
+    table = pq.read_table(tmp_path)
+    assert table.schema.equals(INCIDENTS)
+    assert [key(row) for row in table.to_pylist()] == ["inc-0001@1", "inc-0001@2", "inc-0002@1"]
+    assert table["closed"].to_pylist() == [True, None, None]
+    assert table["more"].to_pylist() == ['{"extra":1}', None, None]
+    assert [reasons[0]["share"] for reasons in table["reasons"].to_pylist()] == [0.7, 0.7, 0.7]
 
 
 def test_a_crash_between_the_parquet_file_and_the_removal_of_its_source_is_repaired(tmp_path: Path):
