@@ -1,6 +1,7 @@
 """The incident timeline: strange invocations become stories, and stories that are strange enough become incidents.
 
 Rows of a story wait until the story opens (then all of them are its verdicts) or its gap closes it (then none is).
+Where very many wait, those that came first are let go.
 An incident is told when it opens, each time it has doubled, and when it closes; always under the same id.
 
 Rows that come late amend the incident that they belong to, for some time also after it closed, and leave the stories
@@ -33,6 +34,7 @@ from detectors.schema import CALLER_CONFIDENCE, TIMESTAMP
 from detectors.signatures import SIGNATURES, signature_kinds
 from detectors.stories import CALLER_GAP_US, CROWD, GAP_US, LEADS, TROUBLES, VAGUE_GAP_US, Stories
 from detectors.timeline import END, Tables
+from detectors.waiting import MOST, Waiting
 from models.baselines import US
 from models.feedback import Feedback
 from models.hashing import hash_strings
@@ -131,6 +133,8 @@ class Story:
     keys: list[int] = field(default_factory=lambda: [0, 0, 0])
     trouble: int = 0
     opened_us: int = -1
+    #: place of the first row that still waited when it opened
+    let_go: int = 0
     rows: int = 0
     #: late rows that joined it, the watermark up to which it waits for more, and how often they opened it again
     amending: int = 0
@@ -176,12 +180,17 @@ class Story:
         return max(self.last_us + gap, self.amended_us)
 
 
+#: what a story says of itself before anything is known
+_NOTHING_KNOWN: Final = {n: v for n, v in Story("", "", 0, 0).__dict__.items() if n not in ("first_us", "last_us")}
+
+
 class Incidents:
     """The fold of the incident timeline."""
 
     def __init__(
-        self, opens_at: float, version: str = "", feedback: tuple[Feedback, ...] = (), *, closed_only: bool = False
-    ) -> None:
+        self, opens_at: float, version: str = "", feedback: tuple[Feedback, ...] = (), *, closed_only: bool = False,
+        most_waiting: int = MOST,
+    ) -> None:  # fmt: skip
         # whether feedback expects an incident is settled when it opens
         self._closed_only = closed_only and not feedback
         self._opens_at = opens_at
@@ -192,8 +201,8 @@ class Incidents:
         self._open: dict[int, Story] = {}
         #: incidents that ended, as JSON, since they are saved often and looked at rarely
         self._closed: dict[int, str] = {}
-        #: story numbers int64[n], and RAISED rows
-        self._waiting: list[tuple[Vector, pa.RecordBatch]] = []
+        #: RAISED rows: those that came in time, and those that came late, which must not count among the others
+        self._waiting, self._waiting_late = Waiting(RAISED, most_waiting), Waiting(RAISED, most_waiting)
         self._horizon: list[pa.RecordBatch] = []
         self._reached = -(2**62)
         self._told: list[dict[str, Any]] = []
@@ -279,8 +288,8 @@ class Incidents:
         order = np.argsort(story, kind="stable")
         rows, story, opened = rows.take(pa.array(order)), story[order], opened[order]
         self._begin(rows, {name: column[order] for name, column in about.items()}, story)
-        self._waiting.append((story, rows))
-        self._grow(rows, story, about["score"][order], opened, amends=amends)
+        waiting = self._waiting_late if amends else self._waiting
+        self._grow(rows, story, about["score"][order], opened, waiting, order)
 
     def _gates(self, rows: pa.RecordBatch, silent: Vector) -> Vector:
         """The scores that count for opening an incident, float64[n]."""
@@ -309,12 +318,15 @@ class Incidents:
             known = self._open[number]
             known.first_us, known.last_us = min(known.first_us, begin), max(known.last_us, end)
 
-    def _grow(self, rows: pa.RecordBatch, story: Vector, score: Vector, opened: Vector, *, amends: bool) -> None:
+    def _grow(
+        self, rows: pa.RecordBatch, story: Vector, score: Vector, opened: Vector, waiting: Waiting, order: Vector
+    ) -> None:
         """Take rows into the stories that are open; into one that opens, also the rows that waited for that.
 
         What is known of a story is worked out once it opens, since most never do.
         """
-        at = np.asarray(rows.column("at"))
+        at, before = np.asarray(rows.column("at")), waiting.came
+        place = waiting.add(rows, story, order)
         edges = np.flatnonzero(np.r_[True, story[1:] != story[:-1]]).tolist()
         for begin, end in zip(edges, [*edges[1:], len(story)], strict=True):
             number = int(story[begin])
@@ -322,14 +334,14 @@ class Incidents:
             if known.opened_us < 0:
                 if not opened[begin:end].any():
                     continue
-                known.opened_us = int(at[begin + np.argmax(opened[begin:end])])
-                for numbers, waiting in self._waiting[:-1]:
-                    mine = numbers == number
-                    if mine.any():
-                        part = waiting.filter(pa.array(mine))
-                        _add(known, part, self._gates(part, np.asarray(part.column("signal").is_valid())))
+                opening = begin + int(np.argmax(opened[begin:end]))
+                known.opened_us = int(at[opening])
+                known.let_go = int(place[opening]) - waiting.most
+                for part in waiting.of(number, known.let_go, before):
+                    _add(known, part, self._gates(part, np.asarray(part.column("signal").is_valid())))
+                begin += int(np.searchsorted(place[begin:end], known.let_go))
             _add(known, rows.slice(begin, end - begin), score[begin:end])
-            if amends and number < FIRST_LATE:
+            if waiting is self._waiting_late and number < FIRST_LATE:
                 # when what came in time is told does not hang on what came late
                 known.rows -= end - begin
                 known.amending += end - begin
@@ -340,16 +352,14 @@ class Incidents:
     # ------------------------------------------------------------------ stories to verdicts
     def _settle(self, watermark_us: int) -> pa.RecordBatch:
         ended = {n for n, s in self._open.items() if watermark_us >= END or s.ends_us < watermark_us}
-        told = {n: s.incident_id if s.opened_us >= 0 else None for n, s in self._open.items()}
-        done = np.array([n for n, name in told.items() if name is not None or n in ended], np.int64)
-        given, kept = [], []
-        for numbers, rows in self._waiting:
-            ready = np.isin(numbers, done)
-            if ready.any():
-                given.append(self._verdicts(rows.filter(pa.array(ready)), [told[n] for n in numbers[ready].tolist()]))
-            if not ready.all():
-                kept.append((numbers[~ready], rows.filter(pa.array(~ready)) if ready.any() else rows))
-        self._waiting = kept
+        # what gave way to others can't open any more
+        live = set(self._stories.live())
+        ended |= {n for n, s in self._open.items() if n < FIRST_LATE and s.opened_us < 0 and n not in live}
+        done = np.array([n for n, s in self._open.items() if s.opened_us >= 0 or n in ended], np.int64)
+        given = []
+        for waiting in (self._waiting, self._waiting_late):
+            for rows, numbers, places in waiting.settle(done):
+                given.append(self._verdicts(rows, self._names(numbers, places, late=waiting is self._waiting_late)))
         for number in sorted(ended):
             story = self._open.pop(number)
             if story.opened_us >= 0:
@@ -363,9 +373,19 @@ class Incidents:
         merged = pa.Table.from_batches(given).combine_chunks().to_batches()
         return merged[0] if merged else pa.RecordBatch.from_pylist([], schema=SCORED)
 
-    def _verdicts(self, rows: pa.RecordBatch, incident_ids: list[str | None]) -> pa.RecordBatch:
+    def _names(self, numbers: Vector, places: Vector, *, late: bool) -> pa.Array:
+        """The incident of each row; null where its story has not opened, or opened when the row had been let go."""
+        stories, which = np.unique(numbers, return_inverse=True)
+        known = [self._open[number] for number in stories.tolist()]
+        # rows in time and late ones are counted apart
+        let_go = [s.let_go if late == (n >= FIRST_LATE) else 0 for n, s in zip(stories.tolist(), known, strict=True)]
+        names = pa.array([story.incident_id if story.opened_us >= 0 else None for story in known], pa.string())
+        there = pa.array(places >= np.array(let_go, np.int64)[which])
+        return pc.if_else(there, names.take(pa.array(which)), pa.scalar(None, pa.string()))
+
+    def _verdicts(self, rows: pa.RecordBatch, incident_ids: pa.Array) -> pa.RecordBatch:
         columns = {name: rows.column(name) for name in SCORED.names}
-        columns["incident_id"] = pa.array(incident_ids, pa.string())
+        columns["incident_id"] = incident_ids
         columns["anomalous"] = columns["incident_id"].is_valid()
         scored = pa.RecordBatch.from_arrays([columns[name] for name in SCORED.names], schema=SCORED)
         return scored.filter(rows.column("signal").is_null())
@@ -407,12 +427,11 @@ class Incidents:
     # ------------------------------------------------------------------ state
     def snapshot(self) -> Tables:
         """Stories, and the rows that wait for them."""
-        waiting = [rows.append_column("story", pa.array(numbers)) for numbers, rows in self._waiting]
-        schema = RAISED.append(pa.field("story", pa.int64()))
         return {
             "stories": _table({number: _text(self._open[number]) for number in sorted(self._open)}),
             "closed": _table(self._closed),
-            "waiting": pa.Table.from_batches(waiting, schema),
+            **{f"in_time.{name}": table for name, table in self._waiting.snapshot().items()},
+            **{f"behind.{name}": table for name, table in self._waiting_late.snapshot().items()},
             "horizon": pa.Table.from_batches(self._horizon, RAISED),
             "reached": pa.table({"at": [self._reached]}),
             **{f"live.{name}": table for name, table in self._stories.snapshot().items()},
@@ -423,10 +442,8 @@ class Incidents:
         """Take over a snapshot."""
         self._open = {number: Story(**json.loads(text)) for number, text in _texts(tables["stories"]).items()}
         self._closed = _texts(tables["closed"]) if "closed" in tables else {}
-        self._waiting = []
-        for batch in tables["waiting"].to_batches():
-            if batch.num_rows:
-                self._waiting.append((np.array(batch.column("story")), batch.select(RAISED.names)))
+        self._waiting.restore({n.removeprefix("in_time."): t for n, t in tables.items() if n.startswith("in_time.")})
+        self._waiting_late.restore({n.removeprefix("behind."): t for n, t in tables.items() if n.startswith("behind.")})
         self._horizon = tables["horizon"].to_batches()
         self._reached = tables["reached"].column("at")[0].as_py()
         self._stories.restore({n.removeprefix("live."): t for n, t in tables.items() if n.startswith("live.")})
@@ -434,7 +451,8 @@ class Incidents:
 
 
 def _text(story: Story) -> str:
-    return json.dumps(story.__dict__, sort_keys=True)
+    """A story as JSON, without what is not known of it yet."""
+    return json.dumps({name: v for name, v in story.__dict__.items() if v != _NOTHING_KNOWN.get(name)}, sort_keys=True)
 
 
 def _table(texts: Mapping[int, str]) -> pa.Table:

@@ -381,6 +381,11 @@ class Stories:
         self._peak[:live] = table.column("peak").to_numpy()
         self._next = tables["next"].column("story")[0].as_py()
 
+    def live(self) -> list[int]:
+        """Numbers of the stories that events may still join."""
+        found: list[int] = self._numbers[: self._live, O_ID].tolist()
+        return found
+
     def tell(
         self, at: Vector, function: Vector, caller: Vector, app: Vector, score: Vector, trouble: Vector,
         by_caller: Vector, crowd: Vector, vague: Vector,

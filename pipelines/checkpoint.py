@@ -4,6 +4,7 @@
     state-00000042.arrows     all timelines, as Arrow IPC; named, and checked, by checkpoint.json
     rows-00000042.arrows      rows that wait for the watermark, written once (pipelines/segments.py)
     seen-00000042.arrows      which ids came, written once
+    strange-00000042.arrows   rows that wait for what becomes of their story, written once
     journal-00000042.frames   what happened since, in steps (pipelines/journal.py)
     lock                      held by the job
 

@@ -18,7 +18,7 @@ from pipelines.durable import write_atomic
 
 #: tables of a snapshot whose batches stay as they are until they are gone, by the end of their name: how the segments
 #: begin that hold them, one kind for each length of life
-KINDS: Final = {"/pending": "rows", "/seen": "seen"}
+KINDS: Final = {"/pending": "rows", "/seen": "seen", ".waiting": "strange"}
 
 #: where a batch lies in memory: address, offset and rows of its first column
 _Key = tuple[int, int, int]

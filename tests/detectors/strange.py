@@ -104,10 +104,10 @@ def raised(records: Sequence[dict[str, Any]]) -> pa.RecordBatch:
 
 
 def incidents_of(
-    records: Sequence[dict[str, Any]], opens_at: float = OPENS, watermark_us: int = END
+    records: Sequence[dict[str, Any]], opens_at: float = OPENS, watermark_us: int = END, **more: Any
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Verdicts, and the incidents that were closed, each by time."""
-    fold = Incidents(opens_at, "v1")
+    fold = Incidents(opens_at, "v1", **more)
     verdicts = fold.advance(raised(records), watermark_us).to_pylist()
     told = fold.raised()
     closed = [] if told is None else [row for row in told.to_pylist() if row["closed"]]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.incidents import KEPT_CLOSED, MAX_IDS, Incidents
-from detectors.stories import CALLER_GAP_US, GAP_US
+from detectors.stories import CALLER_GAP_US, GAP_US, OPEN_STORIES
 from detectors.timeline import END
 from models.feedback import Feedback
 from pipelines.engine import telling
@@ -333,9 +333,10 @@ def test_verdicts_and_incidents_of_what_came_in_time_are_those_without_the_late(
             assert mine[-1]["opened"] == theirs[-1]["opened"]
 
 
+@pytest.mark.parametrize("most_waiting", [6, 10_000])
 @given(seed=st.integers(0, 2**16), cuts=st.lists(st.integers(0, 40), max_size=4).map(sorted))
 @settings(max_examples=15)
-def test_every_row_is_one_verdict_however_the_rows_are_cut(seed: int, cuts: list[int]) -> None:
+def test_every_row_is_one_verdict_however_the_rows_are_cut(most_waiting: int, seed: int, cuts: list[int]) -> None:
     generator = random.Random(seed)
     at, events = 0, []
     for n in range(40):
@@ -351,9 +352,9 @@ def test_every_row_is_one_verdict_however_the_rows_are_cut(seed: int, cuts: list
                 score=generator.uniform(2.0, 8.0),
             )
         )
-    whole, incidents = incidents_of(events)
+    whole, incidents = incidents_of(events, most_waiting=most_waiting)
     assert sorted(row["invocation_id"] for row in whole) == sorted(event["invocation_id"] for event in events)
-    fold, verdicts, told = Incidents(OPENS, "v1"), [], []
+    fold, verdicts, told = Incidents(OPENS, "v1", most_waiting=most_waiting), [], []
     start = 0
     for stop in [*cuts, len(events)]:
         mark = END if stop == len(events) else EPOCH_US + events[stop]["at"]
@@ -387,6 +388,30 @@ def test_silence_at_the_end_counts_only_as_far_as_the_logs_reach(reach: int, tol
 def test_a_tick_of_any_shard_tells_how_far_the_logs_reach() -> None:
     _, found = incidents_of([tick(MINUTE), silent(HOUR, "Tick", horizon=True), tick(3 * HOUR), tick(2 * MINUTE)])
     assert len(found) == 1
+
+
+def test_of_very_many_that_wait_the_first_are_let_go_and_the_story_opens_without_them() -> None:
+    fold = Incidents(OPENS, "v1", most_waiting=5)
+    given = []
+    for n in range(12):
+        event = strange(n * SECOND, f"i{n}", score=4.0 if n < 11 else 12.0)
+        given += fold.advance(raised([event]), EPOCH_US + (n + 1) * SECOND).to_pylist()
+        assert len(fold.snapshot()["in_time.waits"]) <= 10
+    told = fold.raised().to_pylist()[0]
+    assert told["invocation_ids"] == ["i6", "i7", "i8", "i9", "i10", "i11"]
+    assert {row["invocation_id"] for row in given if row["anomalous"]} == set(told["invocation_ids"])
+    assert len(given) == 12
+
+
+def test_stories_that_give_way_to_others_are_forgotten() -> None:
+    fold = Incidents(OPENS, "v1")
+    for part in range(10):
+        events = [
+            strange(n, f"i{n}", score=3.0, caller=f"address:{n}", function=f"F{n}")
+            for n in range(part * 600, (part + 1) * 600)
+        ]
+        fold.advance(raised(events), EPOCH_US + (part + 1) * 600)
+    assert fold.snapshot()["stories"].num_rows == OPEN_STORIES
 
 
 def test_what_waited_counts_once_its_story_opens_also_after_a_restart() -> None:
