@@ -203,9 +203,7 @@ class Registry:
             RegistryError: where there is no such version, or another process keeps writing.
             ModelError: where its bundle doesn't hold.
         """
-        with self._writing():
-            name = self.resolve(version)
-            self.get(name)
+        with self._changing(version) as name:
             if name != self.champion:
                 self._record("promote", name, who, why)
         return name
@@ -246,12 +244,9 @@ class Registry:
             The version's name.
 
         Raises:
-            RegistryError: where there is no such version, or another process keeps writing.
-            ModelError: where its bundle doesn't hold.
+            RegistryError, ModelError: as ``promote`` says.
         """
-        with self._writing():
-            name = self.resolve(version)
-            self.get(name)
+        with self._changing(version) as name:
             self._put_signature(name, key.sign(self.storage.read_bytes(f"{_VERSIONS}/{name}/{MANIFEST}")))
             self._record("sign", name, who, why)
         return name
@@ -288,6 +283,14 @@ class Registry:
             if self.get(name).digest == bundle.digest:
                 break
         return name, False
+
+    @contextlib.contextmanager
+    def _changing(self, version: str) -> Iterator[str]:
+        """Hold the lock, with the name of a version that was read through."""
+        with self._writing():
+            name = self.resolve(version)
+            self.get(name)
+            yield name
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from detectors.comparison import Comparison, compare
 from detectors.schema import VERDICT
 from pipelines.outputs import VERDICTS
 from pipelines.progress import Progress, silent
+from pipelines.scratch import scratch
 from pipelines.workflows import feedback_of, load_model, replay
 
 
@@ -42,9 +42,9 @@ def compare_on(
         ModelError: no such version, or one that can't be used.
     """
     found = []
-    with tempfile.TemporaryDirectory(prefix="lonetree-compare-") as folder:
+    with scratch("lonetree-compare-") as folder:
         for number, version in enumerate((a, b)):
-            output = Path(folder) / str(number)
+            output = folder / str(number)
             result = replay(
                 inputs,
                 models,

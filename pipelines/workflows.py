@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -30,6 +28,7 @@ from pipelines.jobs import Result, collect, run_bounded
 from pipelines.progress import Progress, silent
 from pipelines.reading import reading
 from pipelines.registry_storage import open_registry, open_storage
+from pipelines.scratch import scratch
 from pipelines.sources.files import expand
 from pipelines.spool import drain
 from pipelines.steps import FileReader
@@ -94,8 +93,7 @@ def train(
     options = options or TrainingOptions()
     options = replace(options, feedback=options.feedback or feedback_of(models))
     conform = conform or reading(caller_property)
-    work = Path(tempfile.mkdtemp(prefix="lonetree-train-"))
-    try:
+    with scratch("lonetree-train-") as work:
         run, parcels = collect(
             refs,
             CollateStage(),
@@ -117,8 +115,6 @@ def train(
             return drain(Timeline(_Same()), parcels)
 
         model = fit(slices, options, progress=lambda step: progress(step, 0, None, ""))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     model = replace(model, caller_property=conform.caller_property)
     first, last = (datetime.fromtimestamp(us / 1e6, timezone.utc) for us in model.window)
     version = versions.save_model(model, open_registry(models), note=note)

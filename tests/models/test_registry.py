@@ -21,7 +21,7 @@ from models.bundle import encode_bundle, write_bundle
 from models.errors import BundleCorruptError, BundleForeignError, InputError, RegistryError
 from models.registry import Registry
 from models.signing import SigningKey, sign_bundle, sign_files, verify_bundle, verify_files
-from models.storage import LocalStorage
+from models.storage import TEMPORARY, LocalStorage
 
 ROOT = Path(__file__).parents[2]
 
@@ -331,6 +331,28 @@ def test_writers_in_many_processes_lose_nothing(tmp_path):
     registry = Registry(tmp_path / "models")
     assert len(registry.list()) == len(registry.log()) == 12
     assert all(change.after == registry.champion for change in registry.log())
+
+
+def test_what_a_killed_trainer_left_is_no_version_and_is_gone_once_another_is_added(tmp_path):
+    registry = Registry(tmp_path)
+    first = registry.add(bundle(1), who="ada")
+    half = tmp_path / "versions" / "20260901T000000-0a1b2c"
+    half.mkdir()
+    (half / "judge.arrow").write_bytes(b"1")
+    (half / f"{TEMPORARY}manifest.json-1f").write_bytes(b"{")
+    assert [version.id for version in registry.list()] == [first]
+    second = registry.add(bundle(2), who="ada")
+    assert sorted(path.name for path in half.parent.iterdir()) == sorted([first, second])
+
+
+def test_a_trainer_that_is_writing_keeps_what_it_has_written_so_far(tmp_path):
+    registry = Registry(tmp_path, wait_s=0.0)
+    half = tmp_path / "versions" / "20260901T000000-0a1b2c"
+    with LocalStorage(tmp_path).lock("lock", 0.0):
+        half.mkdir(parents=True)
+        with pytest.raises(RegistryError, match="Another process"):
+            registry.add(bundle(1), who="ada")
+        assert half.exists()
 
 
 def test_a_killed_holder_of_the_lock_holds_nobody_up(tmp_path):
