@@ -41,6 +41,8 @@ _EMPTY: Final = np.uint64(0)
 _FIRST_SLOTS: Final = 4_096
 #: used slots at which the table is rebuilt; linear probing slows down beyond
 _FULL: Final = 0.6
+#: and of those that are used after that: a little more than half, so that a full table becomes twice as large
+_ROOMY: Final = 0.36
 #: slots that hold MOST
 _MOST_SLOTS: Final = 2**24
 
@@ -130,9 +132,9 @@ class Seen:
 
 
 def _slots_for(entries: int) -> int:
-    """A power of two that is at most half as full as allowed; no more than ``MOST`` need."""
+    """A power of two with room to grow; no more than ``MOST`` need."""
     slots = _FIRST_SLOTS
-    while entries > slots * _FULL / 2 and (slots < _MOST_SLOTS or entries > slots * _FULL):
+    while entries > slots * _ROOMY and (slots < _MOST_SLOTS or entries > slots * _FULL):
         slots *= 2
     return slots
 

@@ -1,6 +1,9 @@
 """How long an incident takes from its event to its sink, while thousands of events a second come. Prints Markdown.
 
-    python tests/benchmarks/stream.py [--rates 5000 20000] [--seconds 600] [--lateness 5]
+    python tests/benchmarks/stream.py [--rate 5000] [--seconds 600] [--steps 10000 20000] [--step-seconds 120]
+
+First one rate for long: latency, and memory over time. Then higher rates, one after the other, until the job can't keep
+up: the last that it kept up with is the sustained maximum.
 
 A real ``lonetree watch`` follows a folder that another process writes to; trouble is planted at known times. Latency is
 counted from the moment that the newest event of a telling could be read to the moment that the telling stands in the
@@ -37,6 +40,10 @@ from tests.benchmarks.stream_load import number_of, planted_number, thickened, w
 LOOK_S: Final = 2.0
 #: how often the sink's file is looked at: what a latency may be too long by, s
 TAIL_S: Final = 0.01
+#: from here on memory is looked at, s
+WARM_S: Final = 30.0
+#: a watermark further behind than this, beyond the lateness, does not keep up, s
+KEPT_UP_S: Final = 5.0
 #: the job gets so long to catch up after the last attack, s
 REST_S: Final = 30.0
 #: clock ticks a second of /proc
@@ -155,54 +162,117 @@ def latencies(folder: Path, seen: Seen) -> tuple[np.ndarray[Any, Any], int, int]
     return np.array(found), planted[-1], len(attacks)
 
 
-def report(rate: float, seconds: float, lateness_s: float, folder: Path, seen: Seen) -> None:
-    """Print what a run came to."""
+@dataclass(frozen=True)
+class Run:
+    """What a run came to; seconds are those beyond the allowed lateness."""
+
+    rate: float
+    events: float
+    per_cpu_second: float
+    cores: float
+    planted: int
+    told: int
+    tellings: int
+    p50_s: float
+    p99_s: float
+    worst_s: float
+    #: watermark lag: the median, and the mean of the last third
+    lag_s: float
+    lag_at_end_s: float
+    #: resident MB at 30 s, at half, at the end, and at most
+    memory_mb: tuple[float, float, float, float]
+    checkpoint_s: float
+    checkpoint_mb: float
+
+    @property
+    def sustained(self) -> bool:
+        """Whether it kept up: all attacks told, and the watermark not further behind at the end than it may be."""
+        return self.told == self.planted and self.lag_at_end_s < KEPT_UP_S
+
+
+def run_of(rate: float, seconds: float, lateness_s: float, folder: Path, seen: Seen) -> Run:
+    """Work out what a run came to."""
     waited, planted, told = latencies(folder, seen)
-    beyond = waited - lateness_s
-    while_running = [look for look in seen.looks if look[0] <= seconds]
-    memory = [mb for _, mb, _, _ in while_running]
-    metric = {n: [look[3].get(f"lonetree_{n}", np.nan) for look in while_running] for n in (
-        "watermark_lag_seconds", "pending_rows", "checkpoint_seconds", "checkpoint_bytes", "records_total",
-    )}  # fmt: skip
-    lag = np.array(metric["watermark_lag_seconds"]) - lateness_s
-    third = len(memory) // 3
+    beyond = waited - lateness_s if len(waited) else np.array([np.nan])
+    looks = [look for look in seen.looks if look[0] <= seconds]
+    memory = np.array([mb for _, mb, _, _ in looks])
+    at = np.array([look[0] for look in looks])
+
+    def metric(name: str) -> np.ndarray[Any, Any]:
+        return np.array([look[3].get(f"lonetree_{name}", np.nan) for look in looks])
+
+    lag = metric("watermark_lag_seconds") - lateness_s
     cpu_s = seen.looks[-1][2] - seen.looks[0][2]
     read = seen.looks[-1][3]["lonetree_records_total"]
-    print(f"\n### {rate:,.0f} events/s for {seconds:.0f} s\n")
-    print("| | |\n|---|---:|")
-    print(f"| events read | {read:,.0f} |")
-    print(f"| events per CPU-second of the job | {read / cpu_s:,.0f} |")
-    print(f"| cores used | {cpu_s / (seen.looks[-1][0] - seen.looks[0][0]):.2f} |")
-    print(f"| attacks planted, told | {planted}, {told} |")
-    print(f"| tellings measured | {len(beyond)} |")
-    if len(beyond):
-        for q in (50, 90, 99, 100):
-            print(f"| latency beyond the lateness, p{q}, s | {np.percentile(beyond, q):.2f} |")
-    print(f"| watermark lag beyond the lateness, median, worst, s | {np.nanmedian(lag):.1f}, {np.nanmax(lag):.1f} |")
-    print(f"| the same, mean of the last third, s | {np.nanmean(lag[-third:]):.1f} |")
-    thirds = ", ".join(f"{np.mean(memory[i * third : (i + 1) * third]):,.0f}" for i in range(3))
-    print(f"| resident MB, mean of each third; peak | {thirds}; {max(memory):,.0f} |")
-    saved_s, saved_mb = metric["checkpoint_seconds"][-1], metric["checkpoint_bytes"][-1] / 1e6
-    print(f"| last checkpoint, s, MB | {saved_s:.3f}, {saved_mb:.1f} |")
+    moments = [int(np.searchsorted(at, moment).clip(0, len(at) - 1)) for moment in (WARM_S, seconds / 2, seconds)]
+    first, half, last = (float(memory[moment]) for moment in moments)
+    return Run(
+        rate,
+        read,
+        read / cpu_s,
+        cpu_s / (seen.looks[-1][0] - seen.looks[0][0]),
+        planted,
+        told,
+        len(waited),
+        float(np.percentile(beyond, 50)),
+        float(np.percentile(beyond, 99)),
+        float(beyond.max()),
+        float(np.nanmedian(lag)),
+        float(np.nanmean(lag[-(len(lag) // 3) :])),
+        (first, half, last, float(memory.max())),
+        float(metric("checkpoint_seconds")[-1]),
+        float(metric("checkpoint_bytes")[-1]) / 1e6,
+    )
+
+
+def say_header() -> None:
+    """The head of the table."""
+    print(
+        "\n| events/s | for | latency beyond the lateness, p50 / p99 / worst | watermark lag, median / at the end "
+        "| MB at 30 s / half / end / most | cores | events per CPU-second | attacks told | last checkpoint | kept up |"
+    )
+    print("|---:|---:|---|---|---|---:|---:|---:|---|---|", flush=True)
+
+
+def say(run: Run, seconds: float) -> None:
+    """One row."""
+    memory = " / ".join(f"{mb:,.0f}" for mb in run.memory_mb)
+    print(
+        f"| {run.rate:,.0f} | {seconds:.0f} s | {run.p50_s:.1f} / {run.p99_s:.1f} / {run.worst_s:.1f} s "
+        f"({run.tellings:,}) | {run.lag_s:.1f} / {run.lag_at_end_s:.1f} s | {memory} | {run.cores:.2f} "
+        f"| {run.per_cpu_second:,.0f} | {run.told} of {run.planted} "
+        f"| {run.checkpoint_s:.2f} s, {run.checkpoint_mb:.1f} MB | {'yes' if run.sustained else 'no'} |",
+        flush=True,
+    )
 
 
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rates", type=float, nargs="+", default=[5_000.0])
+    parser.add_argument("--rate", type=float, default=5_000.0)
     parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--steps", type=float, nargs="*", default=[10_000.0, 15_000.0, 20_000.0, 25_000.0, 30_000.0])
+    parser.add_argument("--step-seconds", type=float, default=90.0)
     parser.add_argument("--lateness", type=float, default=5.0)
     parser.add_argument("--budget", type=float, default=0.01)
     parser.add_argument("--work", type=Path, help="where to work and to leave what was made")
     options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
           f"load before: {os.getloadavg()[0]:.1f}")  # fmt: skip
+    say_header()
+    sustained = 0.0
     with tempfile.TemporaryDirectory() as made:
         work = options.work or Path(made)
-        for rate in options.rates:
+        plan = [(options.rate, options.seconds), *((step, options.step_seconds) for step in options.steps)]
+        for rate, seconds in plan:
             models = prepared(work, rate)
-            seen = watched(work, models, rate, options.seconds, options.lateness, options.budget)
-            report(rate, options.seconds, options.lateness, work / f"run-{rate:.0f}", seen)
+            seen = watched(work, models, rate, seconds, options.lateness, options.budget)
+            run = run_of(rate, seconds, options.lateness, work / f"run-{rate:.0f}", seen)
+            say(run, seconds)
+            if not run.sustained:
+                break
+            sustained = rate
+    print(f"\nSustained: {sustained:,.0f} events/s; load after: {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

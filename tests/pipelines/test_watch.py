@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +26,8 @@ from pipelines.champion import Champion
 from pipelines.checkpoint import Checkpoints
 from pipelines.engine import Engine
 from pipelines.serve import Served, answer
-from pipelines.sinks.fanout import SinkStatus
+from pipelines.sinks.base import DeliveryError
+from pipelines.sinks.fanout import Sinks, SinkStatus
 from pipelines.sources.files import expand, read
 from pipelines.vitals import Vitals, as_json, place_of, position_of, status_line, troubles
 from pipelines.watch import BLIND_ROWS, BLIND_S, Watch, WatchOptions, refuse_ended
@@ -346,6 +348,60 @@ def test_an_hour_without_the_sinks_loses_nothing(job, expected):
     job.sink.down = False
     job.watch.end()
     check(job, expected)
+
+
+class Failing:
+    """A sink that is down until it is told to be up."""
+
+    def __init__(self) -> None:
+        self.up = False
+        self.got: list[Any] = []
+        self.calls = 0
+
+    def send(self, incidents: Any) -> None:
+        self.calls += 1
+        if not self.up:
+            raise DeliveryError("down", retry=True)
+        self.got += list(incidents)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_sink_that_is_down_for_an_hour_and_a_kill_in_it_gets_all_and_the_others_theirs_at_once(job, expected):
+    job.watch.stop()
+    dead, alive = Failing(), Failing()
+    alive.up = True
+
+    def sinks() -> Sinks:
+        return Sinks({"dead": dead, "alive": alive}, job.folder / "sinks", clock=job.clock.steady, rng=random.Random(1))
+
+    job.sink = sinks()
+    job.start()
+    for minute in range(60):
+        if len(job.source.pieces) < ROWS // BATCH:
+            job.feed()
+        if minute == 30:
+            job.sink._deliveries[0].outbox.close()
+            job.sink._deliveries[1].outbox.close()
+            job.watch._checkpoints.close()
+            job.sink = sinks()
+            job.start()
+        job.clock.turn(60.0)
+        job.watch.round()
+        job.sink.drain()
+        assert dead.got == []
+    assert alive.got
+    assert any("dead has failed" in trouble for trouble in troubles(job.watch.vitals))
+    # it is left alone longer and longer, not hammered
+    assert dead.calls < 60
+    told = [identity(incident) for incident in alive.got]
+    dead.up = True
+    job.clock.turn(3_600.0)
+    job.sink.drain()
+    assert [identity(incident) for incident in dead.got] == told
+    job.watch.end()
+    assert last_told(dead.got) == last_told(alive.got) == expected[1]
 
 
 def test_a_full_disk_stops_the_reading_and_nothing_is_lost(job, expected, monkeypatch):
