@@ -116,6 +116,30 @@ def test_dead_letters_travel_beside_the_rows_under_the_same_number():
     assert account(Polled(Conformed(pieces(1)[0], no_letters(), 0), {}, None))["read"] == 1
 
 
+def test_gauges_say_where_the_source_is_and_how_far_it_trails(monkeypatch):
+    told: dict[str, int] = {}
+
+    class Gauge:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def set(self, value: int) -> None:
+            told[self.name] = value
+
+    class Tailing(Fed):
+        def poll(self, now: dt.datetime) -> Iterator[Polled]:
+            for piece in super().poll(now):
+                blobs = {"a": {"offset": 100 * piece.cursor["given"]}}
+                yield Polled(piece.conformed, {"kind": "tail", "blobs": blobs}, piece.watermark_us)
+
+    monkeypatch.setattr(stream_source.Metrics, "gauge", staticmethod(lambda _, name: Gauge(name)))
+    one = Reading("s", Tailing(pieces(6)), Place(), options())
+    read(one)
+    assert told["position_bytes_s"] == 600
+    assert told["position_blobs_s"] == 1
+    assert told["lag_s_s"] > 0
+
+
 def test_a_split_leaves_what_was_not_claimed_and_a_source_is_not_shared():
     tracker = PlaceTracker(Place().to_json())
     first = Place({"given": 1}, {}, 1).to_json()
