@@ -33,8 +33,8 @@ format: $(VENV)/.with-dev  ## put every file into the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.with-dev $(VENV)/.with-bench  ## events a second, beside other ways to do it
-	$(BIN)/python tests/benchmarks/speed.py
+bench: $(VENV)/.with-dev $(VENV)/.with-bench  ## events a second, beside other ways; BENCH='--sizes 2000000 20000000'
+	$(BIN)/python tests/benchmarks/speed.py $(BENCH)
 
 bench-stream: $(VENV)/.with-dev $(VENV)/.with-metrics  ## how long an incident takes at 5,000 events a second, and the most it sustains (25 minutes)
 	$(BIN)/python tests/benchmarks/stream.py

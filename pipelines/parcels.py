@@ -23,6 +23,11 @@ class Parcel(ABC):
     #: earliest ``at`` inside, us
     min_at: int
 
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Bytes of the rows, about."""
+
     @abstractmethod
     def load(self) -> pa.RecordBatch:
         """The rows."""
@@ -41,6 +46,11 @@ class Inline(Parcel):
         """Wrap a batch of at least one row."""
         return cls(batch, batch.num_rows, int(times_of(batch).min()))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows."""
+        return int(self.batch.nbytes)
+
     def load(self) -> pa.RecordBatch:
         """The rows."""
         return self.batch
@@ -56,6 +66,11 @@ class Spooled(Parcel):
     length: int
     rows: int
     min_at: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the message."""
+        return self.length
 
     def load(self) -> pa.RecordBatch:
         """Read the rows; the file must still be there."""

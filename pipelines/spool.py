@@ -22,12 +22,16 @@ from detectors.timeline import END, Timeline
 from pipelines.aside import BUFFER_BYTES, AsideWriter, recall
 from pipelines.parcels import Parcel, Spooled
 
-#: rows gathered before they are sorted and written: about 25 MB of invocations, twice while they are sorted
+#: rows gathered before they are sorted and written: about 20 MB of invocations, twice while they are sorted
 RUN_ROWS: Final = 65_536
+#: the same in bytes: rows of strange invocations carry their evidence, and are five times as wide
+RUN_BYTES: Final = 24 << 20
 #: rows a claim check stands for at most: small, so that a slice loads little beyond its end
 CHUNK_ROWS: Final = 2_048
 #: rows merged and judged at once: columns small enough that memory is used again instead of asked for anew
 SLICE_ROWS: Final = 32_768
+#: the same in bytes
+SLICE_BYTES: Final = 16 << 20
 
 
 class SpoolWriter:
@@ -47,7 +51,7 @@ class SpoolWriter:
         self._key = key
         self._shards = shards
         self._gathered: list[pa.RecordBatch] = []
-        self._rows = 0
+        self._rows, self._bytes = 0, 0
         self._sink: Any = None
         self._writer: Any = None
         self._head = 0
@@ -63,7 +67,8 @@ class SpoolWriter:
         if batch.num_rows:
             self._gathered.append(batch if self._aside is None else self._aside.put(batch))
             self._rows += batch.num_rows
-            if self._rows >= RUN_ROWS:
+            self._bytes += batch.nbytes
+            if self._rows >= RUN_ROWS or self._bytes >= RUN_BYTES:
                 yield from self.flush()
 
     def flush(self) -> Iterator[tuple[int, Spooled]]:
@@ -71,7 +76,7 @@ class SpoolWriter:
         if not self._gathered:
             return
         run = concat(self._gathered)
-        self._gathered, self._rows = [], 0
+        self._gathered, self._rows, self._bytes = [], 0, 0
         parts = split(run, self._key, self._shards)
         del run
         if self._writer is None:
@@ -112,10 +117,12 @@ def drain(timeline: Timeline, parcels: Iterable[Parcel]) -> Iterator[pa.RecordBa
     waiting = sorted(parcels, key=lambda parcel: parcel.min_at)
     start = 0
     while start < len(waiting):
-        rows = 0
+        rows, size = 0, 0
         stop = start
-        while stop < len(waiting) and (rows < SLICE_ROWS or waiting[stop].min_at == waiting[start].min_at):
-            rows += waiting[stop].rows
+        while stop < len(waiting) and (
+            (rows < SLICE_ROWS and size < SLICE_BYTES) or waiting[stop].min_at == waiting[start].min_at
+        ):
+            rows, size = rows + waiting[stop].rows, size + waiting[stop].nbytes
             stop += 1
         for parcel in waiting[start:stop]:
             timeline.push(parcel.load())

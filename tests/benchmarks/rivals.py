@@ -23,6 +23,8 @@ Rival = Callable[[Rows, IsolationForest], None]
 
 #: rows that a forest is fitted on
 FIT_ROWS: Final = 20_000
+#: threads
+WORKERS: Final = 2
 #: rows of a batch, for all that batch
 BATCH_ROWS: Final = 1_024
 
@@ -156,8 +158,11 @@ RIVALS: Final[dict[str, tuple[Rival, int]]] = {
 
 def _pipeline() -> Any:
     import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
 
-    return beam.Pipeline(runner="apache_beam.runners.portability.fn_api_runner.FnApiRunner")
+    # as many threads as Lonetree has
+    options = PipelineOptions(direct_num_workers=WORKERS, direct_running_mode="multi_threading")
+    return beam.Pipeline(runner="apache_beam.runners.portability.fn_api_runner.FnApiRunner", options=options)
 
 
 def _saved(model: Any, folder: str) -> str:

@@ -1,6 +1,6 @@
 """How fast Lonetree is, beside other ways to score the same events. Prints Markdown.
 
-    python tests/benchmarks/speed.py [--events 200000] [--sizes 200000 2000000] [--functions ...] [--callers ...]
+    python tests/benchmarks/speed.py [--side-by-side 5000000] [--sizes 2000000 20000000] [--functions ...]
 
 Each run of Lonetree is a process of its own, start, reading and writing included. Events per CPU-second say what a core
 gives whatever else the machine does; events per second by the clock depend on what else it does.
@@ -12,10 +12,12 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -49,6 +51,10 @@ main()
 EARLIER_DAYS: Final = 300
 #: rows of a row group of what is made here
 GROUP_ROWS: Final = 65_536
+#: rows that are turned into lines at once
+LINES_AT_ONCE: Final = 10_000
+#: events of a run that compiles what is not in the cache yet
+WARM_EVENTS: Final = 20_000
 
 
 @dataclass(frozen=True)
@@ -82,9 +88,13 @@ def lonetree(*arguments: str) -> tuple[float, float, float]:
     return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, int(peak_kb) / 1_024
 
 
+def _replay(logs: Path, models: Path, out: Path) -> list[str]:
+    return ["replay", "--input", str(logs), "--models", str(models), "--output", str(out)]
+
+
 def replay(logs: Path, models: Path, out: Path) -> Run:
     """Judge a folder."""
-    taken = lonetree("replay", "--input", str(logs), "--models", str(models), "--output", str(out))
+    taken = lonetree(*_replay(logs, models, out))
     return Run(json.loads((out / "run.json").read_bytes())["read"], *taken)
 
 
@@ -94,24 +104,23 @@ def requests(folder: Path) -> pa.Table:
     return _later(table, -EARLIER_DAYS * DAY_US)
 
 
-def repeated(table: pa.Table, events: int, *, functions: int = 0, callers: int = 0) -> pa.Table:
+def copies(table: pa.Table, events: int, *, functions: int = 0, callers: int = 0) -> Iterator[pa.Table]:
     """So many events: days come again later under new ids, spread over more functions or callers if asked for."""
     span = int(np.ceil((pc.max(table["TimeGenerated"]).value - pc.min(table["TimeGenerated"]).value) / DAY_US)) * DAY_US
-    parts = []
-    for copy in range(-(-events // table.num_rows)):
-        fresh = pc.replace_substring(table["Properties"], '"InvocationId":"', f'"InvocationId":"{copy:x}')
-        parts.append(_with(_later(table, copy * span), "Properties", fresh))
-    whole = pa.concat_tables(parts).slice(0, events)
+    known = pc.count_distinct(table["Name"]).as_py()
     rng = np.random.default_rng(0)
-    if functions:
-        known = pc.count_distinct(whole["Name"]).as_py()
-        number = pa.array(rng.integers(0, max(functions // known, 1), whole.num_rows)).cast(pa.string())
-        whole = _with(whole, "AppRoleName", pc.binary_join_element_wise(whole["AppRoleName"], number, "-"))
-    if callers:
-        number = pa.array(rng.integers(0, callers, whole.num_rows)).cast(pa.string())
-        user = pc.binary_join_element_wise(pa.scalar("user"), number, "-")
-        whole = _with(whole, "UserAuthenticatedId", user)
-    return whole
+    for copy in range(-(-events // table.num_rows)):
+        part = _later(table, copy * span).slice(0, events - copy * table.num_rows)
+        fresh = pc.replace_substring(part["Properties"], '"InvocationId":"', f'"InvocationId":"{copy:x}')
+        part = _with(part, "Properties", fresh)
+        if functions:
+            number = pa.array(rng.integers(0, max(functions // known, 1), part.num_rows)).cast(pa.string())
+            part = _with(part, "AppRoleName", pc.binary_join_element_wise(part["AppRoleName"], number, "-"))
+        if callers:
+            number = pa.array(rng.integers(0, callers, part.num_rows)).cast(pa.string())
+            user = pc.binary_join_element_wise(pa.scalar("user"), number, "-")
+            part = _with(part, "UserAuthenticatedId", user)
+        yield part
 
 
 def _later(table: pa.Table, us: int) -> pa.Table:
@@ -124,42 +133,42 @@ def _with(table: pa.Table, name: str, values: Any) -> pa.Table:
     return table.set_column(index, table.schema.field(index), values.cast(table.schema.field(index).type))
 
 
-def write(table: pa.Table, folder: Path, files: int = 4) -> Path:
-    """The table in Parquet files."""
+def write(parts: Iterable[pa.Table], folder: Path) -> Path:
+    """Tables as Parquet files, one each."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = -(-table.num_rows // files)
-    for number in range(files):
-        part = table.slice(number * rows, rows)
-        pq.write_table(part, folder / f"part-{number}.parquet", row_group_size=GROUP_ROWS)
+    for number, part in enumerate(parts):
+        pq.write_table(part, folder / f"part-{number:05d}.parquet", row_group_size=GROUP_ROWS)
     return folder
 
 
 def side_by_side(work: Path, days: pa.Table, models: Path, events: int) -> None:
-    """Lonetree from Parquet and NDJSON, and the others."""
-    table = repeated(days, events)
-    logs = write(table, work / "logs")
+    """Lonetree from Parquet and NDJSON, and the others, each on two threads."""
+    logs = write(copies(days, events), work / "logs")
     lines = work / "lines"
     lines.mkdir()
-    for number, batch in enumerate(table.to_batches(max_chunksize=-(-events // 4))):
-        with (lines / f"part-{number}.ndjson").open("wb") as file:
-            file.writelines(_line(row) for row in batch.to_pylist())
+    for number, part in enumerate(copies(days, events)):
+        with (lines / f"part-{number:05d}.ndjson").open("wb") as file:
+            for batch in part.to_batches(max_chunksize=LINES_AT_ONCE):
+                file.writelines(_line(row) for row in batch.to_pylist())
     found: list[tuple[str, int, float, float, float | None]] = []
-    replay(logs, models, work / "warm")  # compiles what is not in the cache yet
+    lonetree(*_replay(write(copies(days, WARM_EVENTS), work / "few"), models, work / "warm"))
     for name, folder in (("Lonetree, Parquet", logs), ("Lonetree, NDJSON", lines)):
         run = replay(folder, models, work / folder.name / "out")
         found.append((name, run.events, run.wall_s, run.cpu_s, run.peak_mb))
-    X = features(table)
+    X = features(next(copies(days, days.num_rows)))
     model = forest(X)
     for name, (rival, rows) in RIVALS.items():
         took = timed(rival, X[:rows], model)
         found.append((name, took.events, took.wall_s, took.cpu_s, None))
-    best = found[0][1] / found[0][3]
+    _, n, wall, cpu, _ = found[0]
+    a_second, a_cpu_second = n / wall, n / cpu
     print("\n## Side by side\n")
-    print("| way | events | events/s by the clock | events per CPU-second | Lonetree is | peak MB |")
-    print("|---|---:|---:|---:|---:|---:|")
+    print("| way | events | events/s by the clock | Lonetree is | events per CPU-second | Lonetree is | peak MB |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     for name, n, wall, cpu, peak in found:
-        share = f"{best / (n / cpu):,.1f} x"
-        print(f"| {name} | {n:,} | {n / wall:,.0f} | {n / cpu:,.0f} | {share} | {f'{peak:,.0f}' if peak else ''} |")
+        by_clock = f"{n / wall:,.0f} | {a_second / (n / wall):,.1f} x"
+        by_cpu = f"{n / cpu:,.0f} | {a_cpu_second / (n / cpu):,.1f} x"
+        print(f"| {name} | {n:,} | {by_clock} | {by_cpu} | {f'{peak:,.0f}' if peak else ''} |", flush=True)
 
 
 def _line(row: dict[str, Any]) -> bytes:
@@ -186,25 +195,29 @@ def growth(
     """
     train, table = days
     print(
-        f"\n## By {what}\n\n| {what} | events | events per CPU-second | wall s | peak MB |\n|---:|---:|---:|---:|---:|"
+        f"\n## By {what}\n\n| {what} | events | events/s by the clock | events per CPU-second | s | peak MB |"
+        "\n|---:|---:|---:|---:|---:|---:|"
     )
     for count in counts:
         more = {} if what == "events" else {what: count}
-        logs = write(repeated(table, count if what == "events" else events, **more), work / f"{what}-{count}")
+        logs = write(copies(table, count if what == "events" else events, **more), work / f"{what}-{count}")
         known = models
         if what == "functions":
             known = work / f"{what}-{count}-models"
-            learned = write(repeated(train, train.num_rows, **more), work / f"{what}-{count}-train")
+            learned = write(copies(train, train.num_rows, **more), work / f"{what}-{count}-train")
             lonetree("train", "--input", str(learned), "--models", str(known))
         run = replay(logs, known, work / f"{what}-{count}-out")
-        cells = (f"{count:,}", f"{run.events:,}", f"{run.events / run.cpu_s:,.0f}", f"{run.wall_s:,.1f}")
+        rates = (run.events / run.wall_s, run.events / run.cpu_s)
+        cells = (f"{count:,}", f"{run.events:,}", *(f"{rate:,.0f}" for rate in rates), f"{run.wall_s:,.1f}")
         print(f"| {' | '.join(cells)} | {run.peak_mb:,.0f} |", flush=True)
+        shutil.rmtree(logs)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=200_000, help="side by side, and in the curves of the others")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[100_000, 500_000], help="events, to 20,000,000")
+    parser.add_argument("--side-by-side", type=int, default=5_000_000, help="events; many, so that the start is little")
+    parser.add_argument("--events", type=int, default=400_000, help="of the profile, and where something else grows")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[100_000, 2_000_000], help="events, to 20,000,000")
     parser.add_argument("--functions", type=int, nargs="*", default=[50, 5_000])
     parser.add_argument("--callers", type=int, nargs="*", default=[100, 100_000])
     options = parser.parse_args()
@@ -217,12 +230,15 @@ def main() -> None:
         days = ("--days", str(DAYS), "--train-days", str(TRAIN_DAYS))
         lonetree("simulate", str(sample), *days, "--scale", "1")
         train, table = requests(sample / "train"), requests(sample / "replay")
-        learned = write(train, work / "train")
+        learned = write([train], work / "train")
         wall, cpu, peak = lonetree("train", "--input", str(learned), "--models", str(models))
         print(f"\nTraining on {TRAIN_DAYS * A_DAY:,} events or so: {wall:.1f} s, {cpu:.1f} CPU-s, {peak:,.0f} MB")
-        side_by_side(work, table, models, options.events)
+        if options.side_by_side:
+            side_by_side(work, table, models, options.side_by_side)
+            shutil.rmtree(work / "logs")
+            shutil.rmtree(work / "lines")
         print("\n## By stage, one thread, without Beam\n")
-        print(profile(work / "logs", models))
+        print(profile(write(copies(table, options.events), work / "profiled"), models))
         for what in ("events", "functions", "callers"):
             growth(
                 work,

@@ -1,0 +1,72 @@
+"""Runs and slices are bounded in rows and in bytes, so that memory is, however wide the rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from detectors.timeline import Timeline
+from pipelines import spool
+from pipelines.parcels import Spooled
+from pipelines.spool import SpoolWriter, discard, drain
+
+ROWS = 400
+WIDE = 1_000
+
+
+class Sizes:
+    """A fold that gives what it gets, and notes how much that was."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+
+    def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
+        self.rows.append(rows.num_rows)
+        return rows
+
+    def snapshot(self) -> dict[str, pa.Table]:
+        return {}
+
+    def restore(self, tables: Any) -> None:
+        pass
+
+
+def wide(first: int, rows: int) -> pa.RecordBatch:
+    return pa.record_batch({"at": np.arange(first, first + rows), "evidence": ["x" * WIDE] * rows})
+
+
+def written(folder: Path) -> tuple[list[int], list[Spooled]]:
+    """How many claim checks each batch of ten rows gave, and all of them."""
+    with SpoolWriter(str(folder / "made"), (), 1) as writer:
+        given = [[check for _, check in writer.add(wide(first, 10))] for first in range(0, ROWS, 10)]
+        given.append([check for _, check in writer.flush()])
+    return [len(checks) for checks in given], [check for checks in given for check in checks]
+
+
+def test_rows_that_are_wide_make_short_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "RUN_BYTES", 50 * WIDE)
+    counts, _ = written(tmp_path)
+    assert counts[:10] == [0, 0, 0, 0, 1] * 2
+
+
+def test_rows_that_are_wide_make_short_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "RUN_BYTES", 20 * WIDE)
+    _, checks = written(tmp_path)
+    whole, short = Sizes(), Sizes()
+    all_rows = list(drain(Timeline(whole), checks))
+    monkeypatch.setattr(spool, "SLICE_BYTES", 60 * WIDE)
+    in_slices = list(drain(Timeline(short), checks))
+    assert whole.rows == [ROWS]
+    assert max(short.rows) <= 80
+    assert pa.Table.from_batches(in_slices).equals(pa.Table.from_batches(all_rows))
+
+
+def test_a_spool_that_nobody_reads_is_removed_whole(tmp_path: Path) -> None:
+    written(tmp_path)
+    assert list((tmp_path / "made").iterdir())
+    discard(str(tmp_path / "made")).join()
+    assert not (tmp_path / "made").exists()
