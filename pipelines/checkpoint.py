@@ -23,7 +23,7 @@ import orjson
 import pyarrow as pa
 
 from models.errors import InputError, SinkError
-from pipelines.durable import write_atomic
+from pipelines.durable import sync_folder, write_atomic
 from pipelines.journal import Journal, Step
 from pipelines.segments import Segments
 
@@ -130,7 +130,9 @@ class Checkpoints:
                 "state": {"file": name, "bytes": len(state), "sha256": _digest(state)},
                 "waiting": waiting,
             }
-            write_atomic(self.folder / name, state)
+            write_atomic(self.folder / name, state, lasting=False)
+            # what the document names must last before the document does
+            sync_folder(self.folder)
             text = orjson.dumps({"document": whole, "sha256": _digest(_canonical(whole))})
             write_atomic(self.folder / _DOCUMENT, text)
         except OSError as error:

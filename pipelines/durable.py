@@ -12,8 +12,14 @@ from typing import BinaryIO, Final
 _TAIL_STEP: Final = 64 * 1024
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, *, lasting: bool = True) -> None:
     """Replace the file as a whole: a reader or a crash sees the old or the new content, never a mixture.
+
+    Args:
+        path: of the file.
+        data: its new content.
+        lasting: whether its name lasts when the call returns; else the caller sees to it with ``sync_folder``, once for
+            several files.
 
     Raises:
         OSError: the old content is still there.
@@ -28,7 +34,8 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    if lasting:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

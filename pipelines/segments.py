@@ -44,7 +44,7 @@ class Segments:
     _digests: dict[str, str] = field(default_factory=dict)
 
     def put(self, tables: Mapping[str, pa.Table]) -> tuple[dict[str, pa.Table], dict[str, Any]]:
-        """Write the batches that no segment holds, as one new segment of each kind.
+        """Write the batches that no segment holds, as one new segment of each kind; the caller makes their names last.
 
         Args:
             tables: the snapshot.
@@ -79,7 +79,7 @@ class Segments:
         digests = {file: self._digests[file] for file in {one.place[0] for one in written.values()} - set(fresh)}
         for file, batches in fresh.items():
             data = _encode(batches)
-            write_atomic(self.folder / file, data)
+            write_atomic(self.folder / file, data, lasting=False)
             digests[file] = _digest(data)
         self._written, self._digests = written, digests
         # the schemas travel with the small tables, so that an empty list of batches is still a table

@@ -366,12 +366,6 @@ class Watch:
     def _settled(self) -> None:
         """All that happened is on disk."""
         self._steps, self._step_rows = [], 0
-        for name, source in self._sources.items():
-            if name in self._cursors:
-                try:
-                    source.commit(self._cursors[name])
-                except SourceError as error:  # the checkpoint has it; a broker that doesn't know only shows more lag
-                    _log.warning("source %s: %s", name, terminal(str(error)))
         self._saved_outbox = len(self._outbox)
 
     def _save(self) -> bool:
@@ -405,6 +399,12 @@ class Watch:
         self.vitals.checkpoints += 1
         self.vitals.checkpoint_bytes, self.vitals.checkpoint_s = size, self._steady() - began
         self._settled()
+        for name, source in self._sources.items():
+            if name in self._cursors:
+                try:
+                    source.commit(self._cursors[name])
+                except SourceError as error:  # the checkpoint has it; a broker that doesn't know only shows more lag
+                    _log.warning("source %s: %s", name, terminal(str(error)))
         return True
 
     def _deliver(self) -> None:

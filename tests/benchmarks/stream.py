@@ -105,6 +105,10 @@ def watched(work: Path, models: Path, rate: float, seconds: float, lateness_s: f
         job.terminate()
         job.wait(60)
         tail.join()
+    with (folder / "looks.ndjson").open("w") as file:
+        file.writelines(json.dumps([at, mb, cpu_s, metrics]) + "\n" for at, mb, cpu_s, metrics in seen.looks)
+    with (folder / "told.ndjson").open("w") as file:
+        file.writelines(json.dumps([at, incident]) + "\n" for at, incident in seen.told)
     return seen
 
 

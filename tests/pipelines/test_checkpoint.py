@@ -94,10 +94,10 @@ def test_a_save_that_fails_leaves_the_old_one_and_the_next_is_whole(checkpoints,
     real = checkpoint.write_atomic
     names = {"state": "state-", "document": "checkpoint.json", "rows": "rows-"}
 
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, data: bytes, **more: Any) -> None:
         if path.name.startswith(names[failing]):
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(path, data)
+        real(path, data, **more)
 
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint, "write_atomic", full)

@@ -405,7 +405,7 @@ def test_a_sink_that_is_down_for_an_hour_and_a_kill_in_it_gets_all_and_the_other
 
 
 def test_a_full_disk_stops_the_reading_and_nothing_is_lost(job, expected, monkeypatch):
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, data: bytes, **more: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     job.feed(3)
@@ -431,7 +431,7 @@ def test_a_full_disk_stops_the_reading_and_nothing_is_lost(job, expected, monkey
 
 
 def test_killed_while_the_disk_is_full_it_goes_on_from_the_checkpoint_before(job, expected, monkeypatch):
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, data: bytes, **more: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     job.feed(3)
