@@ -17,6 +17,7 @@ from detectors.timeline import Tables
 from pipelines.engine import telling
 from pipelines.messages import Inbox, Message
 from pipelines.part_files import PartFiles, as_lines, as_parquet
+from pipelines.sinks.base import AMENDS
 from pipelines.sinks.fanout import Sinks
 from pipelines.sinks.lines import json_line
 from pipelines.sinks.uri import open_sinks
@@ -177,10 +178,11 @@ class Telling:
             for batch in due.batches:
                 these, suppressed = part_suppressed(batch.to_pylist())
                 self._counts["suppressed"] += len(suppressed)
-                told += [json.loads(json_line(telling(incident))) for incident in these]
-        for incident in told:
-            self._counts["tellings"] += 1
-            self._counts["incidents"] += self._told.take(incident)
+                for incident in these:
+                    amends = self._told.take(incident)
+                    told.append(json.loads(json_line({**telling(incident), AMENDS: amends})))
+                    self._counts["tellings"] += 1
+                    self._counts["incidents"] += not amends
         if told and not again:
             self._sinks().send(told)
         if self.ended and not again:

@@ -21,9 +21,9 @@ class Told:
         self._closed = dict.fromkeys(closed_ids)
 
     def take(self, incident: Mapping[str, Any]) -> bool:
-        """Note a telling; whether the incident is new."""
+        """Note a telling; whether the incident was told before."""
         name = str(incident["incident_id"])
-        new = name not in self._open and name not in self._closed
+        before = name in self._open or name in self._closed
         if incident.get("closed"):
             self._open.discard(name)
             self._closed.pop(name, None)
@@ -32,7 +32,7 @@ class Told:
                 del self._closed[next(iter(self._closed))]
         else:
             self._open.add(name)
-        return new
+        return before
 
     @property
     def open_ids(self) -> list[str]:

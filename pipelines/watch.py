@@ -34,6 +34,7 @@ from pipelines.checkpoint import Checkpoints, Saved
 from pipelines.engine import GRID_US, Engine, Given
 from pipelines.journal import Step
 from pipelines.part_files import PartFiles, as_lines, as_parquet
+from pipelines.sinks.base import AMENDS
 from pipelines.sinks.escape import terminal
 from pipelines.sinks.fanout import SinkStatus
 from pipelines.sinks.lines import json_line
@@ -292,9 +293,10 @@ class Watch:
                 )
         self.vitals.suppressed += len(given.suppressed)
         for incident in given.incidents:
-            self._outbox.append(json.loads(json_line(incident)))
+            amends = self._told.take(incident)
+            self._outbox.append(json.loads(json_line({**incident, AMENDS: amends})))
             self.vitals.tellings += 1
-            self.vitals.incidents += self._told.take(incident)
+            self.vitals.incidents += not amends
             self._dirty = True
 
     # ------------------------------------------------------------------ the version that judges

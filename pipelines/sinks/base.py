@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from detectors.masking import mask_secrets
 from models.errors import SinkError
 
-#: an incident as JSON-like data with the fields of ``incidents.ndjson``; ``revision`` counts its amendments from 1
+#: an incident as JSON-like data with the fields of ``incidents.ndjson``; ``revision`` tells its tellings apart
 Incident: TypeAlias = Mapping[str, Any]
+
+#: bool field that a running job adds: the incident was told before, and this amends it
+AMENDS: Final = "amends"
 
 
 class DeliveryError(SinkError):
@@ -54,8 +57,14 @@ class Sink(Protocol):
 
 
 def revision(incident: Incident) -> int:
-    """Which amendment this is: 1 when the incident is raised, one more each time it changes."""
+    """Grows each time that the incident changes, from 1; one that begins with much begins further on."""
     return int(incident.get("revision") or 1)
+
+
+def amends(incident: Incident) -> bool:
+    """Whether it was told before; where it doesn't say, the revision does."""
+    told = incident.get(AMENDS)
+    return told if isinstance(told, bool) else revision(incident) > 1
 
 
 def key(incident: Incident) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipelines.sinks.base import Incident, key, masked, revision, shown
+from pipelines.sinks.base import Incident, amends, key, masked, shown
 
 #: longest texts, characters: chat services cut at 3,000, people much earlier
 _TITLE: Final = 150
@@ -56,7 +56,7 @@ def card(incident: Incident) -> Card:
         summary=shown(clean.get("summary") or "", _SUMMARY),
         facts=facts,
         reasons=tuple(_reason(reason) for reason in (clean.get("reasons") or [])[:_REASONS]),
-        amended=revision(incident) > 1,
+        amended=amends(incident),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from models.errors import SinkError
-from pipelines.sinks.base import Incident, key, masked, revision
+from pipelines.sinks.base import Incident, amends, key, masked
 from pipelines.sinks.lines import as_datetime, json_line
 
 VERSION: Final = "1.8.0"
@@ -66,7 +66,7 @@ _NEW: Final = 1  # status_id
 
 
 def detection_finding(incident: Incident) -> dict[str, Any]:
-    """The finding: Create for the first revision, Update for later ones; times in ms since 1970, secrets masked.
+    """The finding: Create for what is told first, Update for what amends it; times in ms since 1970, secrets masked.
 
     ``finding_info.uid`` is the incident's id, ``metadata.uid`` its identity with the revision.
 
@@ -74,7 +74,7 @@ def detection_finding(incident: Incident) -> dict[str, Any]:
         SinkError: the incident has no time or id to build a valid finding from (``retry=False``).
     """
     clean = masked(incident)
-    activity = _CREATE if revision(incident) == 1 else _UPDATE
+    activity = _UPDATE if amends(incident) else _CREATE
     raw = {
         "activity_id": activity,
         "activity_name": "Create" if activity == _CREATE else "Update",

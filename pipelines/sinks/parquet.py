@@ -16,14 +16,14 @@ from detectors.incidents import INCIDENT
 from detectors.schema import TIMESTAMP
 from models.errors import InputError
 from pipelines.durable import DurableLines, lines_of, sync_folder
-from pipelines.sinks.base import DeliveryError, Incident, key, revision
+from pipelines.sinks.base import AMENDS, DeliveryError, Incident, key, revision
 from pipelines.sinks.files import MAX_AGE_S, MAX_BYTES, REMEMBERED, remembered_keys
 from pipelines.sinks.lines import as_datetime, json_line
 
 _TEXTS: Final = pa.list_(pa.string())
 
 #: one row an incident and revision; the fields of ``incidents.ndjson``, what else it carries as JSON in ``more``
-INCIDENTS: Final[pa.Schema] = INCIDENT.append(pa.field("more", pa.string()))
+INCIDENTS: Final[pa.Schema] = INCIDENT.append(pa.field(AMENDS, pa.bool_())).append(pa.field("more", pa.string()))
 
 
 class ParquetFolder:

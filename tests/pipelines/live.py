@@ -120,10 +120,12 @@ def canonical(verdicts: Sequence[pa.RecordBatch] | pa.Table) -> list[dict[str, A
 
 
 def last_told(incidents: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What was told last of each incident, as JSON data, without the number of the telling."""
+    """What was told last of each incident, as JSON data, without what only says which telling it is."""
     last = {incident["incident_id"]: incident for incident in incidents}
     found = orjson.loads(orjson.dumps(last, option=orjson.OPT_UTC_Z))
-    return {name: {k: v for k, v in incident.items() if k != "revision"} for name, incident in found.items()}
+    return {
+        name: {k: v for k, v in incident.items() if k not in ("revision", "amends")} for name, incident in found.items()
+    }
 
 
 def play(engine: Engine, batches: Sequence[pa.RecordBatch], now_us: int = 2**60) -> Given:

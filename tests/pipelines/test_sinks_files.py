@@ -151,7 +151,7 @@ def test_what_is_told_of_an_incident_keeps_its_kinds_in_parquet(tmp_path: Path):
     sink.send([json.loads(json_line(told))])
     sink.close()
     table = pq.read_table(tmp_path / "incidents-000001.parquet")
-    assert table.drop_columns(["more"]).to_pylist() == [told]
+    assert table.drop_columns(["amends", "more"]).to_pylist() == [told]
     assert table["more"].null_count == 1
 
 
@@ -218,6 +218,8 @@ def test_an_incident_is_a_valid_ocsf_detection_finding():
     assert finding["finding_info"]["uid"] == "inc-0001"
     assert finding["finding_info"]["attacks"] == [{"technique": {"uid": "T1110"}}]
     assert detection_finding(incident(revision=3))["type_uid"] == 200402
+    assert detection_finding(incident(revision=3, amends=False))["type_uid"] == 200401
+    assert detection_finding(incident(revision=3, amends=True))["type_uid"] == 200402
 
 
 def test_an_incident_with_only_an_id_and_a_time_is_valid_too():

@@ -131,6 +131,8 @@ def test_missing_and_odd_fields_still_make_messages():
 
 def test_an_amendment_says_so():
     assert slack_message(incident(revision=2))["text"].startswith("Update: ")
+    # one that begins with much begins at a higher revision
+    assert not slack_message(incident(revision=4, amends=False))["text"].startswith("Update: ")
 
 
 def test_standard_output_never_repaints_the_terminal():

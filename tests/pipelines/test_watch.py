@@ -128,6 +128,8 @@ def test_it_gives_what_the_engine_gives_and_each_telling_once(job, expected):
     job.feed_all()
     job.watch.end()
     check(job, expected)
+    ids = [incident["incident_id"] for incident in job.sink.got]
+    assert [one["amends"] for one in job.sink.got] == [name in ids[:number] for number, name in enumerate(ids)]
     assert job.sink.repeated == 0
     assert job.source.closed
     assert job.sink.closed
