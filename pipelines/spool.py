@@ -112,6 +112,12 @@ class SpoolWriter:
 
 def drain(timeline: Timeline, parcels: Iterable[Parcel]) -> Iterator[pa.RecordBatch]:
     """Bring all parcels of a shard through its timeline, a slice of time after the other, to the end."""
+    for given in slices(timeline, parcels):
+        yield from given
+
+
+def slices(timeline: Timeline, parcels: Iterable[Parcel]) -> Iterator[list[pa.RecordBatch]]:
+    """What ``drain`` gives for each slice of time, be it nothing: what the fold raises can then be taken."""
     if hasattr(timeline.fold, "recall"):
         timeline.fold.recall = recall
     waiting = sorted(parcels, key=lambda parcel: parcel.min_at)
@@ -126,10 +132,10 @@ def drain(timeline: Timeline, parcels: Iterable[Parcel]) -> Iterator[pa.RecordBa
             stop += 1
         for parcel in waiting[start:stop]:
             timeline.push(parcel.load())
-        yield from timeline.advance(waiting[stop].min_at if stop < len(waiting) else END)
+        yield timeline.advance(waiting[stop].min_at if stop < len(waiting) else END)
         start = stop
     if not waiting:
-        yield from timeline.advance(END)
+        yield timeline.advance(END)
 
 
 def discard(folder: str) -> threading.Thread:

@@ -19,7 +19,7 @@ from detectors.timeline import Timeline, counts_of
 from pipelines.lanes import dealt
 from pipelines.messages import Message
 from pipelines.parcels import Parcel
-from pipelines.spool import discard, drain
+from pipelines.spool import discard, slices
 from pipelines.stations import METRICS, StationDoFn
 from pipelines.stream_timeline import RAISED, ROWS, TimelineStations
 
@@ -63,14 +63,12 @@ class DrainDoFn(beam.DoFn):  # type: ignore[misc]
             discard(self._spent)
         timeline = Timeline(self._stage.folds.make(shard, self._shards))
         counted = self._ledger.settle(timeline, {})
-        for rows in drain(timeline, parcels):
-            yield rows
+        for given in slices(timeline, parcels):
+            yield from given
+            # also where nothing was given: else what is raised would wait for the end of the shard
             for raised in timeline.take_raised():
                 yield beam.pvalue.TaggedOutput(RAISED, raised)
             counted = self._ledger.settle(timeline, counted)
-        for raised in timeline.take_raised():
-            yield beam.pvalue.TaggedOutput(RAISED, raised)
-        self._ledger.settle(timeline, counted)
 
 
 class LaneDoFn(beam.DoFn):  # type: ignore[misc]

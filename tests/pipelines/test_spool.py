@@ -9,10 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from detectors.local import Stage
 from detectors.timeline import Timeline
 from pipelines import spool
 from pipelines.parcels import Spooled
 from pipelines.spool import SpoolWriter, discard, drain
+from pipelines.timeline_dofn import DrainDoFn
 
 ROWS = 400
 WIDE = 1_000
@@ -70,3 +72,35 @@ def test_a_spool_that_nobody_reads_is_removed_whole(tmp_path: Path) -> None:
     assert list((tmp_path / "made").iterdir())
     discard(str(tmp_path / "made")).join()
     assert not (tmp_path / "made").exists()
+
+
+class Raises(Sizes):
+    """A fold that gives nothing and raises all it gets."""
+
+    def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
+        self.last = super().advance(rows, watermark_us)
+        return rows.slice(0, 0)
+
+    def raised(self) -> pa.RecordBatch:
+        return self.last
+
+
+class MakesRaises:
+    def make(self, shard: int, shards: int) -> Raises:
+        return Raises()
+
+
+def test_what_is_raised_goes_on_with_its_slice_even_where_nothing_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "RUN_BYTES", 20 * WIDE)
+    monkeypatch.setattr(spool, "SLICE_BYTES", 60 * WIDE)
+    _, checks = written(tmp_path)
+    loaded: list[Spooled] = []
+    load = Spooled.load
+    monkeypatch.setattr(Spooled, "load", lambda check: loaded.append(check) or load(check))
+    raised = DrainDoFn(Stage("incident", (), MakesRaises()), 1).process((0, checks))
+    first = next(raised)
+    assert first.value.num_rows < len(checks) * 10
+    assert len(loaded) < len(checks)
+    assert first.value.num_rows + sum(one.value.num_rows for one in raised) == ROWS
