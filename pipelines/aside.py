@@ -79,17 +79,18 @@ def recall(rows: pa.RecordBatch) -> pa.RecordBatch:
     place, row = np.asarray(rows.column(PLACE)), np.asarray(rows.column(ROW))
     order = np.lexsort((row, place))
     edges = np.flatnonzero(np.r_[True, place[order][1:] != place[order][:-1]])
-    files: dict[int, tuple[Any, pa.Schema]] = {}
+    schemas: dict[int, pa.Schema] = {}
     found = []
     for begin, end in zip(edges, [*edges[1:], len(order)], strict=True):
         number, offset = divmod(int(place[order[begin]]), 1 << _OFFSET_BITS)
-        if number not in files:
-            file = pa.memory_map(_path(folder.decode(), number))
-            files[number] = file, pa.ipc.read_schema(file)
-        file, schema = files[number]
-        file.seek(offset)
-        batch = pa.ipc.read_record_batch(pa.ipc.read_message(file), schema)
-        found.append(batch.take(pa.array(row[order[begin:end]])))
+        # mapped for one place at a time: what is mapped counts as this process's memory
+        with pa.memory_map(_path(folder.decode(), number)) as file:
+            if number not in schemas:
+                schemas[number] = pa.ipc.read_schema(file)
+            file.seek(offset)
+            batch = pa.ipc.read_record_batch(pa.ipc.read_message(file), schemas[number])
+            found.append(batch.take(pa.array(row[order[begin:end]])))
+            del batch
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))
     aside = concat(found).take(pa.array(back))
