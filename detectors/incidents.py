@@ -303,17 +303,17 @@ class Incidents:
         first = np.flatnonzero(np.r_[True, story[1:] != story[:-1]])
         last = np.r_[first[1:], len(story)] - 1
         fresh = np.array([int(story[i]) not in self._open for i in first], np.bool_)
-        begun = pa.array(first[fresh])
-        names = rows.column("invocation_id").take(begun).to_pylist()
-        named = rows.column("caller_key").take(begun).to_pylist()
-        marks = hash_strings(
-            pa.array([f"{name}@{at[i]}" for name, i in zip(names, first[fresh], strict=True)], pa.string())
-        )
-        for i, caller, mark in zip(first[fresh].tolist(), named, marks.tolist(), strict=True):
+        begun = first[fresh]
+        names = rows.column("invocation_id").take(pa.array(begun)).to_pylist()
+        named = rows.column("caller_key").take(pa.array(begun)).to_pylist()
+        since = at[begun].tolist()
+        marks = hash_strings(pa.array([f"{name}@{us}" for name, us in zip(names, since, strict=True)], pa.string()))
+        keys = zip(*(about[name][begun].tolist() for name in ("function", "caller", "app")), strict=True)
+        trouble = np.where(about["crowd"][begun] == CROWD, TROUBLES.index("load"), about["trouble"][begun]).tolist()
+        columns = (begun.tolist(), named, marks.tolist(), since, keys, trouble)
+        for i, caller, mark, us, key, kind in zip(*columns, strict=True):
             lead = _lead(about["by_caller"][i], about["vague"][i]) if caller else "function"
-            known = self._open[int(story[i])] = Story(f"LT-{mark:016x}"[:15], lead, int(at[i]), int(at[i]))
-            known.keys = [int(about[name][i]) for name in ("function", "caller", "app")]
-            known.trouble = TROUBLES.index("load") if about["crowd"][i] == CROWD else int(about["trouble"][i])
+            self._open[int(story[i])] = Story(f"LT-{mark:016x}"[:15], lead, us, us, list(key), kind)
         for number, begin, end in zip(story[last].tolist(), at[first].tolist(), at[last].tolist(), strict=True):
             known = self._open[number]
             known.first_us, known.last_us = min(known.first_us, begin), max(known.last_us, end)
@@ -364,10 +364,12 @@ class Incidents:
             story = self._open.pop(number)
             if story.opened_us >= 0:
                 self._told.append(self._document(story, closed=True))
-                self._closed[number] = _text(story)
+                if watermark_us < END:
+                    self._closed[number] = _text(story)
         if ended:
             self._closed = dict(list(self._closed.items())[-KEPT_CLOSED:])
-            self._late.keep(self._open.keys() | self._closed.keys())
+            if len(self._late):
+                self._late.keep(self._open.keys() | self._closed.keys())
         if not given:
             return pa.RecordBatch.from_pylist([], schema=SCORED)
         merged = pa.Table.from_batches(given).combine_chunks().to_batches()

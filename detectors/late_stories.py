@@ -89,6 +89,9 @@ class LateStories:
             story[rest], opened[rest], _ = self._own.tell(**{name: column[rest] for name, column in events.items()})
         return story, opened
 
+    def __len__(self) -> int:
+        return len(self._own)
+
     def keep(self, numbers: Container[int]) -> None:
         """Forget all stories of late events but those of these numbers."""
         self._own.keep(numbers)

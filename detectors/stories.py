@@ -348,6 +348,9 @@ class Stories:
         self._live = 0
         self._next = first
 
+    def __len__(self) -> int:
+        return self._live
+
     def keep(self, numbers: Container[int]) -> None:
         """Forget all stories but those of these numbers."""
         live = self._live
