@@ -142,7 +142,7 @@ def write(parts: Iterable[pa.Table], folder: Path) -> Path:
 
 
 def side_by_side(work: Path, days: pa.Table, models: Path, events: int) -> None:
-    """Lonetree from Parquet and NDJSON, and the others, each on two threads."""
+    """Lonetree from Parquet and NDJSON on two threads, and the others on one or two, whichever is faster."""
     logs = write(copies(days, events), work / "logs")
     lines = work / "lines"
     lines.mkdir()
