@@ -19,8 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from detectors.order import concat, with_at
+from pipelines.checkpoint import Checkpoints
 from pipelines.engine import Given
 from pipelines.simulate import simulate
+from pipelines.sinks.outbox import Outbox
 from pipelines.sources.files import expand, read
 from pipelines.workflows import replay
 from tests.conftest import TENANT_DAYS, TENANT_SCALE, TENANT_SEED, TENANT_TRAIN_DAYS
@@ -34,7 +36,7 @@ LINES = 8_000
 PIECES = 40
 #: s that it lives after it is ready, at most
 LIFE_S = 2.5
-READY_S = 120.0
+READY_S = 300.0
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +185,17 @@ def test_sigterm_saves_and_the_next_start_goes_on(watched, lines):
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     assert process.wait(READY_S) == 0
-    assert (watched.folder / "state" / "checkpoint.json").exists()
+    checkpoints = Checkpoints(watched.folder / "state")
+    saved = checkpoints.load()
+    checkpoints.close()
+    # all that it read is in the checkpoint, and what it told is with the sink
+    assert saved is not None
+    assert not saved.steps
+    assert saved.document["outbox"] == []
+    (folder,) = (watched.folder / "state" / "sinks").iterdir()
+    outbox = Outbox(folder)
+    assert outbox.pending() == []
+    outbox.close()
     watched.append(some[1_000:])
     process = watched.start("--until-idle", "0")
     ready(process)
