@@ -163,7 +163,7 @@ def recall(slots: Hashes, base_span: int, hashed: np.uint64, span: int) -> bool:
 
 @njit
 def _insert(slots: Hashes, hashes: Hashes, spans: npt.NDArray[np.int64]) -> int:
-    """Add ids, or set the span of those there; how many are new."""
+    """Add ids, or put those there forward to a later span; how many are new."""
     mask = np.uint64(slots.shape[0] - 1)
     added = 0
     for i in range(hashes.shape[0]):
@@ -175,6 +175,11 @@ def _insert(slots: Hashes, hashes: Hashes, spans: npt.NDArray[np.int64]) -> int:
             slot = (slot + np.uint64(1)) & mask
         if slots[slot] == _EMPTY:
             added += 1
+        else:
+            # what is held is at most twice the remembered spans older, and at most the remembered spans newer
+            ahead = (spans[i] - np.int64(slots[slot] & _SPAN_MASK)) & (_SPANS - 1)
+            if ahead >= _SPANS - REMEMBERED_SPANS:
+                continue
         slots[slot] = wanted | (np.uint64(spans[i]) & _SPAN_MASK)
     return added
 

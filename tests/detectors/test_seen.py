@@ -43,6 +43,14 @@ def test_an_id_is_remembered_for_hours_and_then_forgotten():
     assert known(seen, BEGIN + REMEMBERED_SPANS + 1, 1) == [False]
 
 
+def test_an_older_copy_makes_no_id_forgotten_sooner():
+    seen = Seen()
+    add(seen, BEGIN, 1)
+    add(seen, BEGIN, 1, of=BEGIN - REMEMBERED_SPANS)
+    add(seen, BEGIN + REMEMBERED_SPANS, 2)
+    assert known(seen, BEGIN + REMEMBERED_SPANS, 1) == [True]
+
+
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 40), st.integers(0, 72)), max_size=60), st.data())
 def test_restarted_at_any_moment_it_knows_what_it_knew(steps, data):
     plain, restarted, span = Seen(), Seen(), BEGIN
