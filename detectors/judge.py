@@ -34,6 +34,8 @@ GRANT: Final = 1.5
 FOREST_GRANT: Final = 2.0
 #: nats of raw feature below which there is hardly any evidence
 GRAIN: Final = 1.0
+#: how many times the evidence that it claims itself a feature may come to
+BELIEF: Final = 2.0
 _FAMILY: Final = np.array(FAMILY_OF)
 _MEMBERS: Final = tuple(np.flatnonzero(np.equal(_FAMILY, k)) for k in range(len(FAMILIES)))
 
@@ -146,8 +148,14 @@ class Judge:
 
     def surprise(self, raw: Vector, group: Vector, cohort: Vector) -> Vector:
         """Honest surprise of each feature, float64[n, len(FEATURES)]."""
-        found = self.tails.surprise(raw, group, cohort, GRAIN)
-        return found if self.honest is None else self.honest.surprise(found, np.full(len(found), -1), cohort)
+        first = believable(self.tails.surprise(raw, group, cohort, GRAIN), raw)
+        return self.believed(first, raw, cohort)
+
+    def believed(self, first: Vector, raw: Vector, cohort: Vector) -> Vector:
+        """Honest surprise of each feature, given the first, float64[n, len(FEATURES)] each."""
+        if self.honest is None:
+            return first
+        return believable(self.honest.surprise(first, np.full(len(first), -1), cohort), raw)
 
     def shares(self, found: Judgement) -> Vector:
         """Share of the score by feature, float64[n, len(FEATURES)]; rows sum to 1, or to 0 where the score is 0.
@@ -200,6 +208,16 @@ def forest_part(surprise: Vector) -> Vector:
     """What a forest's surprise, float64[n], adds to the total: what is beyond that which every forest is granted."""
     part: Vector = np.maximum(surprise - FOREST_GRANT, 0.0)
     return part
+
+
+def believable(surprise: Vector, raw: Vector) -> Vector:
+    """The surprise as far as the evidence goes, float64[n, len(FEATURES)].
+
+    A raw feature of x nats makes normal life e^x times as unlikely by its own account. Tails are extrapolated and may
+    make far more of it: at most ``BELIEF`` times its own account is believed. What was not measured says nothing.
+    """
+    limited: Vector = np.minimum(surprise, np.fmax(np.asarray(raw, np.float64), 0.0) * (BELIEF / np.log(10.0)))
+    return limited
 
 
 def family_parts(surprise: Vector) -> Vector:

@@ -30,7 +30,7 @@ from detectors.function_features import (
     FunctionFeatures,
     from_matrix,
 )
-from detectors.judge import GRAIN, Judge, depth_feature, family_parts, forest_part
+from detectors.judge import GRAIN, Judge, believable, depth_feature, family_parts, forest_part
 from detectors.keyed import KeyedState
 from detectors.model import Model
 from detectors.stories import ALONE, FEW_EVENTS, Stories, blame
@@ -343,7 +343,8 @@ def _cross_fit(held: _HeldOut, baselines: Baselines, keep: Vector) -> Vector:
         if not fold.any():
             continue
         tails = _tails(held, baselines, keep & ~fold)
-        out[fold] = tails.surprise(held.raw[fold], held.group[fold], held.cohort[fold], GRAIN)
+        raw = held.raw[fold]
+        out[fold] = believable(tails.surprise(raw, held.group[fold], held.cohort[fold], GRAIN), raw)
     return out
 
 
@@ -353,10 +354,9 @@ def _fit_judge(
     """The judge, and the score of every held-out event from its cross-fitted surprise."""
     cohorts = len(COHORTS)
     honest = _honest(held, surprise, keep).muted(_unheard(held))
-    none = np.full(len(surprise), -1)
-    believed = honest.surprise(surprise, none, held.cohort)
-    score = family_parts(believed).sum(axis=1)
     judge = Judge(baselines, _tails(held, baselines, keep), honest, None, None, None)
+    believed = judge.believed(surprise, held.raw, held.cohort)
+    score = family_parts(believed).sum(axis=1)
     if options.scope != "none":
         fitted = fit_forests(
             believed,
@@ -477,7 +477,7 @@ def join_score(opens_at: float) -> float:
 
 
 def _gate(judge: Judge, held: _HeldOut, surprise: Vector, score: Vector) -> Vector:
-    believed = judge.honest.surprise(surprise, np.full(len(surprise), -1), held.cohort) if judge.honest else surprise
+    believed = judge.believed(surprise, held.raw, held.cohort)
     weighted: Vector = score * judge.weights[family_parts(believed).argmax(axis=1)]
     return weighted
 

@@ -13,7 +13,7 @@ from detectors.caller_features import CallerFeatures
 from detectors.features import FAMILIES, FEATURE_NAMES, FEATURES
 from detectors.forests import FOREST_CLIP
 from detectors.function_features import from_matrix
-from detectors.judge import GRANT, family_parts, judge_from, tables_of
+from detectors.judge import BELIEF, GRAIN, GRANT, family_parts, judge_from, tables_of
 from detectors.local import Stage, run_local
 from detectors.model import Model
 from detectors.order import hashed, with_at
@@ -80,6 +80,16 @@ def test_shares_of_a_score_add_up_to_one(model: Model, clean: pa.RecordBatch) ->
     assert (shares >= 0.0).all()
     assert shares.sum(axis=1)[found.score > 0.0] == pytest.approx(1.0)
     assert (shares[found.score == 0.0] == 0.0).all()
+
+
+def test_no_surprise_goes_far_beyond_the_evidence_it_rests_on(model: Model, clean: pa.RecordBatch, raw: Any) -> None:
+    group, cohort = model.judge.locate(clean)
+    # values between and beyond all that was seen
+    for times in (0.3, 1.0, 5.0):
+        found = model.judge.surprise(raw * times, group, cohort)
+        assert (found <= BELIEF * np.maximum(raw * times, 0.0) / np.log(10.0) + 1e-12).all()
+    unlimited = model.judge.tails.surprise(raw, group, cohort, GRAIN)
+    assert (unlimited > BELIEF * raw / np.log(10.0)).any()
 
 
 def test_the_score_is_the_families_parts_and_the_forests(model: Model, clean: pa.RecordBatch) -> None:
