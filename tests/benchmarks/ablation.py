@@ -1,4 +1,4 @@
-"""What isolation forests add: the same worlds judged with and without them, in this process. Prints Markdown.
+"""What each part of detection adds: the same worlds judged with and without it, in this process. Prints Markdown.
 
 python -m tests.benchmarks.ablation --seeds 0-2
 """
@@ -8,25 +8,76 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from unittest.mock import patch
+
+import numpy as np
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # so that it runs as a script, too
 
-from detectors import detect, fit  # noqa: E402
+from detectors import detect, fit, judge, training  # noqa: E402
 from detectors.evaluate import evaluate  # noqa: E402
+from detectors.features import FEATURES  # noqa: E402
 from detectors.training import TrainingOptions  # noqa: E402
 from pipelines import load  # noqa: E402
 from tests.benchmarks.quality import BUDGET, WORKLOAD, Case, mean, seeds  # noqa: E402
 from tests.benchmarks.worlds import truth_table, write_world  # noqa: E402
 
-VARIANTS: Final = {
-    "forests of functions, triggers and the tenant": TrainingOptions(forest="own"),
-    "the tenant's forest": TrainingOptions(forest="tenant"),
-    "no forest": TrainingOptions(forest="none"),
+Part = Callable[[], AbstractContextManager[Any]]
+
+
+def unlimited() -> AbstractContextManager[Any]:
+    """Surprises are believed however far they go beyond the evidence."""
+    return patch.object(judge, "BELIEF", np.inf)
+
+
+def first_surprise() -> AbstractContextManager[Any]:
+    """The surprise in the function is believed as it is, not as far as hours of normal life bear it out."""
+    return patch.object(judge.Judge, "believed", lambda _self, first, _raw, _cohort: first)
+
+
+def one_for_all() -> AbstractContextManager[Any]:
+    """Tails of triggers instead of functions."""
+    own = judge.Judge.locate
+
+    def located(self: judge.Judge, rows: Any) -> Any:
+        group, cohort = own(self, rows)
+        return np.full_like(group, -1), cohort
+
+    return patch.object(judge.Judge, "locate", located)
+
+
+def without(*blamed: str) -> Part:
+    """Features that point at these say nothing."""
+    deaf = np.array([feature.blame in blamed for feature in FEATURES])
+
+    @contextmanager
+    def part() -> Iterator[None]:
+        own = judge.believable
+
+        def heard(surprise: Any, raw: Any) -> Any:
+            return np.where(deaf, 0.0, own(surprise, raw))
+
+        with patch.object(judge, "believable", heard), patch.object(training, "believable", heard):
+            yield
+
+    return part
+
+
+VARIANTS: Final[dict[str, tuple[TrainingOptions, Part]]] = {
+    "all parts": (TrainingOptions(), nullcontext),
+    "the tenant's forest alone": (TrainingOptions(forest="tenant"), nullcontext),
+    "no forest": (TrainingOptions(forest="none"), nullcontext),
+    "surprises without limit": (TrainingOptions(), unlimited),
+    "first surprise, not honest": (TrainingOptions(), first_surprise),
+    "tails of triggers, not functions": (TrainingOptions(), one_for_all),
+    "no features of callers": (TrainingOptions(), without("caller")),
+    "no features of functions": (TrainingOptions(), without("function", "pair")),
 }
 
 
@@ -47,8 +98,9 @@ def judged(case: Case) -> dict[str, Outcome]:
         write_world(world, Path(scratch))
         train, test = (load([str(Path(scratch, part))]) for part in ("train", "test"))
     out, truth = {}, truth_table(world)
-    for name, options in VARIANTS.items():
-        found = detect(test, fit(train, options), budget=BUDGET)
+    for name, (options, part) in VARIANTS.items():
+        with part():
+            found = detect(test, fit(train, options), budget=BUDGET)
         result = evaluate(found.verdicts, found.incidents, truth, days=days, budget=BUDGET)
         kinds = sum(scenario.found for scenario in result.scenarios)
         out[name] = Outcome(kinds, result.average_precision, result.false_per_day)
