@@ -33,7 +33,7 @@ Part = Callable[[], AbstractContextManager[Any]]
 
 def unlimited() -> AbstractContextManager[Any]:
     """Surprises are believed however far they go beyond the evidence."""
-    return patch.object(judge, "BELIEF", np.inf)
+    return patch.object(judge, "BELIEF", 1e9)
 
 
 def first_surprise() -> AbstractContextManager[Any]:

@@ -17,6 +17,7 @@ def seen(model: Model) -> tuple[Any, Any, Any]:
     """Raw features, function and cohort of calls of which each feature says much."""
     functions = len(model.judge.baselines)
     raw = np.random.default_rng(0).exponential(3.0, (500, len(FEATURES)))
+    raw[::7] = 0.0
     group = np.arange(500) % functions
     return raw, group, model.judge.baselines.cohort[group]
 
@@ -27,6 +28,7 @@ def test_without_limit_surprises_are_larger_and_as_before_afterwards(model: Mode
         free = model.judge.surprise(*seen)
     assert (free >= before).all()
     assert (free > before).any()
+    assert (free[::7] == 0.0).all()
     assert (model.judge.surprise(*seen) == before).all()
 
 
