@@ -236,10 +236,7 @@ def test_an_incident_is_noted_and_no_checkpoint_is_written_for_it(job):
 def test_killed_between_a_swap_and_the_next_checkpoint_the_former_version_takes_its_steps_again(
     tmp_path, models, logs, expected
 ):
-    registry = copied(models, tmp_path / "models")
-    first = registry.resolve()
-    second = another(registry)
-    job = Job(tmp_path / "job", tmp_path / "models", logs)
+    registry, first, second, job = with_two_versions(tmp_path, models, logs)
     job.feed(2)
     job.watch._save()
     job.watch._options = replace(job.options, checkpoint_s=1e9)
@@ -495,11 +492,16 @@ def another(registry: Registry, spoil: Callable[[dict[str, bytes]], None] = lamb
     return name
 
 
-def test_a_promoted_version_judges_from_between_two_rounds_and_back_again(tmp_path, models, logs, expected):
-    registry = copied(models, tmp_path / "models")
+def with_two_versions(folder: Path, models: Path, logs: pa.RecordBatch) -> tuple[Registry, str, str, Job]:
+    """A registry of its own, its champion, a second version like it, and a job that judges by the champion."""
+    registry = copied(models, folder / "models")
     first = registry.resolve()
     second = another(registry)
-    job = Job(tmp_path / "job", tmp_path / "models", logs)
+    return registry, first, second, Job(folder / "job", folder / "models", logs)
+
+
+def test_a_promoted_version_judges_from_between_two_rounds_and_back_again(tmp_path, models, logs, expected):
+    registry, first, second, job = with_two_versions(tmp_path, models, logs)
     job.feed(3)
     registry.promote(second, who="test", why="better")
     job.clock.turn(15.0)
@@ -518,10 +520,7 @@ def test_a_promoted_version_judges_from_between_two_rounds_and_back_again(tmp_pa
 
 
 def test_a_bad_version_is_refused_loudly_and_the_old_one_stays(tmp_path, models, logs, caplog):
-    registry = copied(models, tmp_path / "models")
-    first = registry.resolve()
-    second = another(registry)
-    job = Job(tmp_path / "job", tmp_path / "models", logs)
+    registry, first, second, job = with_two_versions(tmp_path, models, logs)
     registry.promote(second, who="test", why="better")
     folder = registry.storage.local_path(f"versions/{second}")
     table = next(iter(sorted(folder.glob("*.arrow"))))
@@ -540,10 +539,7 @@ def test_a_bad_version_is_refused_loudly_and_the_old_one_stays(tmp_path, models,
 
 
 def test_started_with_a_bad_champion_the_version_of_the_checkpoint_judges_on(tmp_path, models, logs):
-    registry = copied(models, tmp_path / "models")
-    first = registry.resolve()
-    second = another(registry)
-    job = Job(tmp_path / "job", tmp_path / "models", logs)
+    registry, first, second, job = with_two_versions(tmp_path, models, logs)
     job.feed(2)
     job.watch.stop()
     registry.promote(second, who="test", why="better")
