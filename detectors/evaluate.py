@@ -131,7 +131,8 @@ def evaluate(
         budget: false incidents a day within which a scenario counts as found.
         budgets: false incidents a day at which recall is told.
         silences: documents with scenario ``silence``, apps, functions, start and end (ISO 8601, UTC); an incident of
-            kind ``silence`` for such a function within that time is true though it holds no invocation.
+            kind ``silence`` or ``silence-app`` for such a function within that time is true though it holds no
+            invocation.
 
     Returns:
         The evaluation.
@@ -149,7 +150,7 @@ def evaluate(
     times = _bad_times(judged, labels, bad)
     length = days if days is not None else _length_days(judged)
 
-    truths = [_scenario_of_incident(incident, scenario_of, silences) for incident in raised]
+    truths = [scenario_of_incident(incident, scenario_of, silences) for incident in raised]
     names = sorted({*scenario_of.values(), *(str(s["scenario"]) for s in silences)})
     counts = Counter(scenario_of.values())
     order = sorted(range(len(raised)), key=lambda k: (-float(raised[k]["score"]), str(raised[k]["opened"])))
@@ -274,15 +275,21 @@ def _starts(times: dict[str, np.ndarray], silences: Sequence[dict[str, Any]]) ->
     return starts
 
 
-def _scenario_of_incident(
-    incident: dict[str, Any], scenario_of: dict[str, str], silences: Sequence[dict[str, Any]]
+def scenario_of_incident(
+    incident: dict[str, Any], scenario_of: dict[str, str], silences: Sequence[dict[str, Any]] = ()
 ) -> str | None:
-    """The scenario of most of its labelled invocations; None where the incident is false."""
+    """The scenario of most of an incident's labelled invocations; None where the incident is false.
+
+    Args:
+        incident: a document of ``incidents.ndjson``.
+        scenario_of: invocation id -> scenario; those that are absent are normal.
+        silences: as for ``evaluate``.
+    """
     ids = incident.get("invocation_ids") or []
     labels = Counter(scenario_of[i] for i in ids if i in scenario_of)
     if ids and sum(labels.values()) >= TRUE_SHARE * len(ids):
         return labels.most_common(1)[0][0]
-    if incident.get("kind") != "silence":
+    if incident.get("kind") not in ("silence", "silence-app"):
         return None
     opened = _seconds(incident["opened"])
     for silence in silences:

@@ -45,7 +45,7 @@ class Evidence:
     apps: tuple[str, ...] = ()
     #: (app, function, count), most frequent first, at most 50
     functions: tuple[tuple[str, str, int], ...] = ()
-    #: (caller, source, count), most frequent first, at most 50; the caller with its prefix, as in INVOCATION
+    #: (caller, source, count), those who carry most of it first, at most 50; a caller has its prefix, as in INVOCATION
     callers: tuple[tuple[str, str, int], ...] = ()
     distinct_callers: int = 0
     #: callers at functions that they were never seen at before; one that is new at two counts twice
@@ -86,8 +86,10 @@ class Evidence:
     paths: tuple[str, ...] = ()
     #: some rows stand for several invocations
     sampled: bool = False
-    #: of the most frequent caller, as in schema.CALLER_CONFIDENCE
+    #: of the first caller, as in schema.CALLER_CONFIDENCE
     caller_confidence: float = 0.0
+    #: of the first caller: since it was first seen at the function, at its last event, s; None where nothing is known
+    caller_age_s: float | None = None
     #: events that came after their time had been judged
     late: int = 0
     #: 1 when it is first told, one more with each amendment

@@ -12,7 +12,7 @@ from detectors.cost import PRICES, Prices, cost
 from detectors.evidence import Evidence
 from detectors.features import FEATURES
 from detectors.phrases import Phrases
-from detectors.reasons import reason_text
+from detectors.reasons import TOPICS, is_news, reason_text
 from detectors.wording import shorten
 
 #: characters of a title: a subject line
@@ -49,26 +49,34 @@ def describe(evidence: Evidence, *, prices: Prices = PRICES) -> dict[str, Any]:
 
 
 def reasons(evidence: Evidence) -> list[dict[str, Any]]:
-    """The features by share of the score, largest first: {feature, words, value, typical, unit, share, text}."""
-    ranked = sorted((-finite(share), name) for name, share in evidence.share.items())
-    found: list[dict[str, Any]] = []
-    for negative, name in ranked[:REASONS]:
-        feature = _FEATURES.get(name)
+    """The features by share of the score, largest first: {feature, words, value, typical, unit, share, text}.
+
+    Features that would say the same twice are told once, by the one with the largest share, and with their shares
+    together. What is no news is told only where there is nothing else.
+    """
+    ranked = sorted((-finite(share), name) for name, share in evidence.share.items() if name in _FEATURES)
+    source = Signs(evidence).caller_source
+    topics: dict[str, dict[str, Any]] = {}
+    for negative, name in ranked:
+        feature, topic = _FEATURES[name], TOPICS.get(name, name)
         value, typical = _number(evidence.value.get(name)), _number(evidence.typical.get(name))
-        if feature is None or -negative < _LEAST_SHARE:
+        if -negative <= 0.0:
             continue
-        found.append(
-            {
-                "feature": name,
-                "words": feature.words,
-                "value": value,
-                "typical": typical,
-                "unit": feature.unit,
-                "share": -negative,
-                "text": feature.words if value is None else reason_text(name, value, typical),
-            }
-        )
-    return found
+        if topic in topics:
+            topics[topic]["share"] += -negative
+            continue
+        topics[topic] = {
+            "feature": name,
+            "words": feature.words,
+            "value": value,
+            "typical": typical,
+            "unit": feature.unit,
+            "share": -negative,
+            "text": feature.words if value is None else reason_text(name, value, typical, source),
+        }
+    found = [one for one in topics.values() if one["share"] >= _LEAST_SHARE]
+    news = [one for one in found if is_news(one["feature"], one["value"], one["typical"])] or found[:1]
+    return sorted(news, key=lambda one: (-one["share"], one["feature"]))[:REASONS]
 
 
 def _number(value: float | None) -> float | None:

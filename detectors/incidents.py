@@ -46,6 +46,8 @@ MAX_IDS: Final = 1000
 #: names of functions, callers and the like kept for a story, and shown
 MAX_NAMES: Final = 5000
 SHOWN_NAMES: Final = 50
+#: calls of a bystander for which one counts that points at its caller
+POINTING: Final = 10
 #: durations kept for the median
 MAX_DURATIONS: Final = 1001
 #: shares of scores are added up in millionths, as integers, so that the sum does not depend on how rows are cut
@@ -406,7 +408,7 @@ class Incidents:
             "last_event": _time(story.last_us),
             "apps": _top(story.counts.get("app", {})),
             "functions": _top(story.counts.get("function", {})),
-            "callers": _top(story.counts.get("caller", {})),
+            "callers": _callers(story.counts)[:SHOWN_NAMES],
             "invocations": story.invocations,
             "invocation_ids": list(story.ids),
             "score": story.score,
@@ -548,6 +550,8 @@ def _add(story: Story, rows: pa.RecordBatch, score: Vector) -> None:
         "exception_type",
     ):
         _count(story.counts.setdefault(name, {}), rows.column(name))
+    _count(story.counts.setdefault("pointed", {}), rows.column("caller").filter(rows.column("by_caller")))
+    _age(story.counts.setdefault("age", {}), rows)
     _count(story.counts.setdefault("where", {}), _joined(rows))
     _count(story.counts.setdefault("status", {}), rows.column("status").cast(pa.string()))
     found = np.asarray(signature_kinds(rows.column("path")))
@@ -568,6 +572,22 @@ def _count(counts: dict[str, int], column: pa.Array) -> None:
             counts[name] = counts.get(name, 0) + entry["counts"]
 
 
+def _age(ages: dict[str, int], rows: pa.RecordBatch) -> None:
+    """The longest time, s, for which each caller has been known to one of the functions."""
+    known = pa.table([rows.column("caller"), rows.column("pair_age_us")], ["caller", "age"]).drop_null()
+    for entry in known.group_by("caller").aggregate([("age", "max")]).to_pylist():
+        name, age = entry["caller"], entry["age_max"] // US
+        if name in ages or len(ages) < MAX_NAMES:
+            ages[name] = max(ages.get(name, 0), age)
+
+
+def _callers(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """The callers, those who carry most of it first: a call that points at its caller counts for several."""
+    pointed = counts.get("pointed", {})
+    weight = {name: n + (POINTING - 1) * pointed.get(name, 0) for name, n in counts.get("caller", {}).items()}
+    return [name for name, _ in sorted(weight.items(), key=lambda item: (-item[1], item[0])) if name]
+
+
 def _top(counts: Mapping[str, int]) -> list[str]:
     """Names, most frequent first; ties by name."""
     return [n for n, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_NAMES] if n]
@@ -585,8 +605,8 @@ def evidence_of(story: Story) -> Evidence:
     for name, n in sorted(counts.get("where", Counter()).items(), key=lambda i: (-i[1], i[0])):
         app, _, function = name.partition("\x1f")
         where.append((app, function, n))
-    callers = sorted(counts.get("caller", Counter()).items(), key=lambda i: (-i[1], i[0]))
-    callers = [(c, n) for c, n in callers if c]
+    callers = [(name, counts["caller"][name]) for name in _callers(counts)]
+    age = story.counts.get("age", {}).get(callers[0][0]) if callers else None
     durations = sorted(story.durations)
     usual = story.typical[FEATURE_NAMES.index("duration_high")]
 
@@ -627,6 +647,7 @@ def evidence_of(story: Story) -> Evidence:
         paths=tuple(story.paths[:5]),
         sampled=story.sampled > 0,
         caller_confidence=CALLER_CONFIDENCE.get(callers[0][0].split(":", 1)[0], 0.0) if callers else 0.0,
+        caller_age_s=None if age is None else float(age),
         late=story.late,
         revision=story.revision,
     )

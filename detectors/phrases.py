@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from detectors import wording as say
-from detectors.catalogue.kind import Signs, finite
+from detectors.catalogue.kind import GROUPS, Signs, finite
 from detectors.cost import PRICES, Prices, cost
 from detectors.evidence import Evidence
 from detectors.reasons import reason_text
@@ -15,8 +15,27 @@ from detectors.reasons import reason_text
 _US: Final = 1_000_000
 #: a share of refused or failed calls below this is not told
 _WORTH_TELLING: Final = 0.02
+#: the same where they are fewer than some
+_WORTH_TELLING_OF_FEW: Final = 0.2
+_SOME: Final = 3
+#: share of all that failed below which those of the worst minutes are told apart
+_CLEARLY_LESS: Final = 0.8
+#: times as many as usual from which on refusals and failures are news
+_CLEARLY_MORE: Final = 1.5
+#: times the usual run from which on all runs are slow
+_SLOW: Final = 1.5
+#: share of the score from which on something is a part of the story
+_PART_OF_IT: Final = 0.05
+#: of the largest share: what makes so much may be told in its place
+_NEARLY_AS_MUCH: Final = 0.25
+#: US dollars from which on a bill is told
+_WORTH_A_BILL: Final = 1.0
+#: seconds that count as no time at all
+_JUST_NOW_S: Final = 60.0
 #: features that count all calls of a function, whoever makes them
 _OF_FUNCTION: Final = frozenset({"pace_minutes", "pace_hour"})
+#: what a count of failures is called, where they have just been spoken of
+_OF_FAILURES: Final = re.compile(r" (?:failures?|failed calls?)\b")
 _ACRONYMS: Final = re.compile(r"\b(?:sql|jndi|ssrf)\b")
 
 
@@ -51,9 +70,25 @@ class Phrases(Mapping[str, str]):
     def say_caller(self) -> str:
         """The caller; several are counted."""
         e = self._e
-        if e.lead != "caller" and e.distinct_callers > 1:
+        if not self._signs.one_caller and e.distinct_callers > 1:
             return say.plural(e.distinct_callers, "caller")
         return say.caller_words(e.callers[0][0]) if e.callers else "callers without identity"
+
+    def say_from_whom(self) -> str:
+        """Where the calls come from: a caller, so many callers, or a place."""
+        caller = self.say_caller()
+        return caller.removeprefix("callers ") if caller.startswith("callers from ") else f"from {caller}"
+
+    def say_and_others(self) -> str:
+        """How many others there were beside the one whose doing it is."""
+        others = self._e.distinct_callers - 1
+        return f" and {say.plural(others, 'other')}" if self._signs.one_caller and others > 0 else ""
+
+    def say_crowd(self) -> str:
+        """A flood's many callers; or the one that is told of, among them."""
+        if self._signs.of_a_crowd:
+            return f"with {self.say_caller()} among the callers"
+        return f"{self.say_from_whom()} at once"
 
     def say_where(self) -> str:
         """The function most touched, the others counted."""
@@ -63,6 +98,17 @@ class Phrases(Mapping[str, str]):
         others = len(set(names)) - 1
         first = say.tame(names[0])
         return first if others <= 0 else f"{first} and {others} other function{'s' if others > 1 else ''}"
+
+    def say_spot(self) -> str:
+        """As ``where``, shorter: for titles."""
+        names = list(dict.fromkeys(function for _, function, _ in self._e.functions if function))
+        if len(names) < 2:
+            return self.say_where()
+        return f"{say.tame(names[0])} and {len(names) - 1:,} more"
+
+    def say_it(self) -> str:
+        """The app, or the apps, as spoken of before."""
+        return "these apps" if len(self._e.apps) > 1 else "this app"
 
     def say_app(self) -> str:
         """The app, or how many."""
@@ -79,28 +125,49 @@ class Phrases(Mapping[str, str]):
 
     def say_abroad(self) -> str:
         """Calls from a country that is new to the caller, or rare at the function."""
-        new = f"first calls from {self.say_country()}"
-        return new if self._new_to_caller() else f"calls from {self.say_country()}, rare at {self.say_where()},"
+        place = self._place()
+        share = self._e.value.get("country_rare_here")
+        if self._new_to_caller() and not place:
+            return f"first calls from {self.say_country()} by {self.say_caller()}"
+        by = "" if place else f", by {self.say_caller()}"
+        if share is not None and finite(share) <= 0.0:
+            return f"first calls from {place or self.say_country()} at {self.say_spot()}{by}"
+        return f"calls from {place or self.say_country()}, rare at {self.say_spot()}{by}"
+
+    def say_from_abroad(self) -> str:
+        """The country and the caller; once where the caller is known by its place only."""
+        place = self._place()
+        return f"from {place}" if place else f"from {self.say_country()} by {self.say_caller()}"
 
     def say_foreign(self) -> str:
         """How new the country is to the caller, or how rare at the function."""
-        if self._new_to_caller():
+        if self._new_to_caller() and not self._place():
             return f"never seen from there{self.say_history()}"
         share = self._e.value.get("country_rare_here")
         if share is not None and finite(share) <= 0.0:
             return "a country from which nobody called it before"
         return f"a country that makes {'few' if share is None else say.percent(finite(share))} of the calls there"
 
-    def say_countries(self) -> str:
-        """The countries, at most three."""
+    def say_travels(self) -> str:
+        """Two countries and the time between them."""
         names = [say.tame(name) for name, _ in self._e.countries]
-        return say.listed(names) if len(names) > 1 else "two countries"
+        if len(names) > 1:
+            return f"in {say.listed(names)} within {self.say_travel()}"
+        return f"in {self.say_country()} {self.say_travel()} after another country"
+
+    def say_apart(self) -> str:
+        """As ``travels``, for a sentence."""
+        if len(self._e.countries) > 1:
+            return f"{self.say_travels()} of each other"
+        return f"from {self.say_country()}, {self.say_travel()} after a call from another country"
 
     def say_new_ones(self) -> str:
         """How many of the callers are new."""
         e = self._e
+        if self._signs.of_a_crowd:
+            return f", one of {round(self._signs.value('newcomers')):,} never seen there before"
         new = min(e.new_callers, e.distinct_callers)
-        return f" ({new:,} of them new)" if new and e.lead != "caller" else ""
+        return f" ({new:,} of them new)" if new and not self._signs.one_caller and e.distinct_callers > 1 else ""
 
     def say_queue(self) -> str:
         """What fired the functions."""
@@ -126,7 +193,15 @@ class Phrases(Mapping[str, str]):
     def say_pace(self) -> str:
         """The pace that stands out most, with what is usual."""
         names = ("caller_pace", "caller_pace_here", "pace_minutes", "pace_hour", "growth_days")
-        return self._most(names) or f"{say.number(self._signs.a_minute)} calls a minute"
+        share = {name: finite(self._e.share.get(name)) for name in names if name in self._e.value}
+        told = [name for name in share if share[name] >= _NEARLY_AS_MUCH * max(share.values())]
+        if not told:
+            return f"{say.number(self._signs.a_minute)} calls a minute"
+        return self._of(max(told, key=lambda name: (self._signs.ratio(name), share[name])))
+
+    def say_busy(self) -> str:
+        """The pace, where it is a part of the story."""
+        return f", {self.say_pace()}" if self._signs.of("caller_pace", "pace") >= _PART_OF_IT else ""
 
     def say_growth(self) -> str:
         """The growth that stands out most, with what is usual."""
@@ -134,14 +209,19 @@ class Phrases(Mapping[str, str]):
 
     def say_expense(self) -> str:
         """Run time paid for, with what is usual."""
-        return self._most(("cost_hour", "cost_days", "duration_high")) or f"{say.span(self._e.run_seconds)} of run time"
+        return self._most(("cost_hour", "cost_days")) or f"{say.span(self._e.run_seconds)} of run time"
 
-    def say_money(self) -> str:
+    def say_bill(self) -> str:
         """Cost so far, as a range over plans and memory."""
         if self._e.run_seconds <= 0.0:
             return ""
         spent = cost(self._e.run_seconds, self._e.invocations, self._prices)
         return f"; cost so far {spent.words()}, by plan and memory"
+
+    def say_money(self) -> str:
+        """As ``bill``, where there may be a dollar to it."""
+        spent = cost(max(self._e.run_seconds, 0.0), self._e.invocations, self._prices)
+        return self.say_bill() if spent.usd[1] >= _WORTH_A_BILL else ""
 
     def say_age(self) -> str:
         """How long the function has been known."""
@@ -151,10 +231,21 @@ class Phrases(Mapping[str, str]):
         """The hour of the first event."""
         return say.hour(self._e.first_us)
 
-    def say_hour_share(self) -> str:
+    def say_odd_hour(self) -> str:
         """The share of the hours at which the caller calls that this one holds as a rule."""
         share = self._e.value.get("caller_hours")
-        return "few" if share is None else say.percent(finite(share))
+        if share is not None and finite(share) <= 0.0:
+            return "a time of day at which it never called before"
+        return f"a time of day that holds {'few' if share is None else say.percent(finite(share))} of its working hours"
+
+    def say_unknown(self) -> str:
+        """Since when the caller has been seen there."""
+        age = self._e.caller_age_s
+        # the age is that of its last event
+        before = None if age is None else finite(age) - self._signs.span_s
+        if before is None or before < _JUST_NOW_S:
+            return "never seen there before"
+        return f"first seen there {say.span(before)} before"
 
     def say_travel(self) -> str:
         """Time between calls from two countries."""
@@ -176,6 +267,12 @@ class Phrases(Mapping[str, str]):
         """Refused and failed calls, with what is usual; "" where all is well."""
         return self._refused() + self._failed()
 
+    def say_other_bad(self) -> str:
+        """As ``bad``, without what ``why`` has told."""
+        told = self._first()
+        refused = "" if told in GROUPS["refusal"] else self._refused()
+        return refused + ("" if told in GROUPS["failure"] else self._failed())
+
     def say_denied(self) -> str:
         """Refused calls by status."""
         ranked = sorted(self._e.statuses.items(), key=lambda item: (-item[1], item[0]))
@@ -183,13 +280,23 @@ class Phrases(Mapping[str, str]):
         return self._refused() + (f" ({say.listed(seen)})" if seen else "")
 
     def say_failures(self) -> str:
-        """Failed calls with what is usual, as the beginning of a sentence."""
-        those = f"{self.say_calls()} {self.say_during()} {self.say_to()} {self.say_where()}"
-        return f"{self._e.failed:,} of {those} failed{self._instead('failed')}"
+        """Failed calls with what is usual, as the beginning of a sentence.
+
+        Calls that went well are no part of the incident, so nothing is said of them.
+        """
+        noun = "run" if self._runs() else "call"
+        those = f"{say.plural(self._e.failed, noun)} {self.say_during()} {self.say_to()} {self.say_where()} failed"
+        name = max(GROUPS["failure"], key=lambda one: finite(self._e.share.get(one)))
+        most = finite(self._e.value.get(name))
+        if 1.0 <= most < _CLEARLY_LESS * self._e.failed:
+            return f"{those}, up to {_OF_FAILURES.sub('', self._of(name))}"
+        return those + self._instead("failed")
 
     def say_from_one(self) -> str:
         """The caller, where the story is one caller's."""
-        return f", all from {self.say_caller()}" if self._signs.by_caller else ""
+        if not self._signs.by_caller:
+            return ""
+        return f", {'all' if self._e.distinct_callers <= 1 else 'most'} {self.say_from_whom()}"
 
     def say_exceptions(self) -> str:
         """Types of the exceptions, without their namespaces."""
@@ -212,7 +319,10 @@ class Phrases(Mapping[str, str]):
         """Run times with what is usual; "" where they are usual."""
         median, longest = (finite(v) for v in self._e.duration_ms)
         usual = self._signs.usual_ms
-        if usual <= 0.0 or longest < 1.25 * usual:
+        if usual <= 0.0 or longest < say.NEWS * usual:
+            return ""
+        # among many runs some are always long
+        if median < _SLOW * usual and self._signs.of("duration", "latency", "caller_latency", "probe") < _PART_OF_IT:
             return ""
         half = f"median {say.milliseconds(median)}, usual {say.milliseconds(usual)}"
         return f", running up to {say.milliseconds(longest)} ({half})"
@@ -256,11 +366,21 @@ class Phrases(Mapping[str, str]):
 
     def say_why(self) -> str:
         """What stands out most, in a few words."""
-        ranked = sorted((-finite(share), name) for name, share in self._e.share.items())
-        for _, name in ranked:
-            if name in self._e.value:
-                return self._of(name)
+        name = self._first()
+        if name:
+            return self._of(name)
         return f"{say.number(max(finite(self._e.score), 0.0))} on the scale of strangeness"
+
+    def _first(self) -> str:
+        """The feature with the largest share of those that have a value; "" where none has."""
+        ranked = sorted((-finite(share), name) for name, share in self._e.share.items())
+        return next((name for _, name in ranked if name in self._e.value), "")
+
+    def _place(self) -> str:
+        """The place by which alone the caller is known; "" where it is known by more, or is one of many."""
+        if self._signs.caller_source != "geography" or not self._signs.one_caller or not self._e.callers:
+            return ""
+        return say.place_words(self._e.callers[0][0].partition(":")[2])
 
     def _runs(self) -> bool:
         return bool(self._e.triggers) and "http" not in self._e.triggers
@@ -278,22 +398,37 @@ class Phrases(Mapping[str, str]):
     def _of(self, name: str) -> str:
         """What a feature says; the calls of a whole function are told from those of the incident, which are fewer."""
         value = self._e.value[name]
-        text = reason_text(name, value, self._e.typical.get(name))
+        text = reason_text(name, value, self._e.typical.get(name), self._signs.caller_source)
         return f"among {text}" if name in _OF_FUNCTION and finite(value) >= 1.5 * self._e.invocations else text
 
     def _refused(self) -> str:
-        told = self._signs.refused >= _WORTH_TELLING
-        return f", {self._part(self._e.refused)} refused{self._instead('refused')}" if told else ""
+        return self._part("refused", self._e.refused)
 
     def _failed(self) -> str:
-        told = self._signs.failed >= _WORTH_TELLING
-        return f", {self._part(self._e.failed)} failed{self._instead('failed')}" if told else ""
+        return self._part("failed", self._e.failed)
 
-    def _part(self, count: int) -> str:
-        return "all of them" if count >= self._e.invocations > 1 else f"{count:,} of them"
+    def _part(self, what: str, count: int) -> str:
+        """How many were refused, or failed, with what is usual; "" where that is no news."""
+        if not self._news(what, count):
+            return ""
+        if self._e.invocations == 1:
+            return f", which {'was ' if what == 'refused' else ''}{what}"
+        those = "all of them" if count >= self._e.invocations else f"{count:,} of them"
+        return f", {those} {what}{self._instead(what)}"
+
+    def _news(self, what: str, count: int) -> bool:
+        """Whether more than a few were refused, or failed, and clearly more than would be usual."""
+        share, expected = count / max(self._e.invocations, 1), self._expected(what)
+        some = share >= (_WORTH_TELLING if count >= _SOME else _WORTH_TELLING_OF_FEW)
+        return count > 0 and some and (expected is None or count >= _CLEARLY_MORE * expected)
 
     def _instead(self, what: str) -> str:
-        """How many would be usual among so many calls, from the windows that were measured."""
+        """How many would be usual among so many calls."""
+        expected = self._expected(what)
+        return "" if expected is None else f" where {say.usual(expected)} would be usual"
+
+    def _expected(self, what: str) -> float | None:
+        """How many would be usual among so many calls, from the windows that were measured; None where none was."""
         names = {
             "refused": ("caller_client_errors", "client_error_burst"),
             "failed": ("caller_failures", "failure_burst"),
@@ -304,6 +439,4 @@ class Phrases(Mapping[str, str]):
             for name in names[what]
             if (value := finite(self._e.value.get(name))) > 0.0 and name in self._e.typical
         ]
-        if not seen or max(seen) >= 1.0:
-            return ""
-        return f" where {say.number(count * max(seen))} would be usual"
+        return count * max(seen) if seen else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -10,12 +11,15 @@ from detectors.features import FEATURES
 
 _WORDS: Final = {feature.name: feature.words for feature in FEATURES}
 
+#: what a caller is called that is no single one
+_NOUNS: Final = {"geography": "place", "queue": "queue"}
+_CALLER: Final = re.compile(r"\b(the )?caller(?=\b|s\b)")
 #: below this an age says "never before" and not how long ago
 _JUST_NOW_S: Final = 60.0
 
 
-def reason_text(feature: str, value: float, typical: float | None) -> str:
-    """What the feature says, with its numbers and without its name.
+def reason_text(feature: str, value: float, typical: float | None, source: str = "") -> str:
+    """What the feature says, with its numbers and without its name; ``source`` tells what kind of caller it was.
 
     >>> reason_text("duration_high", 240_000.0, 310.0)
     'a run took 4 min where 310 ms is usual'
@@ -23,20 +27,40 @@ def reason_text(feature: str, value: float, typical: float | None) -> str:
     shown = _TEXTS.get(feature)
     usual = 0.0 if typical is None else typical
     if shown is not None:
-        return shown(value, usual)
-    return f"{_WORDS.get(feature, feature.replace('_', ' '))}: {say.number(value).replace('none', '0')}"
+        text = shown(value, usual)
+    else:
+        text = f"{_WORDS.get(feature, feature.replace('_', ' '))}: {say.number(value).replace('none', '0')}"
+    noun = _NOUNS.get(source)
+    return text if noun is None else _CALLER.sub(lambda found: f"this {noun}" if found[1] else noun, text)
+
+
+def is_news(feature: str, value: float | None, typical: float | None) -> bool:
+    """Whether a person learns anything from the reason: not from an amount that is what it always is."""
+    if feature not in _AMOUNTS or value is None or typical is None or typical <= 0.0:
+        return True
+    return value >= say.NEWS * typical
 
 
 def _amount(noun: str, window: str) -> Callable[[float, float], str]:
     def text(value: float, typical: float) -> str:
-        expected = "is" if typical <= 1.0 else "are"
-        return f"{say.counted(value, noun)} {window} where {say.number(typical)} {expected} usual"
+        # what is counted over a window that fades comes in fractions; nobody fails 8.7 times
+        seen = round(value) if value >= 1.0 else value
+        expected = "is" if 0.05 <= typical <= 1.0 else "are"
+        return f"{say.counted(seen, noun)} {window} where {say.usual(typical)} {expected} usual"
 
     return text
 
 
 def _run(value: float, typical: float) -> str:
     return f"a run took {say.milliseconds(value)} where {say.milliseconds(typical)} is usual"
+
+
+def _record(value: float, longest: float) -> str:
+    return f"a run took {say.milliseconds(value)} where the longest before took {say.milliseconds(longest)}"
+
+
+def _own_runs(value: float, typical: float) -> str:
+    return f"this caller's calls take {say.milliseconds(value)} where {say.milliseconds(typical)} is usual"
 
 
 def _lately(value: float, typical: float) -> str:
@@ -71,14 +95,25 @@ def _hours(value: float, _: float) -> str:
     return f"at an hour that holds {say.percent(value)} of this caller's working hours"
 
 
+def _rare(value: float, _: float) -> str:
+    if value <= 0.0:
+        return "a country from which 0 calls came here before"
+    return f"a country from which {say.percent(value)} of the calls here come"
+
+
 def _schedule(value: float, _: float) -> str:
     return f"started {say.span(value)} off the schedule" if value >= 1.0 else "started 1 time or more off the schedule"
+
+
+def _several(one: str, rest: str) -> Callable[[float, float], str]:
+    """A count without a usual one: those that fade come in fractions, too."""
+    return lambda value, _: f"{say.counted(round(value) if value >= 1.0 else value, one)} {rest}"
 
 
 _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
     "duration_high": _run,
     "duration_low": _run,
-    "duration_record": _run,
+    "duration_record": _record,
     "latency_shift": _lately,
     "latency_drop": _lately,
     "failure_burst": _amount("failure", "in a quarter of an hour"),
@@ -92,21 +127,40 @@ _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
     "caller_pace_here": _amount("call", "by one caller in five minutes"),
     "off_schedule": _schedule,
     "redelivery": lambda value, _: f"1 message was delivered {say.counted(value, 'time')}",
-    "attack_signature": lambda value, _: f"{say.counted(value, 'call')} with an attack's signature",
+    "attack_signature": _several("call", "with an attack's signature"),
     "new_function": _first("the function was seen"),
-    "caller_slow_here": _run,
-    "round_seconds": lambda value, _: f"{say.counted(value, 'call')} delayed by a round number of seconds",
+    "caller_slow_here": _own_runs,
+    "round_seconds": _several("call", "delayed by a round number of seconds"),
     "newcomers": _amount("caller", "never seen here before in an hour"),
-    "unscheduled": lambda value, _: f"{say.counted(max(value, 1.0), 'run')} that no schedule asked for",
+    "unscheduled": lambda value, _: f"{say.counted(max(round(value), 1), 'run')} that no schedule asked for",
     "caller_new": _first("the caller was seen anywhere"),
     "caller_new_to_app": _after_history("the caller reached this app"),
     "caller_new_country": _after_history("the caller came from this country"),
-    "country_rare_here": lambda value, _: f"a country from which {say.percent(value)} of the calls here come",
+    "country_rare_here": _rare,
     "travel": lambda value, _: f"calls from two countries within {say.span(value)}",
     "caller_client_errors": _amount("refused call", "by one caller in half an hour"),
     "caller_failures": _amount("failed call", "by one caller in half an hour"),
-    "caller_spread": lambda value, _: f"{say.counted(value, 'function')} new to this caller in half an hour",
+    "caller_spread": _several("function", "new to this caller in half an hour"),
     "caller_pace": _amount("call", "by one caller in half an hour"),
     "caller_hours": _hours,
     "caller_new_here": _after_history("the caller used this function"),
+}
+#: features that say nothing where they say what is usual
+_AMOUNTS: Final = frozenset(
+    (
+        *("failure_burst", "client_error_burst", "pace_minutes", "pace_hour", "growth_days", "cost_hour", "cost_days"),
+        *("caller_pace_here", "caller_client_errors", "caller_failures", "caller_pace", "newcomers"),
+    )
+)
+#: features that say the same twice: one clause tells it
+TOPICS: Final[dict[str, str]] = {
+    "duration_record": "duration_high",
+    "pace_hour": "pace_minutes",
+    "growth_days": "pace_minutes",
+    "cost_days": "cost_hour",
+    "caller_pace_here": "caller_pace",
+    "caller_new": "caller_new_to_function",
+    "caller_new_here": "caller_new_to_function",
+    "caller_failures": "failure_burst",
+    "caller_client_errors": "client_error_burst",
 }

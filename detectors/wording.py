@@ -20,6 +20,10 @@ from detectors.masking import MASK, mask_secrets
 NAME: Final = 30
 #: longest name of a caller; an IPv6 address is whole
 CALLER: Final = 44
+#: a typical count below this is no count
+_HARDLY_ANY: Final = 0.05
+#: times as much as usual below which that is no news
+NEWS: Final = 1.25
 #: characters of a text that are looked at: more than any field of INVOCATION keeps
 _LOOKED_AT: Final = 16_384
 #: what chat programs, terminals and Markdown may take for markup
@@ -83,6 +87,11 @@ def number(value: float) -> str:
     return f"{value:.2f}" if value >= 0.01 else "under 0.01"
 
 
+def usual(value: float) -> str:
+    """A count that is typical, beside one that was seen: "hardly any" where hardly any is."""
+    return "hardly any" if 0.0 <= value < _HARDLY_ANY else number(value)
+
+
 def counted(value: float, one: str, many: str | None = None) -> str:
     """A number with its noun: 1 call, 41 calls, 0 calls."""
     shown = number(value).replace("none", "0")
@@ -119,7 +128,7 @@ def span(seconds: float) -> str:
 
 def times(value: float, typical: float) -> str:
     """How many times as much: "twice", "30 times"; "" where that says nothing."""
-    if not (math.isfinite(value) and math.isfinite(typical)) or typical <= 0.0 or value / typical < 1.25:
+    if not (math.isfinite(value) and math.isfinite(typical)) or typical <= 0.0 or value / typical < NEWS:
         return ""
     ratio = value / typical
     if 1.85 <= ratio < 2.25:
@@ -165,14 +174,19 @@ def caller_words(caller: str) -> str:
     if source in _FIXED_CALLERS:
         return _FIXED_CALLERS[source]
     if source == "geography":
-        parts = [part for part in value.split("/") if part.strip()]
-        place = ", ".join(tame(part, NAME // 2 + 3) for part in dict.fromkeys((*parts[-1:], *parts[:1])))
-        return f"callers from {place or 'an unknown place'}"
+        return f"callers from {place_words(value)}"
     if source in _CALLER_WORDS:
         name = tame(value, CALLER - 8)
         # a pseudonym says by itself what it stands for
         return name if name.startswith(_CALLER_WORDS[source] + "-") else f"{_CALLER_WORDS[source]} {name}"
     return f"caller {tame(caller, CALLER - 8)}"
+
+
+def place_words(place: str) -> str:
+    """A place as ``country/region/city``, from the near to the far: Helsinki, Finland."""
+    parts = [part for part in place.split("/") if part.strip()]
+    words = ", ".join(tame(part, NAME // 2 + 3) for part in dict.fromkeys((*parts[-1:], *parts[:1])))
+    return words or "an unknown place"
 
 
 def _short(value: float) -> str:

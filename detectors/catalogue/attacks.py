@@ -11,6 +11,8 @@ from detectors.catalogue.samples import sample
 _LOOKING: Final = frozenset({"none", "scanner tool", "secret file probe"})
 #: parts of the names of exceptions that crafted input raises where it is read
 _PARSING: Final = ("json", "parse", "format", "syntax", "serializ", "decod", "sql", "xml", "template", "injection")
+#: share of the score below which failures are not what the story is about
+_ABOUT_FAILURES: Final = 0.2
 #: refused calls below this are typing mistakes
 _GUESSES: Final = 8
 #: delays by round seconds below this are chance
@@ -31,8 +33,10 @@ def _injects(s: Signs) -> bool:
     if s.messaging:
         return False
     breaks = s.by_caller and s.new_here and s.http and s.e.failed >= 3 and s.failed >= 0.1 and s.refused < 0.4
-    delays = s.of("probe") >= 0.1 and s.refused < 0.5 and s.value("round_seconds") >= _DELAYS
-    return _signed(s) or delays or (breaks and s.own_failures)
+    # one hand puts delays in; what many callers wait for is the function's own
+    one_hand = s.one_caller or s.caller_share >= 0.5
+    delays = one_hand and s.of("probe") >= 0.1 and s.refused < 0.5 and s.value("round_seconds") >= _DELAYS
+    return _signed(s) or delays or (breaks and s.own_failures and s.of("failure") >= _ABOUT_FAILURES)
 
 
 def _injects_by_message(s: Signs) -> bool:
@@ -57,7 +61,7 @@ def _guesses(s: Signs) -> bool:
     wide = not s.by_caller and s.e.distinct_callers >= 10
     # one of many callers tries a few times only: the function has seen the rest
     enough = s.guesses >= _GUESSES or (s.e.refused > 0 and s.value("client_error_burst") >= 2 * _GUESSES)
-    return enough and s.refused >= 0.3 and s.denied >= 0.7 and (s.functions <= 2 or wide) and not _floods(s)
+    return enough and s.refused >= 0.3 and s.denied >= 0.5 and (s.functions <= 2 or wide) and not _floods(s)
 
 
 def _floods(s: Signs) -> bool:
@@ -73,8 +77,8 @@ def _enumerates(s: Signs) -> bool:
 
 INJECTION_PROBE: Final = Kind(
     id="injection-probe",
-    title="Injection probes at {where} from {caller}",
-    summary="{Calls} {during} {to} {where} from {caller}{signatures}{delays}{bad}{slow}.",
+    title="Injection probes at {spot} {from_whom}",
+    summary="{Calls} {during} {to} {where} {from_whom}{signatures}{delays}{bad}{slow}.",
     meaning=(
         "Input is crafted to make the function fail, wait or obey. A penetration "
         "test looks the same; a fuzzing client, too."
@@ -112,7 +116,7 @@ INJECTION_PROBE: Final = Kind(
 
 QUEUE_INJECTION: Final = Kind(
     id="queue-injection",
-    title="Crafted messages break {where}",
+    title="Crafted messages break {spot}",
     summary="{Calls} {during} of {where}{queue}{signatures}{bad}{exceptions}{slow}.",
     meaning=(
         "What came in looks harmless at the door and breaks what reads the queue behind "
@@ -142,8 +146,8 @@ QUEUE_INJECTION: Final = Kind(
 
 CREDENTIAL_GUESSING: Final = Kind(
     id="credential-guessing",
-    title="Credentials are being guessed at {where}",
-    summary="{Calls} {during} {to} {where} from {caller}{new_ones}{denied}.",
+    title="Credentials are being guessed at {spot}",
+    summary="{Calls} {during} {to} {where} {from_whom}{new_ones}{denied}.",
     meaning=(
         "Passwords, tokens or keys are tried, from one address or many. An expired "
         "secret in a busy client looks the same."
@@ -170,8 +174,8 @@ CREDENTIAL_GUESSING: Final = Kind(
 
 ENUMERATION: Final = Kind(
     id="enumeration",
-    title="Names and numbers tried at {where} by {caller}",
-    summary="{Calls} {during} {to} {where} from {caller}{signatures}{denied}.",
+    title="Names and numbers tried at {spot} {from_whom}",
+    summary="{Calls} {during} {to} {where} {from_whom}{signatures}{denied}.",
     meaning=(
         "Ids, names or paths are tried one after the other; most are refused. A "
         "broken link in a busy client looks the same."

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.catalogue.kind import ONE_CALLER, Kind, Signs, level
+from detectors.catalogue.kind import CROWD, ONE_CALLER, Kind, Signs, level
 from detectors.catalogue.samples import sample
 
 #: no plane is faster between two countries that are worth telling apart, s
 FASTEST_TRAVEL_S: Final = 3 * 3600.0
 _DAY_S: Final = 86_400.0
+#: calls below which nobody is busy
+_FEW: Final = 5
 #: calls that make a harvest
 _HARVEST: Final = 100
 #: calls a minute that one caller can read; beyond, the amount itself is the trouble
 _READABLE: Final = 60.0
+#: share of its working hours above which a caller is at work at a usual one; an eighth would be the typical share
+_ODD_HOUR: Final = 0.04
 #: run time that shows on a bill, s
 _BILL_S: Final = 3600.0
 
@@ -22,34 +26,53 @@ def _travels(s: Signs) -> bool:
     return s.of("travel") >= 0.1 and 0.0 < s.value("travel", -1.0) <= FASTEST_TRAVEL_S
 
 
-def _reaches(s: Signs) -> bool:
+def reaches(s: Signs) -> bool:
+    """Whether someone known from elsewhere turns up in an app for the first time."""
     known_elsewhere = s.by_caller and not s.value("caller_new", _DAY_S) < _DAY_S
-    return known_elsewhere and s.share("caller_new_to_app") >= 0.1 and s.caller_source in ONE_CALLER and s.refused < 0.6
+    reach = s.share("caller_new_to_app")
+    # one who guesses is refused nearly always; one who is known and new here may be, too
+    tries = s.refused < 0.6 or reach >= s.of("refusal")
+    return known_elsewhere and reach >= 0.1 and s.caller_source in ONE_CALLER and tries
 
 
 def _takes_much(s: Signs) -> bool:
-    known = s.one_caller and not s.new_here and s.caller_load >= 0.2 and s.e.invocations >= _HARVEST
+    known = s.one_caller and not (s.new_here or s.first_day)
+    much = s.caller_load >= 0.2 and s.e.invocations >= _HARVEST
     slower = s.share("caller_slow_here", "duration_high", "latency_shift", "cost_hour", "cost_days") >= 0.08
     longer = slower or s.typical_run > 1.5
     quiet = s.failed < 0.2 and s.refused < 0.2
     # faster is a flood, dearer is a bill, and a few calls at night are off hours
-    other = s.a_minute >= _READABLE or s.e.run_seconds >= _BILL_S or (s.of("hours") >= 0.12 and s.e.invocations < 200)
-    return known and longer and quiet and not other
+    other = (
+        s.peak_a_minute >= _READABLE or s.e.run_seconds >= _BILL_S or (s.of("hours") >= 0.12 and s.e.invocations < 200)
+    )
+    return known and much and longer and quiet and not other
 
 
 def _odd_hours(s: Signs) -> bool:
     hours = s.of("hours")
-    return s.one_caller and not s.newcomer and (hours >= 0.12 or (hours >= 0.05 and s.surprise("caller_hours") >= 1.5))
+    odd = s.value("caller_hours") <= _ODD_HOUR
+    telling = hours >= 0.12 or (hours >= 0.05 and s.surprise("caller_hours") >= 1.5)
+    return s.one_caller and not s.newcomer and odd and telling
 
 
 def _arrives(s: Signs) -> bool:
-    return s.of("novelty", "reach", "spread", "crowd") >= (0.2 if s.by_caller else 0.4)
+    first = s.first_day and s.one_caller and s.of("novelty", "reach", "caller_pace", "pace") >= 0.3
+    return first or s.of("novelty", "reach", "spread", "crowd") >= (0.2 if s.by_caller else 0.4)
+
+
+def _hurries(s: Signs) -> bool:
+    """Busier than it was ever seen to be: one caller, or the few that a function has."""
+    if s.failed >= 0.5 or s.e.invocations < _FEW:
+        return False
+    if s.one_caller:
+        return s.caller_load >= 0.3 and not (s.new_here or s.first_day)
+    return s.e.distinct_callers < CROWD and s.of("caller_pace", "pace") >= 0.3
 
 
 IMPOSSIBLE_TRAVEL: Final = Kind(
     id="impossible-travel",
-    title="{Caller} in {countries} within {travel}",
-    summary="{Calls} {during} {to} {where} by {caller}, in {countries} within {travel} of each other{bad}.",
+    title="{Caller} {travels}",
+    summary="{Calls} {during} {to} {where} by {caller}, {apart}{bad}.",
     meaning=(
         "One identity is used in two countries sooner than anyone travels. A shared "
         "account, a VPN or a proxy looks the same."
@@ -76,7 +99,7 @@ IMPOSSIBLE_TRAVEL: Final = Kind(
 LATERAL_MOVEMENT: Final = Kind(
     id="lateral-movement",
     title="First reach into {app} by {caller}",
-    summary="{Calls} {during} {to} {where} in {app} by {caller}, which never called this app{history}{bad}.",
+    summary="{Calls} {during} {to} {where} in {app} by {caller}, which never called {it}{history}{bad}.",
     meaning="A caller known from one app turns up in another. A new integration looks the same on its first day.",
     attack=("T1021.007", "T1550.001"),
     severity=lambda s: level("medium", s.functions > 1 or s.refused > 0.1, s.caller_source in ("role", "property")),
@@ -90,7 +113,7 @@ LATERAL_MOVEMENT: Final = Kind(
         "In AppRequests, list what else this caller touched since the first call (Name, Url, ResultCode).",
     ),
     made_by=("reach", "spread"),
-    fits=_reaches,
+    fits=reaches,
     example=sample(
         "caller", 32, 48, {"caller_new_to_app": 0.55, "caller_new_to_function": 0.25, "caller_client_errors": 0.2},
         function="ListInvoices", app="billing", caller="role:shop", refused=9,
@@ -102,7 +125,7 @@ LATERAL_MOVEMENT: Final = Kind(
 
 EXFILTRATION: Final = Kind(
     id="exfiltration",
-    title="Far more than usual taken from {where} by {caller}",
+    title="Far more than usual taken from {spot} by {caller}",
     summary="{Calls} {during} {to} {where} by {caller}: {pace}{slow}{bad}.",
     meaning=(
         "A known caller reads far more than ever, and each call takes longer. A "
@@ -136,8 +159,8 @@ EXFILTRATION: Final = Kind(
 
 NEW_COUNTRY: Final = Kind(
     id="new-country",
-    title="{Abroad} by {caller}",
-    summary="{Calls} {during} {to} {where} from {country} by {caller}, {foreign}{bad}.",
+    title="{Abroad}",
+    summary="{Calls} {during} {to} {where} {from_abroad}, {foreign}{bad}.",
     meaning="New to the caller, or rare at the function. Travel or a new exit of a proxy looks the same.",
     attack=("T1078.004",),
     severity=lambda s: level("medium", s.e.caller_confidence >= 0.7, s.refused > 0.3 or s.functions > 3),
@@ -158,11 +181,8 @@ NEW_COUNTRY: Final = Kind(
 
 OFF_HOURS: Final = Kind(
     id="off-hours",
-    title="Unusual hour at {where}: {caller}",
-    summary=(
-        "{Calls} {during} {to} {where} by {caller} from {hour}, a time of day that "
-        "holds {hour_share} of its working hours{bad}."
-    ),
+    title="Unusual hour at {spot}: {caller}",
+    summary="{Calls} {during} {to} {where} by {caller} from {hour}, {odd_hour}{bad}.",
     meaning="A caller with steady hours is active outside of them. Someone on call or a new batch job looks the same.",
     attack=("T1078.004",),
     severity=lambda s: level("low", s.e.invocations >= 20, s.failed + s.refused > 0.2 or s.of("caller_pace") >= 0.3),
@@ -182,11 +202,11 @@ OFF_HOURS: Final = Kind(
 
 UNUSUAL_PACE: Final = Kind(
     id="unusual-pace",
-    title="Far busier than usual at {where}: {caller}",
+    title="Far busier than usual at {spot}: {caller}",
     summary="{Calls} {during} {to} {where} by {caller}: {pace}{bad}.",
     meaning=(
-        "A known caller calls far more often than its habit at this hour. A loop in "
-        "a client or a bulk job looks the same."
+        "A known caller, or the few that a function has, calls far more often than its habit at "
+        "this hour. A loop in a client or a bulk job looks the same."
     ),
     attack=("T1119",),
     severity=lambda s: level("low", s.ratio("caller_pace", "caller_pace_here") >= 30.0, s.failed + s.refused > 0.2),
@@ -196,7 +216,7 @@ UNUSUAL_PACE: Final = Kind(
         "If it harms others, limit its rate (API Management, rate-limit-by-key) or disable its key for the time being.",
     ),
     made_by=("caller_pace",),
-    fits=lambda s: s.one_caller and s.caller_load >= 0.3 and not s.new_here,
+    fits=_hurries,
     example=sample(
         "caller", 210, 40, {"caller_pace": 0.8, "caller_pace_here": 0.2}, caller="user:u-1",
         value={"caller_pace": 180.0, "caller_new": 5e6}, typical={"caller_pace": 12.0},
@@ -205,8 +225,8 @@ UNUSUAL_PACE: Final = Kind(
 
 NEW_CALLER: Final = Kind(
     id="new-caller",
-    title="New at {where}: {caller}",
-    summary="{Calls} {during} {to} {where} from {caller}, never seen there before{bad}{slow}.",
+    title="New at {spot}: {caller}",
+    summary="{Calls} {during} {to} {where} {from_whom}, {unknown}{busy}{bad}{slow}.",
     meaning=(
         "Someone calls a function for the first time, and does what others don't. "
         "A new customer looks the same at first."

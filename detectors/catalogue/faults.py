@@ -11,6 +11,8 @@ from detectors.catalogue.samples import sample
 _SUSPECT_S: Final = 2 * 3600.0
 #: functions of one app in the same trouble that make a storm
 _STORM: Final = 3
+#: deliveries of one message after which a queue gives it up, or is about to
+_COMES_BACK: Final = 4.0
 #: runs that come near a time limit: an HTTP answer is cut at 230 s, Consumption stops a run at 300 s
 _NEAR_LIMIT_MS: Final = 200_000.0
 #: a run that takes this long hangs; below, it is slow
@@ -36,7 +38,9 @@ def _storms(s: Signs) -> bool:
 
 
 def _poisons(s: Signs) -> bool:
-    return s.of("retry") >= max(0.12, 0.2 * s.of("failure")) and s.functions < _STORM
+    # what comes back so often has a bad message in it, however loud its failures are
+    again = s.messaging and s.failed >= 0.5 and s.value("redelivery") >= _COMES_BACK and s.of("retry") >= 0.05
+    return (again or s.of("retry") >= max(0.12, 0.2 * s.of("failure"))) and s.functions < _STORM
 
 
 def _runs_away(s: Signs) -> bool:
@@ -69,7 +73,7 @@ def _fails(s: Signs) -> bool:
 
 BAD_DEPLOYMENT: Final = Kind(
     id="bad-deployment",
-    title="Worse since a new version: {where}",
+    title="Worse since a new version: {spot}",
     summary="From {deployed} after a new version on: {calls} {during} {to} {where}{bad}{exceptions}{slow}.",
     meaning=(
         "Failures or run times changed right after the version did. A coincidence "
@@ -122,7 +126,7 @@ STORM: Final = Kind(
 
 POISON_MESSAGE: Final = Kind(
     id="poison-message",
-    title="A message fails again and again at {where}",
+    title="A message fails again and again at {spot}",
     summary="{Calls} {during} of {where}{queue}, up to {deliveries} deliveries of 1 message{bad}{exceptions}.",
     meaning=(
         "A message can't be processed and comes back until it is put aside. A "
@@ -150,8 +154,8 @@ POISON_MESSAGE: Final = Kind(
 
 FAILURE_BURST: Final = Kind(
     id="failure-burst",
-    title="Far more failures than usual at {where}",
-    summary="{Failures}{exceptions}{slow}{from_one}.",
+    title="Far more failures than usual at {spot}",
+    summary="{Failures}{from_one}{exceptions}{slow}.",
     meaning=(
         "More calls throw than this function's own rate allows. The log's level can "
         "mislead: see Host.Results in host.json."
@@ -175,7 +179,7 @@ FAILURE_BURST: Final = Kind(
 
 RUNAWAY_DURATION: Final = Kind(
     id="runaway-duration",
-    title="Runs far longer than ever at {where}",
+    title="Runs far longer than ever at {spot}",
     summary="{Calls} {during} {to} {where}{slow}{bad}{money}.",
     meaning="Runs hang, some up to the plan's time limit. An endless loop, a lock or a dependency that doesn't answer.",
     attack=(),
@@ -198,7 +202,7 @@ RUNAWAY_DURATION: Final = Kind(
 
 LATENCY_SHIFT: Final = Kind(
     id="latency-shift",
-    title="Slower than usual: {where}",
+    title="Slower than usual: {spot}",
     summary="{Calls} {during} {to} {where}: runs take {latency}{bad}.",
     meaning="All runs take longer than they used to, nothing fails. A slow dependency, growing data or a smaller plan.",
     attack=(),
@@ -222,7 +226,7 @@ LATENCY_SHIFT: Final = Kind(
 
 FASTER_THAN_USUAL: Final = Kind(
     id="faster-than-usual",
-    title="Runs end far sooner than usual at {where}",
+    title="Runs end far sooner than usual at {spot}",
     summary="{Calls} {during} {to} {where}: runs take {latency}; work may be skipped{bad}.",
     meaning="Runs end before the work can be done: a cache, an early return, a feature turned off, an empty input.",
     attack=(),

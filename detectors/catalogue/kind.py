@@ -60,10 +60,18 @@ _TELLING: Final = 5
 _NOVEL: Final = 0.03
 #: share of a function's recent calls that makes them one caller's
 _MOST_OF: Final = 0.3
+#: share of a function's recent calls below which they are one of many callers'
+_SMALL_PART: Final = 0.1
+#: times the usual load that speak of a flood
+_STEEP: Final = 5.0
 #: triggers whose calls are messages that come back when they fail
 MESSAGING: Final = frozenset({"queue", "servicebus", "eventhub", "blob"})
-#: statuses by which a function refuses a credential
-DENIED: Final = frozenset({401, 403, 407})
+#: statuses by which a function refuses a credential; 403 refuses somebody whom it knows
+DENIED: Final = frozenset({401, 407})
+#: share of the calls that makes them one caller's doing, whoever else was hit
+_NEARLY_ALL: Final = 0.8
+#: callers that make a crowd
+CROWD: Final = 20
 
 
 class Signs:
@@ -146,16 +154,45 @@ class Signs:
         """Calls a minute, over a minute at least."""
         return self.e.invocations / max(self.span_s / 60.0, 1.0)
 
+    @cached_property
+    def caller_share(self) -> float:
+        """Share of the calls that the first caller made."""
+        if not self.e.callers:
+            return 0.0
+        # rows are counted by caller, but one that is sampled stands for several calls
+        named = sum(count for _, _, count in self.e.callers)
+        total = named if self.e.sampled else max(named, self.e.invocations)
+        return self.e.callers[0][2] / max(total, 1)
+
     @property
     def by_caller(self) -> bool:
-        """The story is one caller's."""
-        return self.e.lead == "caller"
+        """The story is one caller's; what a caller or a place began and a crowd made is not."""
+        return self.e.lead == "caller" and (self.e.distinct_callers < CROWD or self.caller_share >= 0.5)
 
     @property
     def one_caller(self) -> bool:
-        """All of it is one caller's doing, whatever the story began with."""
-        alone = self.e.distinct_callers == 1 and self.e.invocations >= _TELLING and self.caller_source in ONE_CALLER
-        return self.by_caller or alone
+        """Nearly all of it is one caller's doing, whatever the story began with."""
+        nearly = self.e.distinct_callers == 1 or self.caller_share >= _NEARLY_ALL
+        return self.by_caller or (nearly and self.e.invocations >= _TELLING and self.caller_source in ONE_CALLER)
+
+    @property
+    def first_day(self) -> bool:
+        """The first caller was not seen at these functions a day ago."""
+        return self.e.caller_age_s is not None and self.e.caller_age_s < _DAY_S
+
+    @property
+    def peak_a_minute(self) -> float:
+        """Calls a minute when it was busiest; others' calls, before and after, make a flood look slow."""
+        own = self.value("pace_minutes") / 5.0 if self.one_caller else self.value("caller_pace_here") / 5.0
+        return max(self.a_minute, own)
+
+    @property
+    def of_a_crowd(self) -> bool:
+        """One caller's part in what many do at once: the function's load makes the story, and is not its own."""
+        window = max(self.value("pace_minutes"), self.value("pace_hour"))
+        small = self.e.invocations <= _SMALL_PART * window
+        steep = self.ratio("pace_minutes", "pace_hour") >= _STEEP
+        return self.by_caller and small and steep and self.value("newcomers") >= CROWD
 
     @property
     def caller_load(self) -> float:

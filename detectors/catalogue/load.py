@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.catalogue.kind import Kind, Signs, level
+from detectors.catalogue.kind import CROWD, Kind, Signs, level
 from detectors.catalogue.samples import sample
 
-#: calls in half an hour below which one caller is busy rather than a flood
+#: calls below which one caller is busy rather than a flood
 _FLOOD_CALLS: Final = 500.0
+#: calls below which nobody is a flood, however busy
+_FEW_CALLS: Final = 100
 #: calls a minute at which one caller is a flood whatever its habit
 _FLOOD_A_MINUTE: Final = 30.0
-#: callers that make a flood a distributed one
-_CROWD: Final = 20
+#: times the usual load at which so many calls are a flood, whatever else they bring about
+_FLOODING: Final = 10.0
 #: calls that growth needs to show
 _MANY: Final = 10
 _HALF_DAY_S: Final = 43_200.0
@@ -45,25 +47,30 @@ def _runs_up_a_bill(s: Signs) -> bool:
     on_purpose = (
         s.of("pace", "caller_pace", "crowd") >= 0.1 or s.share("growth_days") >= 0.1 or (s.by_caller and s.new_here)
     )
-    # slow work at a modest pace, for long: what a latency shift has not is callers who came for it
+    # slow work at a modest pace, for long: what a latency shift has not is callers who came for it; what reads a queue
+    # has none
     dear = _expense(s) >= 0.15 or (s.by_caller and s.new_here and s.of("duration", "caller_latency") >= 0.3)
-    return dear and on_purpose and s.e.run_seconds >= 600.0 and s.failed < 0.5
+    return dear and on_purpose and s.e.run_seconds >= 600.0 and s.failed < 0.5 and not s.messaging
 
 
 def _floods_together(s: Signs) -> bool:
-    new = s.of("novelty", "crowd") if s.e.new_callers >= _CROWD else s.of("crowd")
+    if s.of_a_crowd:
+        return s.of("pace", "crowd") >= 0.3
+    new = s.of("novelty", "crowd") if s.e.new_callers >= CROWD else s.of("crowd")
     raised = s.ratio("pace_minutes", "pace_hour", "growth_days", "newcomers") >= 1.5
     grows = s.of("growth") > s.of("pace") and s.span_s >= _HALF_DAY_S
-    return not s.by_caller and s.e.distinct_callers >= _CROWD and _load(s) + new >= 0.3 and raised and not grows
+    return not s.by_caller and s.e.distinct_callers >= CROWD and _load(s) + new >= 0.3 and raised and not grows
 
 
 def _floods(s: Signs) -> bool:
-    if s.by_caller:
-        many = s.value("caller_pace") >= _FLOOD_CALLS or (s.a_minute >= _FLOOD_A_MINUTE and s.e.invocations >= 300)
-        return many and _load(s) >= 0.25 and s.ratio("caller_pace", "caller_pace_here") >= 5.0
-    if s.one_caller and s.e.invocations < _FLOOD_CALLS:
+    if s.messaging and s.failed >= 0.5:
         return False
-    return _load(s) >= 0.35 and s.e.invocations >= 20 and s.share("growth_days") <= _load(s)
+    steep = s.ratio("caller_pace", "caller_pace_here", "pace_minutes", "pace_hour")
+    if s.one_caller:
+        fast = s.peak_a_minute >= _FLOOD_A_MINUTE and s.e.invocations >= 300
+        many = fast or max(s.value("caller_pace"), s.e.invocations) >= _FLOOD_CALLS
+        return many and ((_load(s) >= 0.25 and steep >= 5.0) or (_load(s) >= 0.1 and steep >= _FLOODING))
+    return _load(s) >= 0.35 and s.e.invocations >= _FEW_CALLS and s.share("growth_days") <= _load(s)
 
 
 def _slows(s: Signs) -> bool:
@@ -80,7 +87,7 @@ def _grows(s: Signs) -> bool:
 
 RETRY_STORM: Final = Kind(
     id="retry-storm",
-    title="Failing calls to {where} repeated by {caller}",
+    title="Failing calls to {spot} repeated by {caller}",
     summary="{Calls} {during} {to} {where} by {caller}: {pace}{bad}{exceptions}.",
     meaning=(
         "A call that always fails is tried again without a pause. A dependency that "
@@ -106,8 +113,8 @@ RETRY_STORM: Final = Kind(
 
 DENIAL_OF_WALLET: Final = Kind(
     id="denial-of-wallet",
-    title="Costly calls run up the bill of {where}",
-    summary="{Calls} {during} {to} {where} from {caller}{new_ones} used {expense}{money}.",
+    title="Costly calls run up the bill of {spot}",
+    summary="{Calls} {during} {to} {where} {from_whom}{new_ones} used {expense}{bill}.",
     meaning=(
         "The most expensive work is asked for at a pace that looks modest, for "
         "hours. A heavy new customer looks the same."
@@ -136,14 +143,16 @@ DENIAL_OF_WALLET: Final = Kind(
 
 DISTRIBUTED_FLOOD: Final = Kind(
     id="distributed-flood",
-    title="Flood at {where} from {caller} at once",
-    summary="{Calls} {during} {to} {where} from {caller}{new_ones}: {pace}{bad}{money}.",
+    title="Flood at {spot} {crowd}",
+    summary="{Calls} {during} {to} {where} {from_whom}{new_ones}: {pace}{bad}{money}.",
     meaning=(
         "Many callers, none of them busy, call all at once. A campaign, a newsletter "
         "or an outage elsewhere looks the same."
     ),
     attack=("T1499.002", "T1499.003"),
-    severity=lambda s: level("medium", s.failed > 0.05 or _slows(s), s.ratio("pace_minutes") >= 20.0),
+    severity=lambda s: (
+        "low" if s.of_a_crowd else level("medium", s.failed > 0.05 or _slows(s), s.ratio("pace_minutes") >= 20.0)
+    ),
     runbook=(
         "Ask marketing and product owners about a campaign, a release or a newsletter.",
         "In AppRequests, count by ClientCountryOrRegion, Url and ClientType: an attack has one path and odd countries.",
@@ -165,8 +174,8 @@ DISTRIBUTED_FLOOD: Final = Kind(
 
 FLOOD: Final = Kind(
     id="flood",
-    title="Flood at {where} from {caller}",
-    summary="{Calls} {during} {to} {where} from {caller}: {pace}{bad}{money}.",
+    title="Flood at {spot} {from_whom}",
+    summary="{Calls} {during} {to} {where} {from_whom}{and_others}: {pace}{bad}{money}.",
     meaning="One caller calls as fast as it can. A load test or a client in a loop looks the same.",
     attack=("T1499.002", "T1499.003"),
     severity=lambda s: level("medium", s.e.invocations >= 5_000 or s.failed > 0.05, s.failed > 0.3),
@@ -191,7 +200,7 @@ FLOOD: Final = Kind(
 
 SLOW_GROWTH: Final = Kind(
     id="slow-growth",
-    title="Growing a little each hour: {where}",
+    title="Growing a little each hour: {spot}",
     summary="{Calls} {during} {to} {where}: {growth}{money}.",
     meaning="Load or run time rises slowly, under any single threshold. Real growth of a business looks the same.",
     attack=("T1496",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from detectors.catalogue.callers import reaches
 from detectors.catalogue.kind import Kind, Signs, level
 from detectors.catalogue.samples import START_US, sample
 from detectors.evidence import Silence
@@ -20,6 +21,12 @@ def _by_hand(s: Signs) -> bool:
 
 def _off_schedule(s: Signs) -> bool:
     return s.of("schedule") >= (0.15 if "timer" in s.e.triggers else 0.3)
+
+
+def _never_seen(s: Signs) -> bool:
+    # nobody ever called it, and now someone who is known from elsewhere does: that is about the caller
+    reach = s.share("caller_new_to_app") if reaches(s) else 0.0
+    return s.of("structure") >= max(0.2, reach)
 
 
 def _app_silent(s: Signs) -> bool:
@@ -66,7 +73,7 @@ SILENCE_APP: Final = Kind(
 
 SILENCE: Final = Kind(
     id="silence",
-    title="Silence at {where}: no call any more",
+    title="Silence at {spot}: no call any more",
     summary="No call to {where} in {app} {gone}.",
     meaning="A function that runs steadily doesn't. It is disabled, nothing fires it, or its logs no longer arrive.",
     attack=("T1489", "T1562.008"),
@@ -79,7 +86,7 @@ SILENCE: Final = Kind(
 
 MANUAL_RUN: Final = Kind(
     id="manual-run",
-    title="Started by hand: {where}",
+    title="Started by hand: {spot}",
     summary="{Calls} {during} of {where} through the admin API, where no schedule or message asked for them{bad}.",
     meaning=(
         "Someone with the master key or access to the portal started a function. "
@@ -109,8 +116,8 @@ MANUAL_RUN: Final = Kind(
 
 NEW_FUNCTION: Final = Kind(
     id="new-function",
-    title="Never seen before: {where} in {app}",
-    summary="{Calls} {during} {to} {where} in {app}, first seen {age} before, from {caller}{bad}.",
+    title="Never seen before: {spot} in {app}",
+    summary="{Calls} {during} {to} {where} in {app}, first seen {age} before, {from_whom}{bad}.",
     meaning="A function runs that the training logs don't have. A release looks the same: it comes with a deployment.",
     attack=("T1648",),
     severity=lambda s: level("low", s.e.deployed_ago_s is None, s.by_caller and s.e.distinct_callers <= 1),
@@ -127,7 +134,7 @@ NEW_FUNCTION: Final = Kind(
         "Look at what it did: AppDependencies by Target, AppRequests by caller.",
     ),
     made_by=("structure",),
-    fits=lambda s: s.of("structure") >= 0.2,
+    fits=_never_seen,
     example=sample(
         "caller", 42, 160, {"new_function": 0.7, "caller_new": 0.3}, function="Helper2", caller="address:203.0.113.7",
         new_callers=1, value={"new_function": 120.0, "caller_new": 0.0},
@@ -136,7 +143,7 @@ NEW_FUNCTION: Final = Kind(
 
 OFF_SCHEDULE: Final = Kind(
     id="off-schedule",
-    title="Off its schedule: {where}",
+    title="Off its schedule: {spot}",
     summary="{Calls} {during} of {where}, {off}{bad}.",
     meaning="A timer fires when its schedule doesn't say so. A changed schedule, a restart that catches up, or a hand.",
     attack=("T1053",),
@@ -157,8 +164,8 @@ OFF_SCHEDULE: Final = Kind(
 
 UNUSUAL: Final = Kind(
     id="unusual",
-    title="Unusual calls at {where}",
-    summary="{Calls} {during} {to} {where} from {caller}: {why}{bad}.",
+    title="Unusual calls at {spot}",
+    summary="{Calls} {during} {to} {where} {from_whom}: {why}{other_bad}.",
     meaning="Strange together though nothing by itself names a kind; the reasons say what adds up.",
     attack=(),
     severity=lambda s: level("low", s.e.p_value < 1e-6 and s.e.invocations >= 10),

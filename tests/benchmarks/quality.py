@@ -71,13 +71,13 @@ def run_lonetree(folder: Path, days: float, record: list[dict[str, Any]]) -> dic
     """Train and replay through the command line, at the narrow budget and at the wide one."""
     started = time.perf_counter()
     models = folder / "models"
-    _cli("train", "--input", folder / "train", "--models", models)
+    cli("train", "--input", folder / "train", "--models", models)
     results = {}
     for budget in (BUDGET, WIDE_BUDGET):
         out = folder / f"replay-{budget}"
         kept = "all" if budget == BUDGET else "anomalous"
         inputs = ("--input", folder / "test", "--models", models, "--output", out)
-        _cli("replay", *inputs, "--budget", budget, "--verdicts", kept)
+        cli("replay", *inputs, "--budget", budget, "--verdicts", kept)
         silences = [entry for entry in record if entry["scenario"] == "silence"]
         results[budget] = evaluate(
             out / "verdicts",
@@ -90,7 +90,7 @@ def run_lonetree(folder: Path, days: float, record: list[dict[str, Any]]) -> dic
     return _summary(results[BUDGET], results[WIDE_BUDGET], time.perf_counter() - started)
 
 
-def _cli(*arguments: object) -> None:
+def cli(*arguments: object) -> None:
     command = [sys.executable, "-c", "from pipelines.cli import main; main()", *(str(a) for a in arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -66,7 +66,7 @@ def test_lonetree_is_trained_once_and_replayed_at_both_budgets(
             lines = (json.dumps(i) + "\n" for i in incidents(test, after, threshold))
             (out / "incidents.ndjson").write_text("".join(lines))
 
-    monkeypatch.setattr(quality, "_cli", stand_in)
+    monkeypatch.setattr(quality, "cli", stand_in)
     quality.write_world(world, tmp_path)
     result = quality.run_lonetree(tmp_path, 1, world.record)
     assert [(c, g.get("--budget"), g.get("--verdicts")) for c, g in called] == [

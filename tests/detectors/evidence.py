@@ -62,5 +62,6 @@ def any_evidence(draw: Any) -> Evidence:
             paths=st.lists(_TEXT, max_size=5).map(tuple),
             sampled=st.booleans(),
             caller_confidence=st.floats(0.0, 1.0),
+            caller_age_s=st.none() | _NUMBER,
         )
     )

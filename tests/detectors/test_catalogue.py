@@ -161,7 +161,88 @@ def test_a_function_made_busy_by_its_only_caller_is_told_as_that_callers_pace() 
     assert classify(alone).id == "unusual-pace"
     night = replace(alone, share={**share, "caller_hours": 0.1}, surprise={"pace_hour": 6.0, "caller_hours": 3.0})
     assert classify(night).id == "off-hours"
-    assert classify(replace(alone, distinct_callers=9)).id == "flood"
+    few = replace(alone, distinct_callers=9, callers=(("user:u-1", "user", 20),))
+    assert classify(few).id == "unusual-pace"
+    assert describe(few)["title"] == "Far busier than usual at PayInvoice: 9 callers"
+    assert classify(replace(few, invocations=620)).id == "flood"
+
+
+def test_a_flood_by_mostly_one_newcomer_is_a_flood_whoever_else_was_there() -> None:
+    share = {"latency_shift": 0.6, "pace_minutes": 0.12, "cost_hour": 0.1, "caller_new_to_function": 0.03}
+    flood = sample(
+        "function", 5_275, 160, share, caller="address:203.0.113.7", failed=129, new_callers=1, duration_ms=(90, 2e3),
+        value={"pace_minutes": 1_600.0}, typical={"pace_minutes": 17.0}, usual_ms=40.0,
+    )  # fmt: skip
+    callers = (("address:203.0.113.7", "address", 5_100), *((f"user:u-{n}", "user", 5) for n in range(35)))
+    flood = replace(flood, callers=callers, distinct_callers=36)
+    told = describe(flood)
+    assert (told["kind"], told["title"]) == ("flood", "Flood at PayInvoice from address 203.0.113.7")
+    assert "from address 203.0.113.7 and 35 others: 1,600 calls in five minutes where 17 are usual" in told["summary"]
+
+
+def test_a_newcomer_that_takes_much_is_no_known_caller() -> None:
+    example = BY_ID["exfiltration"].example
+    assert classify(replace(example, caller_age_s=40 * 86_400.0)).id == "exfiltration"
+    assert classify(replace(example, caller_age_s=5_700.0)).id == "flood"
+    assert classify(replace(example, caller_age_s=5_700.0, invocations=120, value={})).id == "new-caller"
+
+
+def test_one_of_a_crowd_is_told_as_its_part() -> None:
+    share = {"pace_minutes": 0.5, "latency_shift": 0.3, "country_rare_here": 0.2}
+    value = {"pace_minutes": 396.0, "newcomers": 113.0, "country_rare_here": 0.0}
+    one = sample(
+        "caller", 12, 35, share, caller="address:203.0.113.7", value=value, typical={"pace_minutes": 8.5}, new_callers=1
+    )
+    told = describe(one)
+    assert (told["kind"], told["severity"]) == ("distributed-flood", "low")
+    assert told["title"] == "Flood at PayInvoice with address 203.0.113.7 among the callers"
+    assert "one of 113 never seen there before: among 396 calls in five minutes" in told["summary"]
+    assert classify(replace(one, value={**value, "newcomers": 2.0})).id == "new-country"
+
+
+def test_what_a_place_began_and_a_crowd_made_is_the_crowds() -> None:
+    crowd = replace(BY_ID["distributed-flood"].example, lead="caller")
+    places = tuple((f"geography:Spain/Madrid/Town{n}", "geography", 200) for n in range(42))
+    assert classify(replace(crowd, callers=places, distinct_callers=42)).id == "distributed-flood"
+
+
+def test_someone_known_who_is_refused_where_it_never_was_moves_sideways() -> None:
+    example = BY_ID["lateral-movement"].example
+    refused = replace(example, refused=27, statuses={403: 27, 200: 5})
+    share = {"caller_new_to_app": 0.6, "client_error_burst": 0.4}
+    assert classify(replace(refused, share=share, surprise=dict.fromkeys(share, 4.0))).id == "lateral-movement"
+    # who is refused by 403 is known: no credential is being guessed
+    assert classify(replace(refused, value={"caller_new": 0.0})).id == "enumeration"
+
+
+def test_someone_known_at_a_function_that_nobody_called_moves_sideways() -> None:
+    example = BY_ID["lateral-movement"].example
+    first = {"new_function": 0.3, **dict(example.share)}
+    assert classify(replace(example, share=first, surprise=dict.fromkeys(first, 4.0))).id == "lateral-movement"
+    more = {"new_function": 0.6, "caller_new_to_app": 0.2}
+    assert classify(replace(example, share=more, surprise={"new_function": 4.0})).id == "new-function"
+
+
+def test_messages_that_fail_again_and_again_are_poison_however_many_they_are() -> None:
+    share = {"pace_minutes": 0.45, "failure_burst": 0.4, "redelivery": 0.06}
+    value = {"pace_minutes": 127.0, "failure_burst": 9.0, "redelivery": 10.0}
+    many = replace(BY_ID["poison-message"].example, invocations=535, failed=437, share=share, value=value)
+    assert classify(replace(many, surprise=dict.fromkeys(share, 4.0))).id == "poison-message"
+
+
+def test_delays_that_many_callers_wait_for_are_no_probe() -> None:
+    share = {"round_seconds": 0.3, "latency_shift": 0.7}
+    delayed = sample(
+        "function", 28, 96, share, caller="user:u-1", value={"round_seconds": 4.0}, duration_ms=(52, 3e4), usual_ms=39.0
+    )
+    assert classify(delayed).id == "injection-probe"
+    shared = replace(delayed, callers=tuple((f"user:u-{n}", "user", 7) for n in range(4)), distinct_callers=4)
+    assert classify(shared).id == "latency-shift"
+
+
+def test_an_hour_at_which_a_caller_works_as_a_rule_is_not_odd() -> None:
+    example = BY_ID["off-hours"].example
+    assert classify(replace(example, value={**example.value, "caller_hours": 0.069})).id == "unusual-pace"
 
 
 def test_a_flood_that_is_throttled_is_no_guessing() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from detectors.catalogue import BY_ID, KINDS, Kind
 from detectors.cost import Prices
 from detectors.evidence import Evidence
-from detectors.explain import Coverage, blind_spots, describe
+from detectors.explain import Coverage, blind_spots, describe, reasons
 from detectors.features import FEATURE_NAMES
 from detectors.reasons import reason_text
 from tests.detectors.evidence import any_evidence
@@ -122,7 +122,8 @@ def test_the_incident_of_the_brief_reads_as_promised() -> None:
 
 def test_runs_are_of_a_function_and_calls_go_to_it_and_all_are_called_all() -> None:
     example = BY_ID["failure-burst"].example
-    assert "140 of 210 calls in 20 minutes to PayInvoice failed" in describe(example)["summary"]
+    told = "140 calls in 20 minutes to PayInvoice failed, up to 90 in a quarter of an hour where 0.3 is usual"
+    assert told in describe(example)["summary"]
     slow = replace(BY_ID["latency-shift"].example, triggers=("queue",), failed=900)
     assert "900 runs in 4 hours of PayInvoice: " in describe(slow)["summary"]
     assert ", all of them failed" in describe(slow)["summary"]
@@ -134,6 +135,84 @@ def test_few_calls_among_many_are_told_apart() -> None:
     assert ": among 138 calls in an hour where 47 are usual" in few
     all_of_them = describe(replace(example, invocations=138, typical={"pace_hour": 47.0}))["summary"]
     assert ": 138 calls in an hour where 47 are usual" in all_of_them
+
+
+def test_what_two_features_say_alike_is_told_once_with_both_their_shares() -> None:
+    share = {"duration_high": 0.5, "duration_record": 0.3, "pace_minutes": 0.2}
+    value = {"duration_high": 537.0, "duration_record": 537.0, "pace_minutes": 90.0}
+    told = reasons(Evidence(share=share, value=value, typical={"duration_high": 25.0, "pace_minutes": 3.0}))
+    texts = [reason["text"] for reason in told]
+    assert texts == ["a run took 537 ms where 25 ms is usual", "90 calls in five minutes where 3 are usual"]
+    assert [reason["share"] for reason in told] == pytest.approx([0.8, 0.2])
+
+
+def test_a_record_is_told_beside_the_one_before() -> None:
+    assert reason_text("duration_record", 537.0, 410.0) == "a run took 537 ms where the longest before took 410 ms"
+
+
+def test_what_is_as_usual_is_no_reason_unless_there_is_no_other() -> None:
+    usual = {"share": {"growth_days": 0.6}, "value": {"growth_days": 739.0}, "typical": {"growth_days": 714.0}}
+    assert [reason["feature"] for reason in reasons(Evidence(**usual))] == ["growth_days"]
+    more = {name: {**of, "failure_burst": n} for (name, of), n in zip(usual.items(), (0.4, 9.0, 0.1), strict=True)}
+    assert [reason["feature"] for reason in reasons(Evidence(**more))] == ["failure_burst"]
+
+
+@pytest.mark.parametrize(("failed", "told"), [(129, False), (400, True), (2, False)])
+def test_failures_are_told_where_they_are_news(failed: int, told: bool) -> None:
+    share = {"pace_minutes": 0.9, "failure_burst": 0.1}
+    value, typical = {"pace_minutes": 900.0, "failure_burst": 12.9}, {"pace_minutes": 9.0, "failure_burst": 11.0}
+    flood = replace(BY_ID["flood"].example, failed=failed, share=share, value=value, typical=typical)
+    if told:
+        typical["failure_burst"] = 1.1
+    assert ("failed" in describe(flood)["summary"]) == told
+
+
+def test_a_single_call_is_told_without_counting_it() -> None:
+    share = {"duration_high": 0.28, "country_rare_here": 0.1}
+    one = replace(BY_ID["unusual"].example, invocations=1, refused=1, share=share)
+    assert describe(one)["summary"].endswith(": a run took 900 ms where 310 ms is usual, which was refused.")
+    failed = replace(one, refused=0, failed=1, share={"failure_burst": 1.0}, value={"failure_burst": 1.1})
+    assert "which failed" not in describe(failed)["summary"]
+
+
+def test_the_pace_that_is_told_is_the_steepest_of_those_that_matter() -> None:
+    share = {"caller_pace": 0.4, "pace_minutes": 0.35, "growth_days": 0.01}
+    value = {"caller_pace": 145.0, "pace_minutes": 400.0, "growth_days": 9e5}
+    typical = {"caller_pace": 25.0, "pace_minutes": 20.0, "growth_days": 1.0}
+    flood = replace(BY_ID["flood"].example, share=share, value=value, typical=typical)
+    assert ": 400 calls in five minutes where 20 are usual" in describe(flood)["summary"]
+
+
+def test_a_place_is_named_once_and_is_no_caller() -> None:
+    place = (("geography:Ukraine/Odesa/Odesa", "geography", 41),)
+    abroad = replace(
+        BY_ID["new-country"].example,
+        callers=place,
+        countries=(("Ukraine", 41),),
+        share={"country_rare_here": 0.7, "caller_pace": 0.3},
+        value={"country_rare_here": 0.0, "caller_pace": 41.0},
+        typical={"caller_pace": 2.0},
+    )
+    told = describe(abroad)
+    assert told["title"] == "First calls from Odesa, Ukraine at PayInvoice"
+    assert "to PayInvoice from Odesa, Ukraine, a country from which nobody called it before" in told["summary"]
+    assert told["reasons"][1]["text"] == "41 calls by one place in half an hour where 2 are usual"
+    probes = describe(replace(BY_ID["injection-probe"].example, callers=place))
+    assert probes["title"] == "Injection probes at PayInvoice from Odesa, Ukraine"
+
+
+def test_one_country_of_a_travel_may_be_all_that_the_incident_holds() -> None:
+    told = describe(replace(BY_ID["impossible-travel"].example, countries=(("China", 18),)))
+    assert told["title"] == "User u-1 in China 7 minutes after another country"
+    assert "by user u-1, from China, 7 minutes after a call from another country" in told["summary"]
+
+
+def test_cents_are_not_told() -> None:
+    cheap = replace(BY_ID["flood"].example, invocations=500, run_seconds=30.0)
+    assert "cost so far" not in describe(cheap)["summary"]
+    assert "cost so far" in describe(replace(cheap, run_seconds=30_000.0))["summary"]
+    # a bill that somebody runs up is told, whatever it has come to
+    assert "cost so far" in describe(replace(BY_ID["denial-of-wallet"].example, run_seconds=601.0))["summary"]
 
 
 @each_kind

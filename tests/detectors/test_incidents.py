@@ -91,6 +91,35 @@ def test_a_crowd_in_one_function_is_one_incident() -> None:
     assert len(incident["callers"]) == 50
 
 
+def test_who_carries_the_surprise_comes_before_those_who_were_there() -> None:
+    newcomer = [strange(n * SECOND, f"n{n}", pair_age_us=n * SECOND) for n in range(5)]
+    bystanders = [
+        strange(
+            *(10 * SECOND + n * SECOND, f"b{n}"), caller="user:u-1", caller_source="user", by_caller=False,
+            trouble="slow", feature="latency_shift", pair_age_us=90 * 24 * HOUR,
+        )
+        for n in range(30)
+    ]  # fmt: skip
+    _, (incident,) = incidents_of([*newcomer, *bystanders])
+    assert incident["callers"] == ["address:203.0.113.7", "user:u-1"]
+    # but a few calls that point at their caller don't outweigh hundreds
+    many = [{**row, "at": 10 * SECOND + n * SECOND, "invocation_id": f"m{n}"} for n, row in enumerate(bystanders * 3)]
+    _, (incident,) = incidents_of([*newcomer, *many])
+    assert incident["callers"] == ["user:u-1", "address:203.0.113.7"]
+
+
+def test_how_long_the_first_caller_was_known_is_told_in_any_cut() -> None:
+    rows = [strange(n * MINUTE, f"i{n}", pair_age_us=n * MINUTE) for n in range(20)]
+    whole, cut = Incidents(OPENS, "v1"), Incidents(OPENS, "v1")
+    whole.advance(raised(rows), END)
+    for row in rows:
+        cut.advance(raised([row]), row["at"] + EPOCH_US)
+    cut.advance(raised([]), END)
+    (told,), (again,) = ([row for row in fold.raised().to_pylist() if row["closed"]] for fold in (whole, cut))  # type: ignore[union-attr]
+    assert told == again
+    assert "never seen there before" in told["summary"]
+
+
 def test_nothing_is_told_of_a_story_that_never_became_strange_enough() -> None:
     verdicts, found = incidents_of([strange(n * MINUTE, f"i{n}", score=OPENS - 0.1) for n in range(9)])
     assert found == []
