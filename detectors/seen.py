@@ -45,6 +45,8 @@ _FULL: Final = 0.6
 _ROOMY: Final = 0.36
 #: slots that hold MOST
 _MOST_SLOTS: Final = 2**24
+#: ids from which on their rate says how many the remembered hours will hold: fewer may be a burst
+_TELLING: Final = 100_000
 
 
 class Seen:
@@ -62,6 +64,8 @@ class Seen:
         self._most = most
         self._used = 0
         self._swept = 0
+        #: ids that came since this object was made, and when the first did, us
+        self._came, self._since_us = 0, 0
         self._log: SeenLog | None = None
 
     def __len__(self) -> int:
@@ -79,9 +83,12 @@ class Seen:
         spans = times_us // SPAN_US
         needed = (spans >= now - REMEMBERED_SPANS) & (spans <= now)
         hashes, spans = hashes[needed], spans[needed]
+        if len(hashes) and not self._came:
+            self._since_us = int(times_us[needed].min())
+        self._came += len(hashes)
         room = min(_FULL * len(self.slots), self._most)
         if now - self._swept >= REMEMBERED_SPANS or self._used + len(hashes) > room:
-            self._rebuild(now, len(hashes))
+            self._rebuild(now, len(hashes), int(times_us.max(initial=0)))
         self._used += _insert(self.slots, hashes, spans)
         if self._log is not None:
             self._log.forget(now - REMEMBERED_SPANS)
@@ -111,24 +118,42 @@ class Seen:
             needed = (spans >= self.span - REMEMBERED_SPANS) & (spans >= oldest)
             self._used += _insert(self.slots, entries[needed], spans[needed])
 
-    def _rebuild(self, now: int, room: int) -> None:
-        """Drop what is too old or too much, and make room."""
-        entries = self.slots[self.slots != _EMPTY]
-        # spans are relative to that of the last add, when all entries were at most 255 spans old
-        spans = self.span - _age(entries, self.span)
+    def _rebuild(self, now: int, room: int, newest_us: int) -> None:
+        """Drop what is too old or too much, and make room: in place, or in a table that is large enough for long."""
         oldest = now - REMEMBERED_SPANS
-        counts = np.bincount(spans[spans >= oldest] - oldest, minlength=REMEMBERED_SPANS + 1)
+        counts = np.zeros(REMEMBERED_SPANS + 1, np.int64)
+        # spans are relative to that of the last add, when all entries were at most 255 spans old
+        reach = self.span - oldest
+        if reach >= 0:
+            counts[: reach + 1] = _by_age(self.slots, self.span)[reach::-1]
         held = np.cumsum(counts[::-1])[::-1]
         if held[0] + room > self._most:
             fits = np.flatnonzero(held <= _STAYS * self._most - room)
-            oldest += int(fits[0]) if len(fits) else len(held)
-        entries = entries[spans >= oldest]
-        self.slots = np.zeros(_slots_for(len(entries) + room), np.uint64)
-        _place(self.slots, entries)
-        self._used = len(entries)
+            dropped = int(fits[0]) if len(fits) else len(held)
+            oldest += dropped
+            held = held[dropped:]
+        self._used = int(held[0]) if len(held) else 0
+        slots = _slots_for(max(self._used + room, self._expected(newest_us)))
+        if slots == len(self.slots):
+            _sweep(self.slots, self.span, oldest)
+        else:
+            fresh: Hashes = np.zeros(slots, np.uint64)
+            _move(self.slots, fresh, self.span, oldest)
+            self.slots = fresh
         self._swept = now
         if self._log is not None:
             self._log.forget(oldest)
+
+    def _expected(self, newest_us: int) -> int:
+        """How many ids the remembered hours will hold, if they go on as they came; 0 while nobody can say.
+
+        The table of a busy stream has its size after seconds, and need not be copied into one of twice the size, and
+        again: that takes room for both at once, and memory goes on growing for half an hour.
+        """
+        if self._came < _TELLING:
+            return 0
+        passed_us = max(newest_us - self._since_us, 1)
+        return min(self._came * REMEMBERED_SPANS * SPAN_US // passed_us, self._most)
 
 
 def _slots_for(entries: int) -> int:
@@ -185,10 +210,44 @@ def _insert(slots: Hashes, hashes: Hashes, spans: npt.NDArray[np.int64]) -> int:
 
 
 @njit
-def _place(slots: Hashes, entries: Hashes) -> None:
-    """Put whole entries, all different, into an empty table."""
+def _by_age(slots: Hashes, span: int) -> npt.NDArray[np.int64]:
+    """How many entries are how many spans older than ``span``, int64[_SPANS]."""
+    found = np.zeros(_SPANS, np.int64)
+    for entry in slots:
+        if entry != _EMPTY:
+            found[(span - np.int64(entry & _SPAN_MASK)) & (_SPANS - 1)] += 1
+    return found
+
+
+@njit
+def _move(slots: Hashes, fresh: Hashes, span: int, oldest: int) -> None:
+    """Put the entries from span ``oldest`` on, all different, into an empty table."""
+    mask = np.uint64(fresh.shape[0] - 1)
+    for entry in slots:
+        if entry == _EMPTY or span - ((span - np.int64(entry & _SPAN_MASK)) & (_SPANS - 1)) < oldest:
+            continue
+        slot = (entry >> _SHIFT) & mask
+        while fresh[slot] != _EMPTY:
+            slot = (slot + np.uint64(1)) & mask
+        fresh[slot] = entry
+
+
+@njit
+def _sweep(slots: Hashes, span: int, oldest: int) -> None:
+    """Take out the entries before span ``oldest``, and move the others up, so that each is found again."""
     mask = np.uint64(slots.shape[0] - 1)
-    for entry in entries:
+    begin = np.uint64(0)
+    while slots[begin] != _EMPTY:
+        begin = (begin + np.uint64(1)) & mask
+    # from an empty slot on, so that whatever an entry stepped over has been seen to before it
+    for i in range(slots.shape[0]):
+        at = (begin + np.uint64(i)) & mask
+        entry = slots[at]
+        if entry == _EMPTY:
+            continue
+        slots[at] = _EMPTY
+        if span - ((span - np.int64(entry & _SPAN_MASK)) & (_SPANS - 1)) < oldest:
+            continue
         slot = (entry >> _SHIFT) & mask
         while slots[slot] != _EMPTY:
             slot = (slot + np.uint64(1)) & mask

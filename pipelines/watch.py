@@ -33,6 +33,7 @@ from pipelines.champion import Champion, Judging
 from pipelines.checkpoint import Checkpoints, Saved
 from pipelines.engine import GRID_US, Engine, Given
 from pipelines.journal import Step
+from pipelines.memory import given_back
 from pipelines.part_files import PartFiles, as_lines, as_parquet
 from pipelines.sinks.base import AMENDS
 from pipelines.sinks.escape import terminal
@@ -401,6 +402,7 @@ class Watch:
         self.vitals.checkpoints += 1
         self.vitals.checkpoint_bytes, self.vitals.checkpoint_s = size, self._steady() - began
         self._settled()
+        given_back()
         for name, source in self._sources.items():
             if name in self._cursors:
                 try:

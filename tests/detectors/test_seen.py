@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detectors import seen as module
 from detectors.collate import _recalled
 from detectors.seen import REMEMBERED_SPANS, SPAN_US, Seen
 from detectors.seen_log import BATCH
@@ -101,6 +102,43 @@ def test_memory_is_bounded_however_many_come_and_the_oldest_go_first(restarts):
     assert known(seen, BEGIN + 30, 0) == [False]
     # of the batches, which hold many spans, what is forgotten stays at most as long as what stands beside it
     assert seen.snapshot().num_rows <= most + BATCH + each
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 400)), min_size=1, max_size=30),
+    st.sampled_from([0, 1_000, 10**9]),
+)
+def test_how_large_the_table_is_changes_nothing_of_what_is_known(steps, telling):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_TELLING", telling)
+        patch.setattr(module, "_FIRST_SLOTS", 64)
+        seen, came, span, number = Seen(4_000), {}, BEGIN, 0
+        for ahead, count in steps:
+            span += ahead
+            add(seen, span, *range(number, number + count))
+            came |= dict.fromkeys(range(number, number + count), span)
+            number += count
+        if number <= 3_000:
+            expected = [span - came[one] <= REMEMBERED_SPANS for one in range(number)]
+            assert known(seen, span, *range(number)) == expected
+            # as many as are still needed, and those that no sweep has met
+            assert sum(expected) <= len(seen) == np.count_nonzero(seen.slots)
+
+
+def test_a_busy_streams_table_has_its_size_from_its_first_minute_on():
+    seen, sizes = Seen(most=1_000_000), []
+    for second in range(400):
+        ids = np.arange(second * 5_000, (second + 1) * 5_000)
+        at = BEGIN * SPAN_US + second * 1_000_000
+        seen.add(hashes(*ids.tolist()), np.full(5_000, at), at)
+        sizes.append(seen.slots.nbytes)
+    assert len(set(sizes[60:])) == 1
+    # 100 a minute come to 72,000 in half a day
+    calm = Seen(most=1_000_000)
+    for minute in range(3_000):
+        at = BEGIN * SPAN_US + minute * 60_000_000
+        calm.add(hashes(*range(minute * 100, minute * 100 + 100)), np.full(100, at), at)
+    assert calm.slots.nbytes < sizes[-1] / 4
 
 
 def test_more_at_once_than_are_held_are_held_until_more_come():

@@ -1,11 +1,15 @@
-"""A run borrows the settings of memory, and gives them back."""
+"""A run borrows the settings of memory, and gives them back; a job gives back what a backlog took."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.memory import reused
+from pipelines.memory import _glibc, given_back, reused
 
 
 def judge(rows: int) -> pa.Array:
@@ -24,3 +28,19 @@ def test_arrows_pool_is_as_before_after_a_run_even_where_it_failed():
     with pytest.raises(ValueError, match="no rows"), reused():
         judge(0)
     assert pa.default_memory_pool().backend_name == before
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(_glibc() is None or not Path("/proc/self/statm").exists(), reason="needs Linux with glibc")
+def test_what_small_pieces_keep_from_the_system_is_given_back():
+    taken = [np.ones(250) for _ in range(100_000)]
+    full = resident()
+    # what stays lies between what goes, so that no heap ends earlier
+    kept = taken[::50]
+    del taken
+    given_back()
+    assert full - resident() > 100e6
+    assert all((piece == 1.0).all() for piece in kept)
