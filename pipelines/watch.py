@@ -42,6 +42,7 @@ from pipelines.sinks.lines import json_line
 from pipelines.sources.base import Cursor, Polled, Source, microseconds
 from pipelines.told import Told
 from pipelines.vitals import KEPT, Vitals, place_of, position_of
+from pipelines.warm import rehearse
 from pipelines.watermarks import DEFAULT_IDLE_US, DEFAULT_LATENESS_US
 
 #: a checkpoint at the latest after so long, s: what a restart reads again
@@ -96,6 +97,8 @@ class WatchOptions:
     checkpoint_s: float = CHECKPOINT_S
     incident_note_s: float = INCIDENT_NOTE_S
     grid_us: int = GRID_US
+    #: judge made-up rows before the first, so that no real one waits for a compiler
+    rehearse: bool = False
 
 
 def utc_now() -> dt.datetime:
@@ -152,6 +155,8 @@ class Watch:
         self._dirty = False
         before = saved.document if saved is not None else None
         judging = champion.start(before["model_version"] if before is not None else None)
+        if self._options.rehearse:
+            _rehearsed(judging)
         former = judging if saved is None else _former(champion, judging, saved)
         self._engine = Engine(
             former.plan, self._sources, lateness_us=self._options.lateness_us, idle_us=self._options.idle_us
@@ -517,6 +522,13 @@ def kind_of(spot: str) -> str:
 def standing(rows: pa.RecordBatch) -> int:
     """Records that stand for an invocation: all but the details."""
     return int(pc.is_in(rows.column("record"), pa.array(["invocation", "started"])).true_count)
+
+
+def _rehearsed(judging: Judging) -> None:
+    try:
+        rehearse(judging.plan)
+    except Exception as error:  # what made-up rows stumble over must not keep real ones from being judged
+        _log.warning("the rehearsal failed: %s: %s", type(error).__name__, terminal(str(error)))
 
 
 def _former(champion: Champion, judging: Judging, saved: Saved) -> Judging:

@@ -203,6 +203,7 @@ def command(
         model_poll_s=poll_models,
         checkpoint_s=checkpoint_every,
         incident_note_s=min(INCIDENT_NOTE_S, checkpoint_every),
+        rehearse=True,
     )
     with _stopping() as stop:
         with ExitStack() as unwind:
