@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,8 @@ FILE_S: Final = 60.0
 PLANT_EVERY_S, PLANT_REQUESTS = 2.0, 20
 #: s that it goes on after the last attack, so that the watermark passes it
 AFTER_S: Final = 15.0
+#: the first attacker's number; all before are clients
+CLIENT_AT: Final = APPS * CLIENTS + 10_000
 #: what an attacker asks for
 PROBES: Final = (
     "/api/items?id=1%27%20UNION%20SELECT%20password%20FROM%20users--",
@@ -182,36 +185,62 @@ def thickened(model: Model, factor: float) -> Model:
     return replace(model, judge=judge, silence_nats=model.silence_nats * factor, state=state)
 
 
-def run(folder: Path, rate: float, seconds: float, plant_every_s: float = PLANT_EVERY_S) -> None:
-    """Write the live log; ``marks.ndjson`` beside it says when which invocations could be read."""
-    rng = np.random.default_rng(2)
-    folder.mkdir(parents=True, exist_ok=True)
-    began = last = time.time()
-    written, planted = 0, 0
-    file, opened = None, 0.0
-    with (folder.parent / "marks.ndjson").open("w") as marks:
-        while last < began + seconds + AFTER_S:
-            time.sleep(max(last + TICK_S - time.time(), 0.0))
-            now = time.time()
-            count = int((now - began) * rate) - written
-            calls = Calls.drawn(rng, np.sort(last + rng.random(count) * (now - last)))
-            found = lines(calls, written)
-            attacks = []
-            if (planted + 1) * plant_every_s < min(now - began, seconds):
-                attacks = attack(rng, planted, now)
-                planted += 1
-            if file is None or now - opened >= FILE_S:
-                file, opened = (folder / f"log-{now:.0f}.ndjson").open("ab", buffering=0), now
-            file.write(b"".join([*found, *attacks]))
-            readable = time.time()
-            written += count
-            marks.write(json.dumps({"readable_s": readable, "next": written, "planted": planted}) + "\n")
-            marks.flush()
-            last = now
+class Load:
+    """A live log that grows; ``marks.ndjson`` beside its folder says when which invocations could be read.
+
+    Args:
+        folder: of the log's files.
+        rate: invocations a second.
+        began_s: s since 1970: the first moment.
+        seconds: attacks are planted for so long.
+        plant_every_s: between two attacks.
+    """
+
+    def __init__(
+        self, folder: Path, rate: float, began_s: float, seconds: float, plant_every_s: float = PLANT_EVERY_S
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._rate, self._began, self._last = folder, rate, began_s, began_s
+        self._seconds, self._plant_every_s = seconds, plant_every_s
+        self._rng = np.random.default_rng(2)
+        self.written = self.planted = 0
+        self._file: BinaryIO | None = None
+        self._opened = 0.0
+        self._marks = (folder.parent / "marks.ndjson").open("w")
+
+    def write(self, now_s: float, clock: Callable[[], float] = time.time) -> None:
+        """What happened since the last call."""
+        count = int((now_s - self._began) * self._rate) - self.written
+        ended = np.sort(self._last + self._rng.random(count) * (now_s - self._last))
+        found = lines(Calls.drawn(self._rng, ended), self.written)
+        attacks, where = [], None
+        if (self.planted + 1) * self._plant_every_s < min(now_s - self._began, self._seconds):
+            attacks, where = attack(self._rng, self.planted, now_s)
+            self.planted += 1
+        if self._file is None or now_s - self._opened >= FILE_S:
+            self._file = (self._folder / f"log-{now_s:.0f}.ndjson").open("ab", buffering=0)
+            self._opened = now_s
+        self._file.write(b"".join([*found, *attacks]))
+        readable_s = clock()
+        self.written += count
+        mark = {"readable_s": readable_s, "next": self.written, "planted": self.planted, "where": where}
+        self._marks.write(json.dumps(mark) + "\n")
+        self._marks.flush()
+        self._last = now_s
 
 
-def attack(rng: np.random.Generator, number: int, now_s: float) -> list[bytes]:
-    """Probes of one address that nobody knows, within a tick."""
+def run(folder: Path, rate: float, seconds: float) -> None:
+    """Write the live log as it happens."""
+    began = now = time.time()
+    load = Load(folder, rate, began, seconds)
+    while now < began + seconds + AFTER_S:
+        time.sleep(max(now + TICK_S - time.time(), 0.0))
+        now = time.time()
+        load.write(now)
+
+
+def attack(rng: np.random.Generator, number: int, now_s: float) -> tuple[list[bytes], dict[str, str]]:
+    """Probes of one address that nobody knows, within a tick; and whose they are and at what."""
     function = int(rng.integers(0, APPS)) * FUNCTIONS + QUEUED
     n = PLANT_REQUESTS
     calls = Calls(
@@ -225,8 +254,9 @@ def attack(rng: np.random.Generator, number: int, now_s: float) -> list[bytes]:
     for i in range(n):
         one = Calls(*(column[i : i + 1] for column in vars(calls).values()))
         first = planted_number(number) + i
-        found += lines(one, first, path=PROBES[i % len(PROBES)], client_at=APPS * CLIENTS + 10_000)
-    return found
+        found += lines(one, first, path=PROBES[i % len(PROBES)], client_at=CLIENT_AT)
+    app, name, _ = names(function)
+    return found, {"app": app, "function": name, "address": address(number + CLIENT_AT)}
 
 
 def planted_number(attack_number: int) -> int:
