@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from detectors import wording as say
-from detectors.catalogue.kind import GROUPS, Signs, finite
+from detectors.catalogue.kind import CROWD, GROUPS, Signs, finite
 from detectors.cost import PRICES, Prices, cost
 from detectors.evidence import Evidence
 from detectors.reasons import reason_text
@@ -18,8 +18,6 @@ _WORTH_TELLING: Final = 0.02
 #: the same where they are fewer than some
 _WORTH_TELLING_OF_FEW: Final = 0.2
 _SOME: Final = 3
-#: share of all that failed below which those of the worst minutes are told apart
-_CLEARLY_LESS: Final = 0.8
 #: times as many as usual from which on refusals and failures are news
 _CLEARLY_MORE: Final = 1.5
 #: times the usual run from which on all runs are slow
@@ -165,7 +163,8 @@ class Phrases(Mapping[str, str]):
         """How many of the callers are new."""
         e = self._e
         if self._signs.of_a_crowd:
-            return f", one of {round(self._signs.value('newcomers')):,} never seen there before"
+            ones = say.whole(self._signs.value("newcomers"))
+            return f", one of {say.number(ones)} never seen there before" if ones >= CROWD else ""
         new = min(e.new_callers, e.distinct_callers)
         return f" ({new:,} of them new)" if new and not self._signs.one_caller and e.distinct_callers > 1 else ""
 
@@ -286,11 +285,19 @@ class Phrases(Mapping[str, str]):
         """
         noun = "run" if self._runs() else "call"
         those = f"{say.plural(self._e.failed, noun)} {self.say_during()} {self.say_to()} {self.say_where()} failed"
-        name = max(GROUPS["failure"], key=lambda one: finite(self._e.share.get(one)))
+        name = self._failing()
         most = finite(self._e.value.get(name))
-        if 1.0 <= most < _CLEARLY_LESS * self._e.failed:
+        if 1.0 <= most < self._e.failed / _CLEARLY_MORE:
             return f"{those}, up to {_OF_FAILURES.sub('', self._of(name))}"
+        if name == "caller_failures" and most >= _CLEARLY_MORE * self._e.failed:
+            return f"{those}, among {self._of(name)}"
         return those + self._instead("failed")
+
+    def say_failing(self) -> str:
+        """What fails: a function; or the calls of a caller, most of them elsewhere."""
+        name = self._failing()
+        elsewhere = name == "caller_failures" and finite(self._e.value.get(name)) >= _CLEARLY_MORE * self._e.failed
+        return f"{self.say_from_whom()}, now at {self.say_spot()}" if elsewhere else f"at {self.say_spot()}"
 
     def say_from_one(self) -> str:
         """The caller, where the story is one caller's."""
@@ -375,6 +382,10 @@ class Phrases(Mapping[str, str]):
         """The feature with the largest share of those that have a value; "" where none has."""
         ranked = sorted((-finite(share), name) for name, share in self._e.share.items())
         return next((name for _, name in ranked if name in self._e.value), "")
+
+    def _failing(self) -> str:
+        """The feature that makes most of the failures."""
+        return max(GROUPS["failure"], key=lambda one: finite(self._e.share.get(one)))
 
     def _place(self) -> str:
         """The place by which alone the caller is known; "" where it is known by more, or is one of many."""

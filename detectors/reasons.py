@@ -43,10 +43,9 @@ def is_news(feature: str, value: float | None, typical: float | None) -> bool:
 
 def _amount(noun: str, window: str) -> Callable[[float, float], str]:
     def text(value: float, typical: float) -> str:
-        # what is counted over a window that fades comes in fractions; nobody fails 8.7 times
-        seen = round(value) if value >= 1.0 else value
-        expected = "is" if 0.05 <= typical <= 1.0 else "are"
-        return f"{say.counted(seen, noun)} {window} where {say.usual(typical)} {expected} usual"
+        shown = say.usual(typical)
+        expected = "is" if shown == "1" or shown.startswith("0") else "are"
+        return f"{say.counted(say.whole(value), noun)} {window} where {shown} {expected} usual"
 
     return text
 
@@ -106,8 +105,8 @@ def _schedule(value: float, _: float) -> str:
 
 
 def _several(one: str, rest: str) -> Callable[[float, float], str]:
-    """A count without a usual one: those that fade come in fractions, too."""
-    return lambda value, _: f"{say.counted(round(value) if value >= 1.0 else value, one)} {rest}"
+    """A count without a usual one."""
+    return lambda value, _: f"{say.counted(say.whole(value), one)} {rest}"
 
 
 _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
@@ -132,7 +131,7 @@ _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
     "caller_slow_here": _own_runs,
     "round_seconds": _several("call", "delayed by a round number of seconds"),
     "newcomers": _amount("caller", "never seen here before in an hour"),
-    "unscheduled": lambda value, _: f"{say.counted(max(round(value), 1), 'run')} that no schedule asked for",
+    "unscheduled": lambda value, _: f"{say.counted(max(say.whole(value), 1.0), 'run')} that no schedule asked for",
     "caller_new": _first("the caller was seen anywhere"),
     "caller_new_to_app": _after_history("the caller reached this app"),
     "caller_new_country": _after_history("the caller came from this country"),

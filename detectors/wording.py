@@ -87,6 +87,11 @@ def number(value: float) -> str:
     return f"{value:.2f}" if value >= 0.01 else "under 0.01"
 
 
+def whole(value: float) -> float:
+    """A count seen over a window that fades, and so in fractions: nobody calls 8.7 times."""
+    return float(round(value)) if value >= 1.0 and math.isfinite(value) else value
+
+
 def usual(value: float) -> str:
     """A count that is typical, beside one that was seen: "hardly any" where hardly any is."""
     return "hardly any" if 0.0 <= value < _HARDLY_ANY else number(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.catalogue.kind import Kind, Signs, level
+from detectors.catalogue.kind import Kind, Signs, finite, level
 from detectors.catalogue.samples import sample
 
 #: signatures that speak of looking around rather than of breaking in
@@ -15,6 +15,8 @@ _PARSING: Final = ("json", "parse", "format", "syntax", "serializ", "decod", "sq
 _ABOUT_FAILURES: Final = 0.2
 #: refused calls below this are typing mistakes
 _GUESSES: Final = 8
+#: share of the score below which delays say nothing: among slow runs some end at round seconds
+_TELLING: Final = 0.04
 #: delays by round seconds below this are chance
 _DELAYS: Final = 3.0
 #: times the usual run that speak of a delay put in on purpose
@@ -35,7 +37,8 @@ def _injects(s: Signs) -> bool:
     breaks = s.by_caller and s.new_here and s.http and s.e.failed >= 3 and s.failed >= 0.1 and s.refused < 0.4
     # one hand puts delays in; what many callers wait for is the function's own
     one_hand = s.one_caller or s.caller_share >= 0.5
-    delays = one_hand and s.of("probe") >= 0.1 and s.refused < 0.5 and s.value("round_seconds") >= _DELAYS
+    put_in = finite(s.e.share.get("round_seconds")) >= _TELLING and s.value("round_seconds") >= _DELAYS
+    delays = one_hand and put_in and s.of("probe") >= 0.1 and s.refused < 0.5
     return _signed(s) or delays or (breaks and s.own_failures and s.of("failure") >= _ABOUT_FAILURES)
 
 
@@ -65,13 +68,15 @@ def _guesses(s: Signs) -> bool:
 
 
 def _floods(s: Signs) -> bool:
-    return s.a_minute >= _FLOODING and s.of("caller_pace", "pace") >= 2.0 * s.of("refusal")
+    return s.peak_a_minute >= _FLOODING and s.of("caller_pace", "pace") >= 2.0 * s.of("refusal")
 
 
 def _enumerates(s: Signs) -> bool:
     if _floods(s):
         return False
-    refused = s.guesses >= _GUESSES and s.refused >= 0.25 and s.of("refusal", "spread", "novelty", "reach") >= 0.1
+    refused = (
+        s.guesses >= max(_GUESSES, 0.25 * s.e.invocations) and s.of("refusal", "spread", "novelty", "reach") >= 0.1
+    )
     return refused or (s.of("refusal") >= 0.3 and s.guesses >= 3) or (s.of("spread") >= 0.3 and s.functions >= 4)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.catalogue.kind import CROWD, ONE_CALLER, Kind, Signs, level
+from detectors.catalogue.kind import ONE_CALLER, Kind, Signs, level
+from detectors.catalogue.load import grows
 from detectors.catalogue.samples import sample
 
 #: no plane is faster between two countries that are worth telling apart, s
@@ -28,7 +29,7 @@ def _travels(s: Signs) -> bool:
 
 def reaches(s: Signs) -> bool:
     """Whether someone known from elsewhere turns up in an app for the first time."""
-    known_elsewhere = s.by_caller and not s.value("caller_new", _DAY_S) < _DAY_S
+    known_elsewhere = s.one_caller and not s.value("caller_new", _DAY_S) < _DAY_S
     reach = s.share("caller_new_to_app")
     # one who guesses is refused nearly always; one who is known and new here may be, too
     tries = s.refused < 0.6 or reach >= s.of("refusal")
@@ -36,7 +37,8 @@ def reaches(s: Signs) -> bool:
 
 
 def _takes_much(s: Signs) -> bool:
-    known = s.one_caller and not (s.new_here or s.first_day)
+    # of a place that many share nobody can say that it takes anything
+    known = s.one_caller and s.caller_source in ONE_CALLER and not (s.new_here or s.first_day)
     much = s.caller_load >= 0.2 and s.e.invocations >= _HARVEST
     slower = s.share("caller_slow_here", "duration_high", "latency_shift", "cost_hour", "cost_days") >= 0.08
     longer = slower or s.typical_run > 1.5
@@ -61,12 +63,12 @@ def _arrives(s: Signs) -> bool:
 
 
 def _hurries(s: Signs) -> bool:
-    """Busier than it was ever seen to be: one caller, or the few that a function has."""
+    """Busier than it was ever seen to be: one caller, or a function that is no flood's."""
     if s.failed >= 0.5 or s.e.invocations < _FEW:
         return False
     if s.one_caller:
-        return s.caller_load >= 0.3 and not (s.new_here or s.first_day)
-    return s.e.distinct_callers < CROWD and s.of("caller_pace", "pace") >= 0.3
+        return s.caller_load >= 0.3 and not _arrives(s)
+    return s.of("caller_pace", "pace", "growth") >= 0.3 and not grows(s)
 
 
 IMPOSSIBLE_TRAVEL: Final = Kind(
@@ -203,7 +205,7 @@ OFF_HOURS: Final = Kind(
 UNUSUAL_PACE: Final = Kind(
     id="unusual-pace",
     title="Far busier than usual at {spot}: {caller}",
-    summary="{Calls} {during} {to} {where} by {caller}: {pace}{bad}.",
+    summary="{Calls} {during} {to} {where} {from_whom}: {pace}{bad}.",
     meaning=(
         "A known caller, or the few that a function has, calls far more often than its habit at "
         "this hour. A loop in a client or a bulk job looks the same."

@@ -34,13 +34,13 @@ def _since_version(s: Signs) -> bool:
 
 
 def _storms(s: Signs) -> bool:
-    return not s.by_caller and s.functions >= _STORM and _trouble(s) >= 0.3
+    return not s.by_caller and s.troubled >= _STORM and _trouble(s) >= 0.3
 
 
 def _poisons(s: Signs) -> bool:
     # what comes back so often has a bad message in it, however loud its failures are
     again = s.messaging and s.failed >= 0.5 and s.value("redelivery") >= _COMES_BACK and s.of("retry") >= 0.05
-    return (again or s.of("retry") >= max(0.12, 0.2 * s.of("failure"))) and s.functions < _STORM
+    return (again or s.of("retry") >= max(0.12, 0.2 * s.of("failure"))) and s.troubled < _STORM
 
 
 def _runs_away(s: Signs) -> bool:
@@ -105,7 +105,7 @@ STORM: Final = Kind(
         "share: a database, a network, the plan."
     ),
     attack=(),
-    severity=lambda s: level("high", s.failed > 0.5 or s.functions >= 10),
+    severity=lambda s: level("high", s.failed > 0.5 or s.troubled >= 10),
     runbook=(
         (
             "In AppDependencies of the app, find the Target with Success == false or "
@@ -154,7 +154,7 @@ POISON_MESSAGE: Final = Kind(
 
 FAILURE_BURST: Final = Kind(
     id="failure-burst",
-    title="Far more failures than usual at {spot}",
+    title="Far more failures than usual {failing}",
     summary="{Failures}{from_one}{exceptions}{slow}.",
     meaning=(
         "More calls throw than this function's own rate allows. The log's level can "

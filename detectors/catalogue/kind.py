@@ -60,6 +60,8 @@ _TELLING: Final = 5
 _NOVEL: Final = 0.03
 #: share of a function's recent calls that makes them one caller's
 _MOST_OF: Final = 0.3
+#: share of all calls from which on a function has a part in it
+_A_PART: Final = 0.02
 #: share of a function's recent calls below which they are one of many callers'
 _SMALL_PART: Final = 0.1
 #: times the usual load that speak of a flood
@@ -145,6 +147,12 @@ class Signs:
         return len({(app, function) for app, function, _ in self.e.functions})
 
     @property
+    def troubled(self) -> int:
+        """Functions that have a part in it worth the name: of hundreds of calls, two at a function are chance."""
+        counts = [count for _, _, count in self.e.functions]
+        return sum(count >= max(1, _A_PART * sum(counts)) for count in counts)
+
+    @property
     def span_s(self) -> float:
         """From the first event to the last, s."""
         return max(self.e.last_us - self.e.first_us, 0) / _US
@@ -183,8 +191,8 @@ class Signs:
     @property
     def peak_a_minute(self) -> float:
         """Calls a minute when it was busiest; others' calls, before and after, make a flood look slow."""
-        own = self.value("pace_minutes") / 5.0 if self.one_caller else self.value("caller_pace_here") / 5.0
-        return max(self.a_minute, own)
+        window = self.value("pace_minutes") if self.own_load else self.value("caller_pace_here")
+        return max(self.a_minute, window / 5.0)
 
     @property
     def of_a_crowd(self) -> bool:
@@ -192,14 +200,20 @@ class Signs:
         window = max(self.value("pace_minutes"), self.value("pace_hour"))
         small = self.e.invocations <= _SMALL_PART * window
         steep = self.ratio("pace_minutes", "pace_hour") >= _STEEP
-        return self.by_caller and small and steep and self.value("newcomers") >= CROWD
+        # a place is where many may call from
+        many = self.value("newcomers") >= CROWD or self.caller_source not in ONE_CALLER
+        return self.by_caller and small and steep and many
+
+    @property
+    def own_load(self) -> bool:
+        """The function's load is one caller's."""
+        window = max(self.value("pace_hour"), self.value("pace_minutes"))
+        return self.one_caller and self.e.invocations >= _MOST_OF * window
 
     @property
     def caller_load(self) -> float:
         """How much of the score one caller's pace makes; where it is alone, the function's pace is its pace."""
-        window = max(self.value("pace_hour"), self.value("pace_minutes"))
-        own = self.one_caller and self.e.invocations >= _MOST_OF * window
-        return self.of("caller_pace", "pace") if own else self.of("caller_pace")
+        return self.of("caller_pace", "pace") if self.own_load else self.of("caller_pace")
 
     @property
     def own_failures(self) -> bool:

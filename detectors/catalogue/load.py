@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.catalogue.kind import CROWD, Kind, Signs, level
+from detectors.catalogue.kind import CROWD, ONE_CALLER, Kind, Signs, level
 from detectors.catalogue.samples import sample
 
 #: calls below which one caller is busy rather than a flood
 _FLOOD_CALLS: Final = 500.0
 #: calls below which nobody is a flood, however busy
 _FEW_CALLS: Final = 100
+#: calls a minute from which on somebody seems to repeat them
+_REPEATING: Final = 1.0
 #: calls a minute at which one caller is a flood whatever its habit
 _FLOOD_A_MINUTE: Final = 30.0
 #: times the usual load at which so many calls are a flood, whatever else they bring about
 _FLOODING: Final = 10.0
+#: times the usual amount of a day beyond which nothing has grown by and by
+_BY_AND_BY: Final = 10.0
 #: calls that growth needs to show
 _MANY: Final = 10
 _HALF_DAY_S: Final = 43_200.0
@@ -33,6 +37,8 @@ def _retries(s: Signs) -> bool:
         return False
     known_client = (
         s.by_caller
+        and s.caller_source in ONE_CALLER
+        and s.peak_a_minute >= _REPEATING
         and s.own_failures
         and not s.newcomer
         and s.functions <= 2
@@ -65,12 +71,13 @@ def _floods_together(s: Signs) -> bool:
 def _floods(s: Signs) -> bool:
     if s.messaging and s.failed >= 0.5:
         return False
-    steep = s.ratio("caller_pace", "caller_pace_here", "pace_minutes", "pace_hour")
     if s.one_caller:
+        of_function = ("pace_minutes", "pace_hour") if s.own_load else ()
+        steep = s.ratio("caller_pace", "caller_pace_here", *of_function)
         fast = s.peak_a_minute >= _FLOOD_A_MINUTE and s.e.invocations >= 300
         many = fast or max(s.value("caller_pace"), s.e.invocations) >= _FLOOD_CALLS
         return many and ((_load(s) >= 0.25 and steep >= 5.0) or (_load(s) >= 0.1 and steep >= _FLOODING))
-    return _load(s) >= 0.35 and s.e.invocations >= _FEW_CALLS and s.share("growth_days") <= _load(s)
+    return _load(s) >= 0.3 and s.e.invocations >= _FEW_CALLS and s.share("growth_days") <= _load(s)
 
 
 def _slows(s: Signs) -> bool:
@@ -81,8 +88,10 @@ def _growth(s: Signs) -> float:
     return s.ratio("growth_days", "cost_days")
 
 
-def _grows(s: Signs) -> bool:
-    return not s.by_caller and s.e.invocations >= _MANY and s.of("growth") >= 0.3 and s.of("growth") >= s.of("pace")
+def grows(s: Signs) -> bool:
+    """Whether a function is busier than it was by so much as may come by and by."""
+    by_and_by = s.of("growth") >= max(0.3, s.of("pace")) and _growth(s) <= _BY_AND_BY
+    return not s.by_caller and s.e.invocations >= _MANY and by_and_by
 
 
 RETRY_STORM: Final = Kind(
@@ -215,7 +224,7 @@ SLOW_GROWTH: Final = Kind(
         "In Cost Management, Budgets, set an alert before the month's end tells.",
     ),
     made_by=("growth",),
-    fits=_grows,
+    fits=grows,
     example=sample(
         "function", 5_200, 2_200, {"growth_days": 0.8, "pace_hour": 0.2}, distinct_callers=60, run_seconds=1_900.0,
         value={"growth_days": 5_200.0}, typical={"growth_days": 2_400.0},

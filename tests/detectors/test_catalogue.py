@@ -245,9 +245,54 @@ def test_an_hour_at_which_a_caller_works_as_a_rule_is_not_odd() -> None:
     assert classify(replace(example, value={**example.value, "caller_hours": 0.069})).id == "unusual-pace"
 
 
+def test_a_few_failures_over_hours_are_no_storm_of_retries() -> None:
+    example = replace(BY_ID["retry-storm"].example, value={"caller_failures": 22.0, "caller_new": 5e6})
+    assert classify(example).id == "retry-storm"
+    slow = replace(example, invocations=23, failed=22, last_us=example.first_us + 11 * 3_600_000_000)
+    assert classify(slow).id == "failure-burst"
+
+
+def test_what_is_a_hundred_times_as_much_did_not_grow_by_and_by() -> None:
+    example = BY_ID["slow-growth"].example
+    assert classify(replace(example, typical={"growth_days": 52.0})).id == "unusual-pace"
+
+
 def test_a_flood_that_is_throttled_is_no_guessing() -> None:
     flood = replace(BY_ID["flood"].example, refused=1_500, statuses={429: 1_400, 401: 100})
     assert classify(flood).id == "flood"
+    share = {"pace_minutes": 0.5, "caller_pace_here": 0.3, "caller_client_errors": 0.2}
+    slower = replace(
+        flood, refused=706, statuses={429: 664, 404: 42}, last_us=flood.first_us + 5_160_000_000, share=share
+    )
+    assert classify(slower).id == "flood"
+
+
+def test_a_function_with_two_calls_of_hundreds_is_no_part_of_a_storm() -> None:
+    example = BY_ID["storm"].example
+    one = (("shop", "Search", 943), ("shop", "Cart", 3), ("shop", "Items", 1), ("shop", "Pay", 1))
+    assert classify(replace(example, functions=one)).id == "failure-burst"
+
+
+def test_a_place_that_is_busier_takes_nothing_from_anyone() -> None:
+    example = BY_ID["exfiltration"].example
+    place = replace(example, callers=(("geography:Italy/Lombardy/Milan", "geography", 420),), invocations=420)
+    assert (classify(example).id, classify(place).id) == ("exfiltration", "unusual-pace")
+
+
+def test_a_caller_among_many_is_no_flood_because_its_function_is_busy() -> None:
+    share = {"caller_pace": 0.96, "pace_hour": 0.04}
+    value, typical = {"caller_pace": 347.0, "pace_minutes": 1_300.0}, {"caller_pace": 83.0, "pace_minutes": 60.0}
+    busy = sample("caller", 346, 372, share, caller="user:u-1", value=value, typical=typical)
+    assert classify(busy).id == "unusual-pace"
+
+
+def test_slow_runs_that_end_at_round_seconds_by_chance_are_no_probes() -> None:
+    share = {"caller_slow_here": 0.5, "latency_shift": 0.38, "caller_pace": 0.12}
+    slow = sample(
+        "function", 858, 300, share, caller="address:203.0.113.7", value={"round_seconds": 16.0},
+        surprise={**dict.fromkeys(share, 5.0), "round_seconds": 4.0}, duration_ms=(1.2e4, 3e5), usual_ms=271.0,
+    )  # fmt: skip
+    assert classify(slow).id != "injection-probe"
 
 
 def test_a_newcomer_in_a_general_failure_is_not_its_cause() -> None:

@@ -94,7 +94,7 @@ def test_secrets_in_a_caller_are_not_told(caller: str) -> None:
 
 
 def test_callers_are_called_by_a_word() -> None:
-    example = BY_ID["unusual-pace"].example
+    example = BY_ID["retry-storm"].example
     words = {
         "address:203.0.113.7": "address 203.0.113.7",
         "user:u-1": "user u-1",
@@ -122,8 +122,9 @@ def test_the_incident_of_the_brief_reads_as_promised() -> None:
 
 def test_runs_are_of_a_function_and_calls_go_to_it_and_all_are_called_all() -> None:
     example = BY_ID["failure-burst"].example
+    worst = replace(example, value={"failure_burst": 90.0})
     told = "140 calls in 20 minutes to PayInvoice failed, up to 90 in a quarter of an hour where 0.3 is usual"
-    assert told in describe(example)["summary"]
+    assert told in describe(worst)["summary"]
     slow = replace(BY_ID["latency-shift"].example, triggers=("queue",), failed=900)
     assert "900 runs in 4 hours of PayInvoice: " in describe(slow)["summary"]
     assert ", all of them failed" in describe(slow)["summary"]
@@ -165,6 +166,15 @@ def test_failures_are_told_where_they_are_news(failed: int, told: bool) -> None:
     if told:
         typical["failure_burst"] = 1.1
     assert ("failed" in describe(flood)["summary"]) == told
+
+
+def test_failures_that_are_mostly_elsewhere_are_told_as_the_callers() -> None:
+    share, value, typical = {"caller_failures": 1.0}, {"caller_failures": 26.0}, {"caller_failures": 1.3}
+    dublin = (("geography:Ireland/Leinster/Dublin", "geography", 1),)
+    one = replace(BY_ID["failure-burst"].example, invocations=1, failed=1, share=share, value=value, typical=typical)
+    told = describe(replace(one, last_us=one.first_us, callers=dublin, distinct_callers=1, exception_types=()))
+    assert told["title"] == "Far more failures than usual from Dublin, Ireland, now at PayInvoice"
+    assert "failed, among 26 failed calls by one place in half an hour where 1.3 are usual" in told["summary"]
 
 
 def test_a_single_call_is_told_without_counting_it() -> None:
