@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors import caller_kernel as kernel
-from detectors.features import CALLER_FEATURES
-from detectors.function_features import CLEAR_AT, IDENTIFIED, matrix
+from detectors.features import CALLER_FEATURES, INDEX
+from detectors.function_features import CLEAR_AT, IDENTIFIED, from_matrix, matrix
 from detectors.function_kernel import DAY_US, FORGET_DAYS
 from detectors.keyed import KeyedState
 from detectors.order import hashed
@@ -70,6 +70,7 @@ class CallerFeatures:
             hashed(rows, "app"), hashed(rows, "country"),
             np.asarray(rows.column("pair_age_us")), failed, refused, weight,
             late, np.asarray(rows.column("company")), np.asarray(rows.column("usual_peak")),
+            from_matrix(rows.column("raw_function"))[:, INDEX["country_rare_here"]].copy(),
             np.asarray(rows.column("failure_rate")), np.asarray(rows.column("refusal_rate")),
             c["state"], c["times"], c["apps"], c["app_first"], c["app_last"],
             c["lands"], c["land_first"], c["land_last"],

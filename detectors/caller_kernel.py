@@ -21,11 +21,11 @@ from models.jit import njit
 
 #: columns of the caller state, float64
 (
-    C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_XFAILED, C_ODD, C_SPREAD, C_SETTLED, C_TODAY, C_SETTLED_REFUSED,
+    C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_XFAILED, C_ODD, C_ABROAD, C_SPREAD, C_SETTLED, C_TODAY, C_SETTLED_REFUSED,
     C_TODAY_REFUSED, C_SETTLED_FAILED, C_TODAY_FAILED, C_FUNCTIONS, C_TODAY_FUNCTIONS, C_APPS, C_LANDS, C_PEAK,
     C_PEAK_TODAY, C_COMPANY,
-) = range(20)  # fmt: skip
-CALLER_STATE: Final = 20
+) = range(21)  # fmt: skip
+CALLER_STATE: Final = 21
 #: columns of its times, int64
 D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS = range(4)
 CALLER_TIMES: Final = 4
@@ -68,7 +68,7 @@ def _place(keys: Any, first: Any, last: Any, key: Any, now: Any) -> Any:
 @njit
 def advance_callers(
     row: Any, at: Any, ident: Any, app: Any, country: Any, pair_age: Any, failed: Any, refused: Any, weight: Any,
-    late: Any, company: Any, usual_peak: Any,
+    late: Any, company: Any, usual_peak: Any, rare: Any,
     failure_rate: Any, refusal_rate: Any,
     state: Any, times: Any, apps: Any, app_first: Any, app_last: Any, lands: Any, land_first: Any, land_last: Any,
     settled_hours: Any, today_hours: Any,
@@ -174,7 +174,8 @@ def advance_callers(
                 s[C_LANDS] += 1.0
             foreign = land_first[c, slot] - t[D_FIRST] > ARRIVAL_US and since < DAY_US
             if foreign:
-                raw[i, 2] = max(history - np.log(max(s[C_LANDS] - 1.0, 1.0)), 0.0)
+                # who goes to a country for the first time mostly goes where others call from
+                raw[i, 2] = max(history - np.log(max(s[C_LANDS] - 1.0, 1.0)), 0.0) + max(rare[i], 0.0)
             value[i, 2], typical[i, 2] = since / US, s[C_SETTLED]
             elsewhere = np.int64(0)
             for other in range(PLACES):
@@ -183,7 +184,9 @@ def advance_callers(
             gap = now - elsewhere
             if foreign and elsewhere > 0 and 0 <= gap < FLIGHT_US:
                 # between places a caller is used to, hopping is a habit (two networks, a proxy); to a new one it is not
-                raw[i, 3] = np.log(FLIGHT_US / (gap + NOVEL_FLOOR_US))
+                # one call may come through somebody else's network, twenty do not
+                s[C_ABROAD] += w
+                raw[i, 3] = np.log(FLIGHT_US / (gap + NOVEL_FLOOR_US)) * np.log(1.0 + s[C_ABROAD])
                 value[i, 3] = gap / US
             typical[i, 3] = FLIGHT_US / US
 

@@ -57,6 +57,7 @@ FUNCTION_FEATURES: Final = (
     Feature("newcomers", "load", "function", "callers never seen here before, in an hour", "count", 3600),
     Feature("unscheduled", "schedule", "function", "runs that no schedule asked for", "count", 3600),
     Feature("duration_record", "run", "pair", "ran longer than ever before", "ms"),
+    Feature("country_new", "place", "caller", "share of calls anywhere from this country", "share"),
 )
 
 #: measured on the caller's timeline, in the order of its kernel's columns

@@ -246,7 +246,8 @@ class FunctionFeatures:
             )  # fmt: skip
             state = (
                 self._state, self._times, self._hosts, self._operations, self._app_of, self._app_state, self._app_last,
-                self._app_rate, land, lands["seen"], lands["day"], pairs["state"], pairs["times"],
+                self._app_rate, land, lands["seen"], lands["day"], base.foreign(country), pairs["state"],
+                pairs["times"],
             )  # fmt: skip
             out = (raw, value, typical, cold, pair_age, company, usual_peak, deployed, quiet_f, quiet_at, quiet_since)
             arguments = (*events, *self._parameters(b), LEVELS, *state, *out)

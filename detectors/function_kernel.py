@@ -18,12 +18,15 @@ from models.jit import njit
     S_N5, S_E5, S_N60, S_E60, S_NDAY, S_EDAY, S_N15, S_F15, S_C15, S_COST60, S_COSTDAY,
     S_VFAST, S_WFAST, S_VSLOW, S_WSLOW, S_LOGFAST, S_FEW, S_CEW, S_NEW60, S_MANUAL, S_AGAIN, S_MAX_GAP, S_COUNT,
     S_NEW_HABIT, S_NEW_TODAY, S_SETTLED, S_TODAY, S_TOP, S_TOP_REFUSED, S_OFF, S_MANUAL_SETTLED, S_MANUAL_TODAY,
-    S_PEAKS, S_TOP_REFUSED_EW,
-) = range(34)  # fmt: skip
-FUNCTION_STATE: Final = 34
+    S_PEAKS, S_TOP_RECENT, S_TOP60,
+) = range(35)  # fmt: skip
+FUNCTION_STATE: Final = 35
 #: columns of the function's times, int64 us
-T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS, T_TOP, T_TOP_REFUSED = range(10)
-FUNCTION_TIMES: Final = 10
+(
+    T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
+    T_TOP, T_TOP_REFUSED, T_TOP60, T_TOP_RECENT,
+) = range(12)  # fmt: skip
+FUNCTION_TIMES: Final = 12
 #: hosts remembered per function, to tell a cold start
 HOSTS: Final = 32
 
@@ -34,9 +37,9 @@ OPERATIONS: Final = 2 * FAILED_OPERATIONS
 #: columns of the state of a caller at a function, float64
 (
     P_N5, P_V, P_VVAR, P_ROUND, P_SIGN, P_SETTLED, P_TODAY, P_SETTLED_V, P_TODAY_V, P_REFUSED, P_PEAK, P_PEAK_TODAY,
-    P_COMPANY,
-) = range(13)  # fmt: skip
-PAIR_STATE: Final = 13
+    P_COMPANY, P_N60,
+) = range(14)  # fmt: skip
+PAIR_STATE: Final = 14
 #: columns of its times, int64
 Q_LAST, Q_FIRST, Q_DAY, Q_SETTLED_DAYS = range(4)
 PAIR_TIMES: Final = 4
@@ -226,10 +229,10 @@ def advance_functions(
     dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any, phase_count: Any,
     phase_sum: Any, known: Any, silence_nats: Any, levels: Any, state: Any, times: Any, hosts: Any, operations: Any,
     app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any, land_day: Any,
-    pair_state: Any, pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any,
+    foreign: Any, pair_state: Any, pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any,
     arrived_with: Any, peak_habit: Any, deployed: Any, quiet_function: Any, quiet_at: Any, quiet_since: Any,
 ) -> Any:  # fmt: skip
-    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 23].
+    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 24].
 
     Returns the number of silences written to ``quiet_*``. Columns are those of ``features.FUNCTION_FEATURES``.
     """
@@ -306,6 +309,7 @@ def advance_functions(
             s[S_AGAIN] *= d60
             s[S_MANUAL] *= dday
             s[S_TOP] *= d5
+            s[S_TOP60] *= d60
             s[S_COSTDAY] *= dday
         t[T_LAST] = now
         t[T_ARMED] = 1
@@ -385,10 +389,11 @@ def advance_functions(
             qt[Q_DAY] = today
         gone = now - qt[Q_LAST]
         if gone < 0:
-            for column in (P_N5, P_V, P_VVAR, P_ROUND, P_SIGN, P_REFUSED):
+            for column in (P_N5, P_N60, P_V, P_VVAR, P_ROUND, P_SIGN, P_REFUSED):
                 q[column] = 0.0
             gone = 0
         q[P_N5] = q[P_N5] * np.exp(-gone / TAU_5M) + w
+        q[P_N60] = q[P_N60] * np.exp(-gone / TAU_1H) + w
         q[P_PEAK_TODAY] = max(q[P_PEAK_TODAY], q[P_N5])
         slow_decay = np.exp(-gone / TAU_30M)
         q[P_REFUSED] *= np.exp(-gone / TAU_15M)
@@ -421,6 +426,14 @@ def advance_functions(
                 t[T_TOP] = caller[i]
             elif s[S_N5] > 0.0:
                 part *= max(1.0 - 1.2 * s[S_TOP] / s[S_N5], 0.0)
+        # nor is what it did in the hour, when it may have stopped
+        hour_calls = s[S_N60]
+        if identified:
+            if caller[i] == t[T_TOP60] or q[P_N60] > s[S_TOP60]:
+                s[S_TOP60] = q[P_N60]
+                t[T_TOP60] = caller[i]
+            else:
+                hour_calls = max(s[S_N60] - s[S_TOP60], w)
 
         # run time against the function's own distribution
         v = 0.0
@@ -468,16 +481,17 @@ def advance_functions(
             )
             if known[k]:
                 mean_s, square_s = mean_ms[k] / 1000.0, square_ms[k] / 1e6
-                for column, paid, calls in ((9, s[S_COST60], s[S_E60]), (10, s[S_COSTDAY], s[S_EDAY])):
+                hour_cost = s[S_COST60] * hour_calls / s[S_N60]
+                for column, paid, calls in ((9, hour_cost, s[S_E60]), (10, s[S_COSTDAY], s[S_EDAY])):
                     spread_s = np.sqrt(dispersion[k] * (calls + PACE_FLOOR) * square_s) + 0.2 * calls * mean_s
                     # seconds that nobody would notice on a bill
                     spread_s += HOUR_SECONDS if column == 9 else DAY_SECONDS
                     excess = paid - calls * mean_s - mean_s
                     if excess > 0.0 and v > 1.0:
                         # one run away from all others must not speak for its neighbours
-                        window = s[S_N60] if column == 9 else s[S_NDAY]
+                        window = hour_calls if column == 9 else s[S_NDAY]
                         # nor must yesterday's bill, once the last hour is back to what is usual
-                        going_on = goes_on(s[S_COST60], s[S_E60] * mean_s + mean_s)
+                        going_on = goes_on(hour_cost, s[S_E60] * mean_s + mean_s)
                         if s[S_E5] > 0.0 and cost < 3.0 * mean_s:
                             # where runs are as long as ever, the bill rises by their number only while it is high
                             going_on *= goes_on(s[S_N5], s[S_E5] + GOING_FLOOR)
@@ -512,7 +526,7 @@ def advance_functions(
         p = failure_rate[k]
         s[S_FEW] = (1.0 - FAST) * s[S_FEW] + (1.0 if failed[i] == 1 else 0.0)
         s[S_CEW] = (1.0 - FAST) * s[S_CEW] + (1.0 if refused[i] == 1 else 0.0)
-        s[S_TOP_REFUSED_EW] *= 1.0 - FAST
+        s[S_TOP_RECENT] *= 1.0 - FAST
         recent = min(s[S_COUNT], 1.0 / FAST)
         tries = 1.0
         if failed[i] == 1:
@@ -535,19 +549,24 @@ def advance_functions(
         if refused[i] == 1:
             s[S_C15] += w
             c = refusal_rate[k]
-            raw[i, 5] = max(binomial_excess(s[S_C15], s[S_N15], c), binomial_excess(s[S_CEW], recent, c))
+            in_time, in_calls = s[S_C15], s[S_CEW]
             if identified:
                 # one caller that is refused again and again says nothing about the next one's typing error
                 q[P_REFUSED] += w
                 if caller[i] == t[T_TOP_REFUSED] or q[P_REFUSED] > s[S_TOP_REFUSED]:
-                    if caller[i] != t[T_TOP_REFUSED]:
-                        s[S_TOP_REFUSED_EW] = 0.0
                     s[S_TOP_REFUSED] = q[P_REFUSED]
-                    s[S_TOP_REFUSED_EW] += 1.0
                     t[T_TOP_REFUSED] = caller[i]
                 else:
-                    others = max(s[S_TOP_REFUSED] / s[S_C15], s[S_TOP_REFUSED_EW] / s[S_CEW])
-                    raw[i, 5] *= max(1.0 - 1.2 * others, 0.0)
+                    in_time = max(s[S_C15] - s[S_TOP_REFUSED], w)
+                # where calls are few, the last sixteen go back a long way: it stays the doing of who did it
+                if caller[i] == t[T_TOP_RECENT]:
+                    s[S_TOP_RECENT] += 1.0
+                elif s[S_TOP_RECENT] < 1.0:
+                    s[S_TOP_RECENT] = 1.0
+                    t[T_TOP_RECENT] = caller[i]
+                else:
+                    in_calls = max(s[S_CEW] - s[S_TOP_RECENT], 1.0)
+            raw[i, 5] = max(binomial_excess(in_time, s[S_N15], c), binomial_excess(in_calls, recent, c))
         value[i, 4] = s[S_F15]
         typical[i, 4] = s[S_N15] * p
         value[i, 5] = s[S_C15]
@@ -580,14 +599,14 @@ def advance_functions(
         if known[k] and not fresh:
             phi = dispersion[k]
             raw[i, 6] = pace_excess(s[S_N5], s[S_E5] * lift5 + PACE_FLOOR) / phi * part
-            raw[i, 7] = pace_excess(s[S_N60], s[S_E60] * lift60 + PACE_FLOOR) / phi * part
+            raw[i, 7] = pace_excess(hour_calls, s[S_E60] * lift60 + PACE_FLOOR) / phi * part
             # an hour's sum remembers a flood that has ended, and a day's sum long after
             now_on = goes_on(s[S_N5], s[S_E5] * lift5 + GOING_FLOOR)
             raw[i, 7] *= now_on
-            going_on = goes_on(s[S_N60], s[S_E60] * lift60 + PACE_FLOOR) * now_on
+            going_on = goes_on(hour_calls, s[S_E60] * lift60 + PACE_FLOOR) * now_on
             raw[i, 8] = pace_excess(s[S_NDAY], s[S_EDAY] + DAY_FLOOR) / phi * part * going_on
         value[i, 6], typical[i, 6] = s[S_N5], s[S_E5]
-        value[i, 7], typical[i, 7] = s[S_N60], s[S_E60]
+        value[i, 7], typical[i, 7] = hour_calls, s[S_E60]
         value[i, 8], typical[i, 8] = s[S_NDAY], s[S_EDAY]
 
         # who
@@ -619,6 +638,9 @@ def advance_functions(
                     raw[i, 19] = max(np.log((s[S_SETTLED] + 1.0) / (seen_here + 0.5)), 0.0)
                     value[i, 19] = seen_here / s[S_SETTLED]
                 typical[i, 19] = s[S_SETTLED]
+                # what is new to the tenant, too, until it is a habit here
+                raw[i, 23] = min(foreign[i], raw[i, 19])
+                value[i, 23], typical[i, 23] = np.exp(-foreign[i]), s[S_SETTLED]
             if age == 0:
                 s[S_NEW60] += 1.0
                 s[S_NEW_TODAY] += 1.0

@@ -397,7 +397,7 @@ class Phrases(Mapping[str, str]):
         return bool(self._e.triggers) and "http" not in self._e.triggers
 
     def _new_to_caller(self) -> bool:
-        return self._signs.share("caller_new_country") >= self._signs.share("country_rare_here")
+        return self._signs.share("caller_new_country") >= self._signs.share("country_rare_here", "country_new")
 
     def _most(self, names: tuple[str, ...]) -> str:
         """What the feature with the largest share says; "" where none has a value."""

@@ -90,6 +90,11 @@ def _after_history(what: str) -> Callable[[float, float], str]:
     return text
 
 
+def _from_abroad(value: float, _: float) -> str:
+    few = "less than 0.05 %" if value < 0.0005 else say.percent(value)
+    return f"a country from which {few} of all calls came while the model was trained"
+
+
 def _hours(value: float, _: float) -> str:
     return f"at an hour that holds {say.percent(value)} of this caller's working hours"
 
@@ -136,6 +141,7 @@ _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
     "caller_new_to_app": _after_history("the caller reached this app"),
     "caller_new_country": _after_history("the caller came from this country"),
     "country_rare_here": _rare,
+    "country_new": _from_abroad,
     "travel": lambda value, _: f"calls from two countries within {say.span(value)}",
     "caller_client_errors": _amount("refused call", "by one caller in half an hour"),
     "caller_failures": _amount("failed call", "by one caller in half an hour"),

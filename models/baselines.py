@@ -6,7 +6,7 @@ plain arrays with a row a function, then a row a trigger cohort, which stands in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from models.hashing import hash_strings
 from models.lived import HOLE_US, Lived
 from models.portable import exp, log
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
 
 US: Final = 1_000_000
 #: probability levels at which a function's ln(duration) is kept; dense in the tails, where strangeness is judged
@@ -64,6 +66,7 @@ class BaselineSketch:
     _bins: list[Floats] = field(default_factory=list)
     _runs: list[Floats] = field(default_factory=list)
     _phases: list[Floats] = field(default_factory=list)
+    countries: dict[int, float] = field(default_factory=dict)
     _pending: int = 0
 
     def update(self, rows: pa.RecordBatch | pa.Table, index: Ints, cold: npt.NDArray[np.bool_], hashes: Any) -> None:
@@ -115,9 +118,19 @@ class BaselineSketch:
             )
             ones = np.ones((phases.shape[0], 1))
             self._phases.append(_group_sum(np.concatenate([phases, ones], axis=1).astype(np.float64), 2))
+        self._count_countries(rows.column("country"), weight)
         self._pending += len(at)
         if self._pending > 2_000_000:
             self._compact()
+
+    def _count_countries(self, country: Any, weight: Floats) -> None:
+        coded = _encode(country)
+        names = coded.dictionary
+        code = np.asarray(coded.indices.fill_null(len(names)))
+        calls = np.bincount(code, weights=weight, minlength=len(names) + 1)[: len(names)]
+        for key, count in zip(hash_strings(names).tolist(), calls.tolist(), strict=True):
+            if key and count:
+                self.countries[key] = self.countries.get(key, 0.0) + count
 
     def function_index(self, apps: pa.Array, functions: pa.Array) -> Ints:
         """int64[n]: a number for each (app, function), new ones added."""
@@ -131,6 +144,8 @@ class BaselineSketch:
         for key, count in other.triggers.items():
             mine = (int(lookup[key[0]]), key[1])
             self.triggers[mine] = self.triggers.get(mine, 0.0) + count
+        for country, count in other.countries.items():
+            self.countries[country] = self.countries.get(country, 0.0) + count
         for here, there in ((self._bins, other._bins), (self._runs, other._runs), (self._phases, other._phases)):
             for part in there:
                 moved = part.copy()
@@ -184,6 +199,8 @@ class Baselines:
         phase_us: int64[F+C], width of a phase bin, 0 where no schedule is kept.
         phase_count: int64[F+C], number of bins in the period.
         window: (first, last) completion in us.
+        countries: uint64[C], hashes of the countries that called, sorted.
+        country_count: float64[C], weighted invocations from each.
     """
 
     apps: tuple[str, ...]
@@ -206,6 +223,17 @@ class Baselines:
     phase_us: Ints
     phase_count: Ints
     window: tuple[int, int]
+    countries: Hashes
+    country_count: Floats
+
+    def foreign(self, country: Hashes) -> Floats:
+        """Nats by which a country is rare in the whole tenant, float64[n]; ``country``: uint64[n] hashes, 0 unknown."""
+        if len(self.countries) == 0:
+            return np.zeros(len(country))
+        place = np.minimum(np.searchsorted(self.countries, country), len(self.countries) - 1)
+        seen = np.where(self.countries[place] == country, self.country_count[place], 0.0)
+        rare: Floats = np.log((self.country_count.sum() + 1.0) / (seen + 0.5))
+        return np.where(country == 0, 0.0, np.maximum(rare, 0.0))
 
     def __len__(self) -> int:
         return len(self.functions)
@@ -218,7 +246,11 @@ class Baselines:
             value = getattr(self, name)
             flat = pa.array(value.reshape(-1))
             columns[name] = pa.FixedSizeListArray.from_arrays(flat, value.shape[1]) if value.ndim == 2 else flat
-        meta = {"window": f"{self.window[0]},{self.window[1]}"}
+        meta = {
+            "window": f"{self.window[0]},{self.window[1]}",
+            "countries": ",".join(map(str, self.countries.tolist())),
+            "country_count": ",".join(map(repr, self.country_count.tolist())),
+        }
         return pa.table(columns).replace_schema_metadata(meta)
 
     @classmethod
@@ -238,8 +270,15 @@ class Baselines:
             apps=tuple(table.column("app").to_pylist()[:size]),
             functions=tuple(table.column("function").to_pylist()[:size]),
             window=(int(first), int(last)),
+            countries=np.array(_listed(table, b"countries", int), np.uint64),
+            country_count=np.array(_listed(table, b"country_count", float), np.float64),
             **values,
         )
+
+
+def _listed(table: pa.Table, name: bytes, kind: Callable[[str], Any]) -> list[Any]:
+    text = (table.schema.metadata or {})[name].decode()
+    return [kind(part) for part in text.split(",") if part]
 
 
 _ARRAYS: Final = (
@@ -380,6 +419,8 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
         phase_us=phase_us,
         phase_count=phase_count,
         window=(first * BIN_US, (last + 1) * BIN_US),
+        countries=np.array(sorted(sketch.countries), np.uint64),
+        country_count=np.array([sketch.countries[key] for key in sorted(sketch.countries)]),
     )
 
 

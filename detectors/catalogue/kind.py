@@ -34,7 +34,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "novelty": ("caller_new", "caller_new_to_function"),
     "reach": ("caller_new_to_app", "caller_new_here"),
     "spread": ("caller_spread",),
-    "place": ("caller_new_country", "country_rare_here"),
+    "place": ("caller_new_country", "country_rare_here", "country_new"),
     "travel": ("travel",),
     "hours": ("caller_hours",),
     "schedule": ("off_schedule", "unscheduled"),

@@ -91,6 +91,20 @@ def test_a_country_that_the_caller_never_came_from_stands_out(usual: Baselines) 
     assert found.raw("travel", "odd")[0] == 0.0
 
 
+def test_a_country_from_which_others_call_is_a_likelier_first_trip(usual: Baselines) -> None:
+    colleagues = ordinary(0, 120, country="France")
+    france = live(usual, working_days(), colleagues, odd(1, begin=NOW + 2 * DAY, country="France"))
+    chile = live(usual, working_days(), colleagues, odd(1, begin=NOW + 2 * DAY, country="Chile"))
+    assert chile.raw("caller_new_country", "odd")[0] > france.raw("caller_new_country", "odd")[0] + 3.0
+
+
+def test_travel_is_told_by_many_calls_rather_than_one(usual: Baselines) -> None:
+    home = hers(NOW - HOUR, 1)
+    found = live(usual, working_days(), home, odd(20, begin=NOW + 2 * MINUTE, every=10 * SECOND, country="Chile"))
+    travel = found.raw("travel", "odd")
+    assert travel.max() > 3.0 * travel[0] > 0.0
+
+
 def test_two_far_countries_within_minutes_are_travel_that_nobody_makes(usual: Baselines) -> None:
     home = hers(NOW - HOUR, 1)
     soon = live(usual, working_days(), home, odd(1, begin=NOW + 2 * MINUTE, country="Chile"))

@@ -369,3 +369,44 @@ def test_a_newcomer_among_many_is_less_of_a_surprise(usual: Baselines) -> None:
     alone, together = (live(usual, ordinary(LEARNED - 3 * DAY, 72), arriving(n)) for n in (1, 60))
     news = "caller_new_to_function"
     assert together.raw(news, "new")[-1] < alone.raw(news, "new")[-1] - 2.0
+
+
+def test_what_one_caller_did_within_the_hour_is_not_laid_at_the_next_ones_door(usual: Baselines) -> None:
+    flood = trouble(200, 3 * SECOND, caller=STRANGER)
+    for_a_while = trouble(20, 5 * SECOND, caller=somebody)
+    later = [
+        {**record, "invocation_id": f"later-{record['invocation_id']}", "event_time": record["event_time"] + HOUR // 2}
+        for record in for_a_while
+    ]
+    alone = live(usual, before(), later).raw("pace_hour", "later")
+    after = live(usual, before(), flood, later)
+    assert after.raw("pace_hour", "bad").max() > 10.0 * alone.max()
+    assert after.raw("pace_hour", "later").max() == pytest.approx(alone.max(), rel=0.25)
+    assert after.value("pace_hour", "later").max() < 60.0
+
+
+def test_where_calls_are_few_old_refusals_stay_with_who_earned_them(usual: Baselines) -> None:
+    guessing = trouble(60, 5 * SECOND, status=401, caller=STRANGER)
+    slip = {**trouble(1, status=404, caller=somebody)[0], "invocation_id": "slip", "event_time": NOW + 8 * HOUR}
+    alone = live(usual, before(), [slip]).raw("client_error_burst", "slip")[0]
+    after = live(usual, before(), guessing, [slip]).raw("client_error_burst", "slip")[0]
+    assert after == pytest.approx(alone, abs=1.0)
+
+
+def test_a_country_that_no_function_ever_heard_from_is_rarer_than_one_that_calls_others(usual: Baselines) -> None:
+    elsewhere = ordinary(0, 96, function="Catalogue", every=HOUR // 60, country="Norway")
+    known = baselines_of([*ordinary(0, 96), *elsewhere])
+    lived = (before(), ordinary(LEARNED - DAY, 30, function="Catalogue", every=HOUR // 60, country="Norway"))
+    norway = live(known, *lived, trouble(1, caller=STRANGER, country="Norway"))
+    chile = live(known, *lived, trouble(1, caller=STRANGER, country="Chile"))
+    assert norway.raw("country_rare_here", "bad")[0] == chile.raw("country_rare_here", "bad")[0] > 4.0
+    assert norway.raw("country_new", "bad")[0] < 1.0
+    assert chile.raw("country_new", "bad")[0] > 4.0
+
+
+def test_a_country_that_has_become_usual_here_is_not_new_for_ever(usual: Baselines) -> None:
+    days = ordinary(LEARNED, 3 * 24.0, country="Chile", every=HOUR // 60)
+    found = live(usual, before(0.0), days)
+    first, last = found.raw("country_new", f"Pay-shop-{LEARNED}")[[0, -1]]
+    assert first > 4.0
+    assert last < 1.5
