@@ -111,6 +111,15 @@ class Registry:
         """
         return read_changes(self.storage)
 
+    def ready(self) -> None:
+        """Make sure that it can be written to, so that who can't learns it before the work and not after.
+
+        Raises:
+            RegistryError: it can't be, or another process keeps writing.
+        """
+        with writing(self.storage, self._wait_s):
+            pass
+
     def list(self) -> Versions:
         """All versions, oldest training window first."""
         added = {change.version: change for change in self.log() if change.what == "add"}

@@ -12,6 +12,7 @@ from detectors.comparison import Comparison, compare
 from detectors.schema import VERDICT
 from pipelines.outputs import VERDICTS
 from pipelines.progress import Progress, silent
+from pipelines.registry_storage import open_registry
 from pipelines.scratch import scratch
 from pipelines.workflows import feedback_of, load_model, replay
 
@@ -42,6 +43,9 @@ def compare_on(
         ModelError: no such version, or one that can't be used.
     """
     found = []
+    for version in (a, b):
+        # a slip of the pen is told before the logs are read, not after
+        open_registry(models).resolve(version)
     with scratch("lonetree-compare-") as folder:
         for number, version in enumerate((a, b)):
             output = folder / str(number)

@@ -90,6 +90,7 @@ def train(
         RegistryError: the registry can't be written.
     """
     refs = expand(inputs)
+    open_registry(models).ready()
     options = options or TrainingOptions()
     options = replace(options, feedback=options.feedback or feedback_of(models))
     conform = conform or reading(caller_property)

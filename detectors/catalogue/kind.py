@@ -261,8 +261,8 @@ class Signs:
 
     @property
     def messaging(self) -> bool:
-        """All of it was fired by messages."""
-        return bool(self.e.triggers) and MESSAGING.issuperset(self.e.triggers)
+        """All of it was fired by messages, or by hand in their stead."""
+        return any(t in MESSAGING for t in self.e.triggers) and (MESSAGING | {"host-api"}).issuperset(self.e.triggers)
 
     @property
     def http(self) -> bool:

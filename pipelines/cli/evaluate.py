@@ -138,7 +138,8 @@ def print_evaluation(found: Evaluation) -> None:
     bound = "" if found.complete else " at least (replay with --verdicts all gives it exactly)"
     precision = "unknown" if math.isnan(found.average_precision) else f"{found.average_precision:.3f}{bound}"
     lines = [
-        f"{hits} of {plural(len(found.scenarios), 'kind')} found at {found.budget:g} false incidents a day.",
+        f"{hits} of {plural(len(found.scenarios), 'kind')} found at"
+        f" {found.budget:g} false {'incident' if found.budget == 1 else 'incidents'} a day.",
         f"Incidents in {found.days:.3g} days: {found.incidents_true:,} true, {found.incidents_false:,} false"
         f" ({found.false_per_day:.2g} false a day).",
         f"Average precision over invocations: {precision}.",

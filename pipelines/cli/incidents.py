@@ -11,7 +11,7 @@ import click
 from models.errors import InputError
 from pipelines.cli.console import print_json, printable
 from pipelines.cli.options import json_option
-from pipelines.cli.show import print_incident, print_incidents
+from pipelines.cli.show import print_blind_spots, print_expected, print_incident, print_incidents
 
 #: rows of the table unless told otherwise; more than a screen or two nobody reads
 ROWS: Final = 50
@@ -25,34 +25,37 @@ ROWS: Final = 50
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), default=ROWS, show_default=True, help="Rows at most.")
 @json_option
 def command(output: Path, incident_id: str | None, limit: int, as_json: bool) -> None:
-    """Show the incidents in OUTPUT, the folder that replay wrote, most severe first.
+    """Show the incidents in OUTPUT, most severe first: the folder that replay wrote, or a file of incidents.
 
     \b
     Examples:
       lonetree incidents out
       lonetree incidents out --id 3f9a            why, who, since when, and what to do
       lonetree incidents out --json | jq '.incidents[].title'
+      lonetree incidents incidents.ndjson         what a sink of watch wrote
     """
-    incidents = read_incidents(output)
+    incidents, run = read_incidents(output), read_run(output)
     if incident_id is not None:
         one = find(incidents, incident_id)
-        print_json(one) if as_json else print_incident(one)
+        print_json(one) if as_json else print_incident(one, run)
     elif as_json:
-        print_json({"run": read_run(output), "incidents": incidents})
+        print_json({"run": run, "incidents": incidents})
     else:
         print_incidents(incidents, limit=limit, hint=f"--limit {len(incidents)}")
+        print_expected(run)
+        print_blind_spots(run)
 
 
 def read_incidents(output: Path) -> list[dict[str, Any]]:
-    """The incidents that a replay wrote, each as its latest amendment has it.
+    """The incidents that a replay or a sink wrote, each as its latest amendment has it.
 
     Args:
-        output: the folder that ``lonetree replay --output`` named.
+        output: the folder that ``lonetree replay --output`` named, or a file of JSON Lines.
 
     Raises:
         InputError: no such file, or a line in it that is not an incident.
     """
-    path = output / "incidents.ndjson"
+    path = output if output.is_file() else output / "incidents.ndjson"
     if not path.is_file():
         raise InputError(
             f"There are no incidents in {output}.",
@@ -71,8 +74,12 @@ def read_incidents(output: Path) -> list[dict[str, Any]]:
 
 
 def read_run(output: Path) -> dict[str, Any]:
-    """The account of the run, ``run.json``; empty where it is missing, as after an interruption."""
-    path = output / "run.json"
+    """The account of the run, ``run.json``; empty where it is missing: after an interruption, beside a sink's file.
+
+    Args:
+        output: as for ``read_incidents``.
+    """
+    path = (output.parent if output.is_file() else output) / "run.json"
     return _parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else {}
 
 

@@ -55,7 +55,7 @@ def list_versions(models: str | Path, as_json: bool) -> None:
     if as_json:
         print_json({"versions": versions})
     elif not versions:
-        click.echo("No versions yet: lonetree train adds one.")
+        click.echo(printable(f"No versions in {models} yet: lonetree train adds one."))
     else:
         print_table(
             ("version", "champion", "added (UTC)", "by", "note"),

@@ -19,7 +19,7 @@ from pipelines.cli.options import (
     models_option,
     verdicts_option,
 )
-from pipelines.cli.show import print_blind_spots, print_incidents
+from pipelines.cli.show import plural, print_blind_spots, print_expected, print_incidents
 
 #: rows shown at the end of a replay; `lonetree incidents` has them all
 ROWS: Final = 20
@@ -78,9 +78,9 @@ def command(
     click.echo(printable(account(result.run)))
     if result.run.get("dead_letter"):
         click.echo(printable(f"Which could not be read, and why: {output / 'dead-letter'}"))
-    expected = result.run.get("expected_false_per_day")
-    if isinstance(expected, (int, float)):
-        click.echo(f"About {expected:.2g} false incidents a day are to be expected at --budget {budget:g}.")
+    if result.run.get("read") and result.run.get("scored") == 0:
+        click.echo("note: nothing was judged, so that there are no incidents says nothing.")
+    print_expected(result.run)
     print_incidents(result.incidents, limit=ROWS, hint=f"lonetree incidents {output}")
     if result.incidents:
         click.echo(printable(f"One from all sides: lonetree incidents {output} --id ID"))
@@ -97,4 +97,4 @@ def account(run: Mapping[str, Any]) -> str:
     parts = ", ".join(f"{count:,} {name}" for count, name in counts if isinstance(count, int))
     seconds = run.get("seconds")
     took = f" in {seconds:.1f} s" if isinstance(seconds, (int, float)) else ""
-    return f"{run.get('read', 0):,} records read{took}: {parts}."
+    return f"{plural(run.get('read', 0), 'record')} read{took}: {parts}."

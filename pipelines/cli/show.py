@@ -83,8 +83,13 @@ def print_incidents(incidents: Sequence[Incident], *, limit: int | None = None, 
         click.echo(f"… and {len(ordered) - len(shown):,} more{': ' + hint if hint else ''}")
 
 
-def print_incident(one: Incident) -> None:
-    """Print one incident: what happened, who, since when, why it is strange, and what to do."""
+def print_incident(one: Incident, run: Mapping[str, Any] | None = None) -> None:
+    """Print one incident: what happened, who, since when, why it is strange, and what to do.
+
+    Args:
+        one: as in ``incidents.ndjson``.
+        run: the account of the run that raised it, which says how many false ones are to be expected.
+    """
     severity = str(one.get("severity", "?"))
     click.echo(f"{printable(str(one.get('title') or one.get('kind') or 'Incident'))}")
     if one.get("summary"):
@@ -100,8 +105,10 @@ def print_incident(one: Incident) -> None:
         ("apps", ", ".join(map(str, one.get("apps") or ()))),
         ("functions", ", ".join(map(str, one.get("functions") or ()))),
         ("who", some(one["callers"], CALLERS_SHOWN) if one.get("callers") else ""),
+        ("", _what_who_is(one.get("callers") or ())),
         ("invocations", f"{one['invocations']:,}" if isinstance(one.get("invocations"), int) else "?"),
         ("how strange", _strangeness(one)),
+        ("false ones", _expected(run or {}, "about {} a day")),
         ("ATT&CK", ", ".join(map(str, one.get("attack") or ()))),
         ("model", str(one.get("model_version", "?"))),
     ]
@@ -112,6 +119,31 @@ def print_incident(one: Incident) -> None:
     _print_reasons(one.get("reasons") or ())
     _print_runbook(one.get("runbook"))
     _print_ids(one.get("invocation_ids") or ())
+
+
+def print_expected(run: Mapping[str, Any]) -> None:
+    """Print how many false incidents a day are to be expected; nothing where the run doesn't say.
+
+    Args:
+        run: the account of the run, ``run.json``.
+    """
+    expected = _expected(run, "About {} false incidents a day")
+    if expected:
+        click.echo(f"{expected}.")
+
+
+def _expected(run: Mapping[str, Any], many: str) -> str:
+    expected, budget = run.get("expected_false_per_day"), run.get("budget")
+    if not isinstance(expected, (int, float)) or not isinstance(budget, (int, float)):
+        return ""
+    return f"{many.format(f'{expected:.2g}')} are to be expected at --budget {budget:g}"
+
+
+def _what_who_is(callers: Sequence[Any]) -> str:
+    """What a place says and doesn't say, where a caller is known by nothing else."""
+    if not str(callers[0] if callers else "").startswith("geography:"):
+        return ""
+    return "a place and not a person: addresses are masked; DisableIpMasking in Application Insights shows them"
 
 
 def print_blind_spots(run: Mapping[str, Any]) -> None:

@@ -51,11 +51,16 @@ def expand(inputs: Sequence[str], note: Callable[[str], None] = _log.info) -> li
     for given in inputs:
         paths = _remote(given) if "://" in given else _local(given)
         if not paths:
+            is_folder = "://" not in given and Path(given).is_dir()
             raise InputError(
                 f"no files at {given}",
                 expected="a file, a folder or a glob of Parquet, JSON Lines or JSON (also .gz)",
-                received="a path that matches nothing",
-                hint="quote globs so that the shell leaves them alone; check the spelling",
+                received="a folder without a file" if is_folder else "a path that matches nothing",
+                hint=(
+                    "check whether the export has written anything yet"
+                    if is_folder
+                    else "quote globs so that the shell leaves them alone; check the spelling"
+                ),
             )
         for path, explicit in paths:
             ref = _look(path, explicit, note)

@@ -368,6 +368,14 @@ def test_a_killed_holder_of_the_lock_holds_nobody_up(tmp_path):
         Registry(tmp_path, wait_s=0.0).add(bundle(1), who="ada")
 
 
+def test_who_cannot_write_learns_it_before_the_work(tmp_path):
+    Registry(tmp_path / "new").ready()
+    assert Registry(tmp_path / "new").list() == []
+    (tmp_path / "file").write_text("no folder can be made in it")
+    with pytest.raises(RegistryError, match="can't be written to"):
+        Registry(tmp_path / "file" / "models").ready()
+
+
 def test_versions_whose_names_would_clash_get_longer_ones(registry, monkeypatch):
     monkeypatch.setattr("models.registry._DIGITS", (0, 12))
     monkeypatch.setattr("models.registry._ID", re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]*"))

@@ -67,6 +67,32 @@ def test_one_incident_is_shown_from_all_sides(tmp_path: Path, capsys: pytest.Cap
     assert "i4 and 36 more" in shown
 
 
+def test_one_incident_says_how_many_false_ones_are_to_be_expected_and_what_a_place_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = written(tmp_path, {**INCIDENT, "callers": ["geography:Finland/Uusimaa/Helsinki"]})
+    run_of = {"read": 10, "budget": 1.0, "expected_false_per_day": 0.52, "blind_spots": ["98% of the HTTP calls …"]}
+    (tmp_path / "run.json").write_text(json.dumps(run_of))
+    run(["incidents", out, "--id", "3f9a"])
+    shown = capsys.readouterr().out
+    assert "about 0.52 a day are to be expected at --budget 1" in shown
+    assert "a place and not a person: addresses are masked; DisableIpMasking" in shown
+    run(["incidents", out])
+    shown = capsys.readouterr().out
+    assert "About 0.52 false incidents a day are to be expected at --budget 1.\n" in shown
+    assert "What these logs don't show, and how to let it be seen:\n  - 98% of the HTTP calls …\n" in shown
+    run(["incidents", written(tmp_path, INCIDENT), "--id", "3f9a"])
+    shown = capsys.readouterr().out
+    assert "a place" not in shown
+    assert "to be expected" not in shown
+
+
+def test_a_file_of_incidents_that_a_sink_wrote_is_shown_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path, INCIDENT)
+    assert run(["incidents", str(tmp_path / "incidents.ndjson")]) == 0
+    assert INCIDENT["title"] in capsys.readouterr().out
+
+
 def test_an_id_is_found_with_and_without_what_all_ids_begin_with(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,6 +91,25 @@ def test_replay_says_what_the_logs_do_not_show(
     assert "\n  - 90% of the rows are sampled.\n  - strange \\x1b[31m\n" in told
 
 
+def test_replay_of_what_nobody_can_read_does_not_pass_for_good_news(
+    jobs: Jobs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_of_one = {
+        "read": 1,
+        "scored": 0,
+        "duplicates": 0,
+        "dead_letter": 1,
+        "expected_false_per_day": 0.52,
+        "budget": 1.0,
+    }
+    monkeypatch.setattr(jobs, "replay", lambda *_, **__: SimpleNamespace(run=run_of_one, incidents=[]))
+    assert run(["replay", "--input", "a", "--models", "m", "--output", "o"]) == 0
+    shown = capsys.readouterr().out
+    assert "1 record read: 0 scored" in shown
+    assert "note: nothing was judged" in shown
+    assert "About 0.52 false incidents a day are to be expected at --budget 1." in shown
+
+
 def test_replay_tells_a_program_all_in_one_document(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
     run(["replay", "--input", "a", "--models", "m", "--output", "o", "--json"])
     assert json.loads(capsys.readouterr().out) == {"run": RUN, "incidents": [INCIDENT]}
@@ -247,7 +266,7 @@ def test_evaluate_says_what_was_found_and_how_soon(tmp_path: Path, capsys: pytes
     output, truth = written_by_replay(tmp_path)
     assert run(["evaluate", "--verdicts", output, "--truth", truth]) == 0
     shown = capsys.readouterr().out
-    assert "1 of 3 kinds found at 1 false incidents a day." in shown
+    assert "1 of 3 kinds found at 1 false incident a day." in shown
     assert "guessing  yes" in " ".join(shown.split("\n")).replace("   ", "  ")
     assert "10.0 min" in shown
 

@@ -216,8 +216,9 @@ def test_nothing_found_is_an_error_with_a_hint(tmp_path):
     with pytest.raises(InputError) as missing:
         expand([str(tmp_path / "nowhere")])
     assert missing.value.hint
-    with pytest.raises(InputError):
+    with pytest.raises(InputError) as empty:
         expand([str(tmp_path)])
+    assert empty.value.received == "a folder without a file"
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError):
         expand([str(tmp_path)])
