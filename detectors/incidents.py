@@ -11,9 +11,8 @@ of the others as they are.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -22,17 +21,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.evidence import Evidence, Silence
 from detectors.expectations import expected_by
 from detectors.explain import describe
-from detectors.features import FEATURE_NAMES
-from detectors.function_features import from_matrix
 from detectors.late_stories import FIRST as FIRST_LATE
 from detectors.late_stories import LateStories, Whereabouts
 from detectors.raised import RAISED, SCORED
-from detectors.schema import CALLER_CONFIDENCE, TIMESTAMP
-from detectors.signatures import SIGNATURES, signature_kinds
-from detectors.stories import CALLER_GAP_US, CROWD, GAP_US, LEADS, TROUBLES, VAGUE_GAP_US, Stories
+from detectors.schema import TIMESTAMP
+from detectors.stories import CROWD, LEADS, TROUBLES, Stories
+from detectors.story import SHOWN_NAMES, Story, add_rows, callers_of, evidence_of, story_text, top
 from detectors.timeline import END, Tables
 from detectors.waiting import MOST, Waiting
 from models.baselines import US
@@ -41,17 +37,6 @@ from models.hashing import hash_strings
 
 Vector = npt.NDArray[Any]
 
-#: invocation ids listed with an incident
-MAX_IDS: Final = 1000
-#: names of functions, callers and the like kept for a story, and shown
-MAX_NAMES: Final = 5000
-SHOWN_NAMES: Final = 50
-#: calls of a bystander for which one counts that points at its caller
-POINTING: Final = 10
-#: durations kept for the median
-MAX_DURATIONS: Final = 1001
-#: shares of scores are added up in millionths, as integers, so that the sum does not depend on how rows are cut
-MICRO: Final = 1_000_000
 #: us of log time that an incident which late rows amend stays open for more of them
 AMENDING_US: Final = 300 * US
 #: incidents kept after their end, for late rows that amend them
@@ -121,69 +106,6 @@ class IncidentStage:
     def make(self, shard: int, shards: int) -> Incidents:  # noqa: ARG002 - there is one
         """The fold."""
         return Incidents(self.opens_at, self.version, self.feedback, closed_only=self.closed_only)
-
-
-@dataclass
-class Story:
-    """What is known of a story; plain data, so that it is saved as JSON."""
-
-    incident_id: str
-    lead: str
-    first_us: int
-    last_us: int
-    #: of its first row: hashes of function, caller and app, and the place in TROUBLES
-    keys: list[int] = field(default_factory=lambda: [0, 0, 0])
-    trouble: int = 0
-    opened_us: int = -1
-    #: place of the first row that still waited when it opened
-    let_go: int = 0
-    rows: int = 0
-    #: late rows that joined it, the watermark up to which it waits for more, and how often they opened it again
-    amending: int = 0
-    amended_us: int = -1
-    reopened: int = 0
-    invocations: int = 0
-    failed: int = 0
-    refused: int = 0
-    slow: int = 0
-    new_callers: int = 0
-    late: int = 0
-    sampled: int = 0
-    run_ms: int = 0
-    told: int = 0
-    open: bool = False
-    score: float = 0.0
-    p_value: float = 1.0
-    max_ms: float = 0.0
-    deployed_us: int = -1
-    per_hour: float = 0.0
-    since_us: int = -1
-    ids: list[str] = field(default_factory=list)
-    durations: list[float] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
-    shares: list[int] = field(default_factory=lambda: [0] * len(FEATURE_NAMES))
-    surprise: list[float] = field(default_factory=lambda: [0.0] * len(FEATURE_NAMES))
-    value: list[float] = field(default_factory=lambda: [0.0] * len(FEATURE_NAMES))
-    typical: list[float] = field(default_factory=lambda: [0.0] * len(FEATURE_NAMES))
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    @property
-    def revision(self) -> int:
-        """Grows each time the story, or what came late for it, has doubled.
-
-        The telling of its end is one further (``pipelines.engine.telling``), so one that goes on is two further.
-        """
-        return self.rows.bit_length() + self.amending.bit_length() + 2 * self.reopened
-
-    @property
-    def ends_us(self) -> int:
-        """The last watermark at which it is open."""
-        gap = {"caller": CALLER_GAP_US, "place": VAGUE_GAP_US}.get(self.lead, GAP_US)
-        return max(self.last_us + gap, self.amended_us)
-
-
-#: what a story says of itself before anything is known
-_NOTHING_KNOWN: Final = {n: v for n, v in Story("", "", 0, 0).__dict__.items() if n not in ("first_us", "last_us")}
 
 
 class Incidents:
@@ -340,9 +262,9 @@ class Incidents:
                 known.opened_us = int(at[opening])
                 known.let_go = int(place[opening]) - waiting.most
                 for part in waiting.of(number, known.let_go, before):
-                    _add(known, part, self._gates(part, np.asarray(part.column("signal").is_valid())))
+                    add_rows(known, part, self._gates(part, np.asarray(part.column("signal").is_valid())))
                 begin += int(np.searchsorted(place[begin:end], known.let_go))
-            _add(known, rows.slice(begin, end - begin), score[begin:end])
+            add_rows(known, rows.slice(begin, end - begin), score[begin:end])
             if waiting is self._waiting_late and number < FIRST_LATE:
                 # when what came in time is told does not hang on what came late
                 known.rows -= end - begin
@@ -367,7 +289,7 @@ class Incidents:
             if story.opened_us >= 0:
                 self._told.append(self._document(story, closed=True))
                 if watermark_us < END:
-                    self._closed[number] = _text(story)
+                    self._closed[number] = story_text(story)
         if ended:
             self._closed = dict(list(self._closed.items())[-KEPT_CLOSED:])
             if len(self._late):
@@ -406,9 +328,9 @@ class Incidents:
             "opened": _time(story.opened_us),
             "first_event": _time(story.first_us),
             "last_event": _time(story.last_us),
-            "apps": _top(story.counts.get("app", {})),
-            "functions": _top(story.counts.get("function", {})),
-            "callers": _callers(story.counts)[:SHOWN_NAMES],
+            "apps": top(story.counts.get("app", {})),
+            "functions": top(story.counts.get("function", {})),
+            "callers": callers_of(story.counts)[:SHOWN_NAMES],
             "invocations": story.invocations,
             "invocation_ids": list(story.ids),
             "score": story.score,
@@ -432,7 +354,7 @@ class Incidents:
     def snapshot(self) -> Tables:
         """Stories, and the rows that wait for them."""
         return {
-            "stories": _table({number: _text(self._open[number]) for number in sorted(self._open)}),
+            "stories": _table({number: story_text(self._open[number]) for number in sorted(self._open)}),
             "closed": _table(self._closed),
             **{f"in_time.{name}": table for name, table in self._waiting.snapshot().items()},
             **{f"behind.{name}": table for name, table in self._waiting_late.snapshot().items()},
@@ -452,11 +374,6 @@ class Incidents:
         self._reached = tables["reached"].column("at")[0].as_py()
         self._stories.restore({n.removeprefix("live."): t for n, t in tables.items() if n.startswith("live.")})
         self._late.restore({n.removeprefix("late."): t for n, t in tables.items() if n.startswith("late.")})
-
-
-def _text(story: Story) -> str:
-    """A story as JSON, without what is not known of it yet."""
-    return json.dumps({name: v for name, v in story.__dict__.items() if v != _NOTHING_KNOWN.get(name)}, sort_keys=True)
 
 
 def _table(texts: Mapping[int, str]) -> pa.Table:
@@ -484,170 +401,5 @@ def _lead(by_caller: bool, vague: bool) -> str:
     return ("place" if vague else "caller") if by_caller else "function"
 
 
-def _add(story: Story, rows: pa.RecordBatch, score: Vector) -> None:
-    """Take rows (sorted by time) into a story."""
-    at = np.asarray(rows.column("at"))
-    weight = np.asarray(rows.column("item_count").fill_null(0))
-    silent = np.asarray(rows.column("signal").is_valid())
-    story.first_us, story.last_us = min(story.first_us, int(at[0])), max(story.last_us, int(at[-1]))
-    story.rows += rows.num_rows
-    story.invocations += int(weight.sum())
-    succeeded = np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1))
-    status = rows.column("status").fill_null(0).to_numpy(zero_copy_only=False)
-    story.failed += int(weight[succeeded == 0].sum())
-    story.refused += int(weight[(status >= 400) & (status < 500)].sum())
-    story.new_callers += int((np.asarray(rows.column("pair_age_us").fill_null(-1)) == 0).sum())
-    story.late += int(np.asarray(rows.column("late")).sum())
-    story.sampled += int((weight > 1).sum())
-    durations = rows.column("duration_ms").drop_null().to_numpy(zero_copy_only=False)
-    story.run_ms += int(np.rint(durations).sum())
-    story.max_ms = max(story.max_ms, float(durations.max(initial=0.0)))
-    story.durations += durations[: MAX_DURATIONS - len(story.durations)].tolist()
-    ids = rows.column("invocation_id").filter(pa.array(~silent)).slice(0, MAX_IDS - len(story.ids))
-    story.ids += ids.to_pylist()
-    story.paths += rows.column("path").drop_null().slice(0, 5 - min(len(story.paths), 5)).to_pylist()
-    deployed = np.asarray(rows.column("deployed_us").fill_null(-1))
-    if story.deployed_us < 0 and (deployed >= 0).any():
-        story.deployed_us = int(deployed[np.argmax(deployed >= 0)])
-    peak = int(np.argmax(score))
-    if score[peak] > story.score:
-        story.score, story.p_value = float(score[peak]), float(rows.column("p_value")[peak].as_py())
-    heard = np.flatnonzero(~silent)
-    if len(heard):
-        shares, surprise = (
-            from_matrix(rows.column("share").take(pa.array(heard))),
-            from_matrix(rows.column("surprise").take(pa.array(heard))),
-        )
-        value, typical = (
-            from_matrix(rows.column("value").take(pa.array(heard))),
-            from_matrix(rows.column("typical").take(pa.array(heard))),
-        )
-        # whole numbers add up to the same sum in any cut
-        added = np.rint(shares * np.minimum(score[heard], 1e6)[:, None] * MICRO).astype(np.int64).sum(axis=0)
-        story.shares = (np.array(story.shares) + added).tolist()
-        best = surprise.argmax(axis=0)
-        for j in np.flatnonzero(surprise[best, np.arange(len(best))] > np.array(story.surprise)).tolist():
-            story.surprise[j] = float(surprise[best[j], j])
-            story.value[j], story.typical[j] = float(value[best[j], j]), float(typical[best[j], j])
-        duration_at = FEATURE_NAMES.index("duration_high")
-        story.slow += int((surprise[:, duration_at] > 1.0).sum())
-    for i in np.flatnonzero(silent).tolist():
-        story.since_us = int(rows.column("since")[i].as_py()) if story.since_us < 0 else story.since_us
-        told = story.counts.setdefault("silent", {})
-        name = f"{rows.column('app')[i]}\x1f{rows.column('function')[i]}"
-        if name not in told:
-            told[name] = 1
-            story.per_hour += float(rows.column("per_hour")[i].as_py())
-        story.p_value = min(story.p_value, 10.0**-6)
-    for name in (
-        "app",
-        "function",
-        "caller",
-        "caller_source",
-        "country",
-        "trigger",
-        "trigger_source",
-        "exception_type",
-    ):
-        _count(story.counts.setdefault(name, {}), rows.column(name))
-    _count(story.counts.setdefault("pointed", {}), rows.column("caller").filter(rows.column("by_caller")))
-    _age(story.counts.setdefault("age", {}), rows)
-    _count(story.counts.setdefault("where", {}), _joined(rows))
-    _count(story.counts.setdefault("status", {}), rows.column("status").cast(pa.string()))
-    found = np.asarray(signature_kinds(rows.column("path")))
-    for kind in np.unique(found[found > 0]).tolist():
-        signatures = story.counts.setdefault("signature", {})
-        signatures[SIGNATURES[kind]] = signatures.get(SIGNATURES[kind], 0) + int((found == kind).sum())
-
-
-def _joined(rows: pa.RecordBatch) -> pa.Array:
-    return pc.binary_join_element_wise(rows.column("app"), rows.column("function"), "\x1f")
-
-
-def _count(counts: dict[str, int], column: pa.Array) -> None:
-    """Add up how often each value occurs; a story of very many names forgets no name that it already has."""
-    for entry in column.drop_null().value_counts().to_pylist():
-        name = entry["values"]
-        if name in counts or len(counts) < MAX_NAMES:
-            counts[name] = counts.get(name, 0) + entry["counts"]
-
-
-def _age(ages: dict[str, int], rows: pa.RecordBatch) -> None:
-    """The longest time, s, for which each caller has been known to one of the functions."""
-    known = pa.table([rows.column("caller"), rows.column("pair_age_us")], ["caller", "age"]).drop_null()
-    for entry in known.group_by("caller").aggregate([("age", "max")]).to_pylist():
-        name, age = entry["caller"], entry["age_max"] // US
-        if name in ages or len(ages) < MAX_NAMES:
-            ages[name] = max(ages.get(name, 0), age)
-
-
-def _callers(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """The callers, those who carry most of it first: a call that points at its caller counts for several."""
-    pointed = counts.get("pointed", {})
-    weight = {name: n + (POINTING - 1) * pointed.get(name, 0) for name, n in counts.get("caller", {}).items()}
-    return [name for name, _ in sorted(weight.items(), key=lambda item: (-item[1], item[0])) if name]
-
-
-def _top(counts: Mapping[str, int]) -> list[str]:
-    """Names, most frequent first; ties by name."""
-    return [n for n, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_NAMES] if n]
-
-
 def _time(us: int) -> datetime:
     return datetime.fromtimestamp(us // 1_000_000, timezone.utc).replace(microsecond=us % 1_000_000)
-
-
-def evidence_of(story: Story) -> Evidence:
-    """What the catalogue and the sentences are made from."""
-    counts = {name: Counter(found) for name, found in story.counts.items()}
-    total = max(sum(story.shares), 1)
-    where: list[tuple[str, str, int]] = []
-    for name, n in sorted(counts.get("where", Counter()).items(), key=lambda i: (-i[1], i[0])):
-        app, _, function = name.partition("\x1f")
-        where.append((app, function, n))
-    callers = [(name, counts["caller"][name]) for name in _callers(counts)]
-    age = story.counts.get("age", {}).get(callers[0][0]) if callers else None
-    durations = sorted(story.durations)
-    usual = story.typical[FEATURE_NAMES.index("duration_high")]
-
-    def named(values: list[float]) -> dict[str, float]:
-        return {name: v for name, v, s in zip(FEATURE_NAMES, values, story.surprise, strict=True) if s > 0.0}
-
-    return Evidence(
-        lead="function" if story.lead == "function" else "caller",
-        first_us=story.first_us,
-        last_us=story.last_us,
-        opened_us=story.opened_us,
-        invocations=story.invocations,
-        failed=story.failed,
-        refused=story.refused,
-        slow=story.slow,
-        apps=tuple(_top(counts.get("app", {}))),
-        functions=tuple(where[:SHOWN_NAMES]),
-        callers=tuple((c, c.split(":", 1)[0], n) for c, n in callers[:SHOWN_NAMES]),
-        distinct_callers=len(callers),
-        new_callers=story.new_callers,
-        countries=tuple(sorted(counts.get("country", Counter()).items(), key=lambda i: (-i[1], i[0]))[:SHOWN_NAMES]),
-        triggers=tuple(_top(counts.get("trigger", {}))),
-        sources=tuple(_top(counts.get("trigger_source", {}))),
-        score=story.score,
-        p_value=story.p_value,
-        surprise=named(story.surprise),
-        share={name: s / total for name, s in zip(FEATURE_NAMES, story.shares, strict=True) if s > 0},
-        value=named(story.value),
-        typical=named(story.typical),
-        duration_ms=(durations[len(durations) // 2] if durations else 0.0, story.max_ms),
-        usual_ms=usual,
-        run_seconds=story.run_ms / 1000.0,
-        deployed_ago_s=story.deployed_us / 1e6 if story.deployed_us >= 0 else None,
-        silence=Silence(story.per_hour, story.since_us) if story.since_us >= 0 else None,
-        statuses={int(s): n for s, n in sorted(counts.get("status", Counter()).items())},
-        exception_types=tuple(_top(counts.get("exception_type", {}))),
-        signatures=tuple(_top(counts.get("signature", {}))),
-        paths=tuple(story.paths[:5]),
-        sampled=story.sampled > 0,
-        caller_confidence=CALLER_CONFIDENCE.get(callers[0][0].split(":", 1)[0], 0.0) if callers else 0.0,
-        caller_age_s=None if age is None else float(age),
-        late=story.late,
-        revision=story.revision,
-    )

@@ -91,8 +91,7 @@ def _after_history(what: str) -> Callable[[float, float], str]:
 
 
 def _from_abroad(value: float, _: float) -> str:
-    few = "less than 0.05 %" if value < 0.0005 else say.percent(value)
-    return f"a country from which {few} of all calls came while the model was trained"
+    return f"a country from which {say.percent(value)} of all calls came while the model was trained"
 
 
 def _hours(value: float, _: float) -> str:
@@ -165,6 +164,7 @@ TOPICS: Final[dict[str, str]] = {
     "cost_days": "cost_hour",
     "caller_pace_here": "caller_pace",
     "caller_new": "caller_new_to_function",
+    "country_new": "country_rare_here",
     "caller_new_here": "caller_new_to_function",
     "caller_failures": "failure_burst",
     "caller_client_errors": "client_error_burst",

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.incidents import KEPT_CLOSED, MAX_IDS, Incidents
+from detectors.incidents import KEPT_CLOSED, Incidents
 from detectors.stories import CALLER_GAP_US, GAP_US, OPEN_STORIES
+from detectors.story import MAX_IDS
 from detectors.timeline import END
 from models.feedback import Feedback
 from pipelines.engine import telling

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.conform import Conformed
-from detectors.incidents import MAX_IDS
 from detectors.order import with_at
 from detectors.schema import DEAD_LETTER
+from detectors.story import MAX_IDS
 from models.errors import SinkError, SourceError
 from pipelines.engine import Engine, Given
 from pipelines.graph import Plan

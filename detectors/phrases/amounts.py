@@ -1,0 +1,98 @@
+"""Phrases of how much, how long and since when."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from detectors import wording as say
+from detectors.catalogue.kind import finite
+from detectors.cost import cost
+from detectors.phrases.telling import Telling
+
+#: share of the score from which on something is a part of the story
+_PART_OF_IT: Final = 0.05
+#: of the largest share: what makes so much may be told in its place
+_NEARLY_AS_MUCH: Final = 0.25
+#: US dollars from which on a bill is told
+_WORTH_A_BILL: Final = 1.0
+
+
+class Amounts(Telling):
+    """How much and when."""
+
+    def say_calls(self) -> str:
+        """The invocations, counted; runs where nobody called over HTTP, about so many where rows are sampled."""
+        noun = "run" if self._runs() else "call"
+        return ("about " if self._e.sampled else "") + say.plural(self._e.invocations, noun)
+
+    def say_to(self) -> str:
+        """Calls go to a function, runs are a function's own."""
+        return "of" if self._runs() else "to"
+
+    def say_during(self) -> str:
+        """In how long; a single moment by its clock."""
+        return (
+            f"in {say.span(self._signs.span_s)}" if self._signs.span_s >= 1.0 else f"at {say.clock(self._e.first_us)}"
+        )
+
+    def say_pace(self) -> str:
+        """The pace that stands out most, with what is usual."""
+        names = ("caller_pace", "caller_pace_here", "pace_minutes", "pace_hour", "growth_days")
+        share = {name: finite(self._e.share.get(name)) for name in names if name in self._e.value}
+        told = [name for name in share if share[name] >= _NEARLY_AS_MUCH * max(share.values())]
+        if not told:
+            return f"{say.number(self._signs.a_minute)} calls a minute"
+        return self._of(max(told, key=lambda name: (self._signs.ratio(name), share[name])))
+
+    def say_busy(self) -> str:
+        """The pace, where it is a part of the story."""
+        return f", {self.say_pace()}" if self._signs.of("caller_pace", "pace") >= _PART_OF_IT else ""
+
+    def say_growth(self) -> str:
+        """The growth that stands out most, with what is usual."""
+        return self._most(("growth_days", "cost_days", "pace_hour")) or self.say_pace()
+
+    def say_expense(self) -> str:
+        """Run time paid for, with what is usual."""
+        return self._most(("cost_hour", "cost_days")) or f"{say.span(self._e.run_seconds)} of run time"
+
+    def say_bill(self) -> str:
+        """Cost so far, as a range over plans and memory."""
+        if self._e.run_seconds <= 0.0:
+            return ""
+        spent = cost(self._e.run_seconds, self._e.invocations, self._prices)
+        return f"; cost so far {spent.words()}, by plan and memory"
+
+    def say_money(self) -> str:
+        """As ``bill``, where there may be a dollar to it."""
+        spent = cost(max(self._e.run_seconds, 0.0), self._e.invocations, self._prices)
+        return self.say_bill() if spent.usd[1] >= _WORTH_A_BILL else ""
+
+    def say_age(self) -> str:
+        """How long the function has been known."""
+        return say.span(finite(self._e.value.get("new_function")))
+
+    def say_hour(self) -> str:
+        """The hour of the first event."""
+        return say.hour(self._e.first_us)
+
+    def say_odd_hour(self) -> str:
+        """The share of the hours at which the caller calls that this one holds as a rule."""
+        share = self._e.value.get("caller_hours")
+        if share is not None and finite(share) <= 0.0:
+            return "a time of day at which it never called before"
+        return f"a time of day that holds {'few' if share is None else say.percent(finite(share))} of its working hours"
+
+    def say_travel(self) -> str:
+        """Time between calls from two countries."""
+        return say.span(finite(self._e.value.get("travel")))
+
+    def say_history(self) -> str:
+        """Earlier calls of the caller, by which it is known."""
+        names = ("caller_new_country", "caller_new_to_app", "caller_new_here")
+        settled = max(finite(self._e.typical.get(name)) for name in names)
+        return f" in {say.counted(settled, 'earlier call')}" if settled >= 1.0 else " before"
+
+    def say_deployed(self) -> str:
+        """How long before the first event the version changed."""
+        return say.span(finite(self._e.deployed_ago_s))

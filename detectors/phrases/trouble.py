@@ -1,0 +1,190 @@
+"""Phrases of what went wrong, beside what is usual."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from detectors import wording as say
+from detectors.catalogue.kind import GROUPS, finite
+from detectors.phrases.who import Who
+
+_US: Final = 1_000_000
+#: a share of refused or failed calls below this is not told
+_WORTH_TELLING: Final = 0.02
+#: the same where they are fewer than some
+_WORTH_TELLING_OF_FEW: Final = 0.2
+_SOME: Final = 3
+#: times as many as usual from which on refusals and failures are news
+_CLEARLY_MORE: Final = 1.5
+#: times the usual run from which on all runs are slow
+_SLOW: Final = 1.5
+#: share of the score from which on something is a part of the story
+_PART_OF_IT: Final = 0.05
+#: what a count of failures is called, where they have just been spoken of
+_OF_FAILURES: Final = re.compile(r" (?:failures?|failed calls?)\b")
+_ACRONYMS: Final = re.compile(r"\b(?:sql|jndi|ssrf)\b")
+
+
+class Trouble(Who):
+    """What went wrong."""
+
+    def say_bad(self) -> str:
+        """Refused and failed calls, with what is usual; "" where all is well."""
+        return self._refused() + self._failed()
+
+    def say_other_bad(self) -> str:
+        """As ``bad``, without what ``why`` has told."""
+        told = self._first()
+        refused = "" if told in GROUPS["refusal"] else self._refused()
+        return refused + ("" if told in GROUPS["failure"] else self._failed())
+
+    def say_denied(self) -> str:
+        """Refused calls by status."""
+        ranked = sorted(self._e.statuses.items(), key=lambda item: (-item[1], item[0]))
+        seen = [f"{count:,} with {status}" for status, count in ranked if 400 <= status < 500]
+        return self._refused() + (f" ({say.listed(seen)})" if seen else "")
+
+    def say_failures(self) -> str:
+        """Failed calls with what is usual, as the beginning of a sentence.
+
+        Calls that went well are no part of the incident, so nothing is said of them.
+        """
+        noun = "run" if self._runs() else "call"
+        those = f"{say.plural(self._e.failed, noun)} {self.say_during()} {self.say_to()} {self.say_where()} failed"
+        name = self._failing()
+        most = finite(self._e.value.get(name))
+        if 1.0 <= most < self._e.failed / _CLEARLY_MORE:
+            return f"{those}, up to {_OF_FAILURES.sub('', self._of(name))}"
+        if name == "caller_failures" and most >= _CLEARLY_MORE * self._e.failed:
+            return f"{those}, among {self._of(name)}"
+        return those + self._instead("failed")
+
+    def say_failing(self) -> str:
+        """What fails: a function; or the calls of a caller, most of them elsewhere."""
+        name = self._failing()
+        elsewhere = name == "caller_failures" and finite(self._e.value.get(name)) >= _CLEARLY_MORE * self._e.failed
+        return f"{self.say_from_whom()}, now at {self.say_spot()}" if elsewhere else f"at {self.say_spot()}"
+
+    def say_from_one(self) -> str:
+        """The caller, where the story is one caller's."""
+        if not self._signs.by_caller:
+            return ""
+        return f", {'all' if self._e.distinct_callers <= 1 else 'most'} {self.say_from_whom()}"
+
+    def say_exceptions(self) -> str:
+        """Types of the exceptions, without their namespaces."""
+        names = [say.tame(name.rpartition(".")[2] or name) for name in self._e.exception_types]
+        return f", with {say.listed(list(dict.fromkeys(names)))}" if names else ""
+
+    def say_signatures(self) -> str:
+        """Kinds of attack that the texts carry."""
+        names = [_ACRONYMS.sub(lambda m: m[0].upper(), say.tame(n)) for n in self._e.signatures if n != "none"]
+        return f", with signs of {say.listed(names)}" if names else ""
+
+    def say_delays(self) -> str:
+        """Delays by round numbers of seconds."""
+        if self._signs.share("round_seconds") < 0.05:
+            return ""
+        count = self._signs.value("round_seconds")
+        return f", about {round(count):,} of them delayed by a round number of seconds" if count >= 1.0 else ""
+
+    def say_slow(self) -> str:
+        """Run times with what is usual; "" where they are usual."""
+        median, longest = (finite(v) for v in self._e.duration_ms)
+        usual = self._signs.usual_ms
+        if usual <= 0.0 or longest < say.NEWS * usual:
+            return ""
+        # among many runs some are always long
+        if median < _SLOW * usual and self._signs.of("duration", "latency", "caller_latency", "probe") < _PART_OF_IT:
+            return ""
+        half = f"median {say.milliseconds(median)}, usual {say.milliseconds(usual)}"
+        return f", running up to {say.milliseconds(longest)} ({half})"
+
+    def say_latency(self) -> str:
+        """The run time as it has become, with what was usual."""
+        names = ("latency_shift", "latency_drop", "duration_low", "duration_high")
+        found = sorted((-finite(self._e.share.get(n)), n) for n in names if n in self._e.value)
+        if found:
+            name = found[0][1]
+            now, usual = finite(self._e.value[name]), finite(self._e.typical.get(name), self._signs.usual_ms)
+        else:
+            now, usual = finite(self._e.duration_ms[0]), self._signs.usual_ms
+        often = say.times(now, usual)
+        shown = f"{say.milliseconds(now)} where {say.milliseconds(usual)} is usual"
+        return f"{shown}, {often} as long" if often else shown
+
+    def say_deliveries(self) -> str:
+        """Deliveries of one message."""
+        return say.number(max(self._signs.value("redelivery"), 1.0))
+
+    def say_off(self) -> str:
+        """How far from the schedule."""
+        off = self._signs.value("off_schedule")
+        return f"up to {say.span(off)} away from the times it keeps" if off >= 1.0 else "which no schedule asked for"
+
+    def say_gone(self) -> str:
+        """The silence: since when, how long, what is missing."""
+        silent = self._e.silence
+        if silent is None:
+            return f"since {say.clock(self._e.last_us)}"
+        until = max(self._e.opened_us, self._e.last_us, silent.since_us)
+        seconds = (until - silent.since_us) / _US
+        rate = finite(silent.expected_per_hour)
+        missing = rate * seconds / 3600.0
+        return (
+            f"since {say.clock(silent.since_us)}, {say.span(seconds)} so far, where "
+            f"{say.number(rate)} an hour are usual: "
+            f"about {say.number(missing)} missing"
+        )
+
+    def say_why(self) -> str:
+        """What stands out most, in a few words."""
+        name = self._first()
+        if name:
+            return self._of(name)
+        return f"{say.number(max(finite(self._e.score), 0.0))} on the scale of strangeness"
+
+    def _failing(self) -> str:
+        """The feature that makes most of the failures."""
+        return max(GROUPS["failure"], key=lambda one: finite(self._e.share.get(one)))
+
+    def _refused(self) -> str:
+        return self._part("refused", self._e.refused)
+
+    def _failed(self) -> str:
+        return self._part("failed", self._e.failed)
+
+    def _part(self, what: str, count: int) -> str:
+        """How many were refused, or failed, with what is usual; "" where that is no news."""
+        if not self._news(what, count):
+            return ""
+        if self._e.invocations == 1:
+            return f", which {'was ' if what == 'refused' else ''}{what}"
+        those = "all of them" if count >= self._e.invocations else f"{count:,} of them"
+        return f", {those} {what}{self._instead(what)}"
+
+    def _news(self, what: str, count: int) -> bool:
+        """Whether more than a few were refused, or failed, and clearly more than would be usual."""
+        share, expected = count / max(self._e.invocations, 1), self._expected(what)
+        some = share >= (_WORTH_TELLING if count >= _SOME else _WORTH_TELLING_OF_FEW)
+        return count > 0 and some and (expected is None or count >= _CLEARLY_MORE * expected)
+
+    def _instead(self, what: str) -> str:
+        """How many would be usual among so many calls."""
+        expected = self._expected(what)
+        return "" if expected is None else f" where {say.usual(expected)} would be usual"
+
+    def _expected(self, what: str) -> float | None:
+        """How many would be usual among so many calls, from the windows that were measured; None where none was."""
+        names = {
+            "refused": ("caller_client_errors", "client_error_burst"),
+            "failed": ("caller_failures", "failure_burst"),
+        }
+        count = self._e.refused if what == "refused" else self._e.failed
+        seen = [
+            finite(self._e.typical.get(name)) / value
+            for name in names[what]
+            if (value := finite(self._e.value.get(name))) > 0.0 and name in self._e.typical
+        ]
+        return count * max(seen) if seen else None

@@ -1,0 +1,141 @@
+"""Phrases of who calls, from where, and what is called."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from detectors import wording as say
+from detectors.catalogue.kind import CROWD, finite
+from detectors.phrases.amounts import Amounts
+
+#: seconds that count as no time at all
+_JUST_NOW_S: Final = 60.0
+
+
+class Who(Amounts):
+    """Who and where."""
+
+    def say_caller(self) -> str:
+        """The caller; several are counted."""
+        e = self._e
+        if not self._signs.one_caller and e.distinct_callers > 1:
+            return say.plural(e.distinct_callers, "caller")
+        return say.caller_words(e.callers[0][0]) if e.callers else "callers without identity"
+
+    def say_from_whom(self) -> str:
+        """Where the calls come from: a caller, so many callers, or a place."""
+        caller = self.say_caller()
+        return caller.removeprefix("callers ") if caller.startswith("callers from ") else f"from {caller}"
+
+    def say_and_others(self) -> str:
+        """How many others there were beside the one whose doing it is."""
+        others = self._e.distinct_callers - 1
+        return f" and {say.plural(others, 'other')}" if self._signs.one_caller and others > 0 else ""
+
+    def say_crowd(self) -> str:
+        """A flood's many callers; or the one that is told of, among them."""
+        if self._signs.of_a_crowd:
+            return f"with {self.say_caller()} among the callers"
+        return f"{self.say_from_whom()} at once"
+
+    def say_new_ones(self) -> str:
+        """How many of the callers are new."""
+        e = self._e
+        if self._signs.of_a_crowd:
+            ones = say.whole(self._signs.value("newcomers"))
+            return f", one of {say.number(ones)} never seen there before" if ones >= CROWD else ""
+        new = min(e.new_callers, e.distinct_callers)
+        return f" ({new:,} of them new)" if new and not self._signs.one_caller and e.distinct_callers > 1 else ""
+
+    def say_unknown(self) -> str:
+        """Since when the caller has been seen there."""
+        age = self._e.caller_age_s
+        # the age is that of its last event
+        before = None if age is None else finite(age) - self._signs.span_s
+        if before is None or before < _JUST_NOW_S:
+            return "never seen there before"
+        return f"first seen there {say.span(before)} before"
+
+    def say_where(self) -> str:
+        """The function most touched, the others counted."""
+        names = [function for _, function, _ in self._e.functions if function]
+        if not names:
+            return self.say_app()
+        others = len(set(names)) - 1
+        first = say.tame(names[0])
+        return first if others <= 0 else f"{first} and {others} other function{'s' if others > 1 else ''}"
+
+    def say_spot(self) -> str:
+        """As ``where``, shorter: for titles."""
+        names = list(dict.fromkeys(function for _, function, _ in self._e.functions if function))
+        if len(names) < 2:
+            return self.say_where()
+        return f"{say.tame(names[0])} and {len(names) - 1:,} more"
+
+    def say_it(self) -> str:
+        """The app, or the apps, as spoken of before."""
+        return "these apps" if len(self._e.apps) > 1 else "this app"
+
+    def say_app(self) -> str:
+        """The app, or how many."""
+        apps = self._e.apps or tuple(dict.fromkeys(app for app, _, _ in self._e.functions))
+        return say.plural(len(apps), "app") if len(apps) > 1 else say.tame(apps[0]) if apps else "an unknown app"
+
+    def say_functions(self) -> str:
+        """How many functions."""
+        return say.plural(self._signs.functions, "function")
+
+    def say_queue(self) -> str:
+        """What fired the functions."""
+        return f" fed by {say.listed([say.tame(s) for s in self._e.sources])}" if self._e.sources else ""
+
+    def say_country(self) -> str:
+        """The country most seen."""
+        return say.tame(self._e.countries[0][0]) if self._e.countries else "a new country"
+
+    def say_abroad(self) -> str:
+        """Calls from a country that is new to the caller, or rare at the function."""
+        place = self._place()
+        share = self._e.value.get("country_rare_here")
+        if self._new_to_caller() and not place:
+            return f"first calls from {self.say_country()} by {self.say_caller()}"
+        by = "" if place else f", by {self.say_caller()}"
+        if share is not None and finite(share) <= 0.0:
+            return f"first calls from {place or self.say_country()} at {self.say_spot()}{by}"
+        return f"calls from {place or self.say_country()}, rare at {self.say_spot()}{by}"
+
+    def say_from_abroad(self) -> str:
+        """The country and the caller; once where the caller is known by its place only."""
+        place = self._place()
+        return f"from {place}" if place else f"from {self.say_country()} by {self.say_caller()}"
+
+    def say_foreign(self) -> str:
+        """How new the country is to the caller, or how rare at the function."""
+        if self._new_to_caller() and not self._place():
+            return f"never seen from there{self.say_history()}"
+        share = self._e.value.get("country_rare_here")
+        if share is not None and finite(share) <= 0.0:
+            return "a country from which nobody called it before"
+        return f"a country that makes {'few' if share is None else say.percent(finite(share))} of the calls there"
+
+    def say_travels(self) -> str:
+        """Two countries and the time between them."""
+        names = [say.tame(name) for name, _ in self._e.countries]
+        if len(names) > 1:
+            return f"in {say.listed(names)} within {self.say_travel()}"
+        return f"in {self.say_country()} {self.say_travel()} after another country"
+
+    def say_apart(self) -> str:
+        """As ``travels``, for a sentence."""
+        if len(self._e.countries) > 1:
+            return f"{self.say_travels()} of each other"
+        return f"from {self.say_country()}, {self.say_travel()} after a call from another country"
+
+    def _place(self) -> str:
+        """The place by which alone the caller is known; "" where it is known by more, or is one of many."""
+        if self._signs.caller_source != "geography" or not self._signs.one_caller or not self._e.callers:
+            return ""
+        return say.place_words(self._e.callers[0][0].partition(":")[2])
+
+    def _new_to_caller(self) -> bool:
+        return self._signs.share("caller_new_country") >= self._signs.share("country_rare_here", "country_new")
