@@ -14,6 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from detectors.order import concat
 from models.errors import SinkError
 from pipelines.durable import sync_folder, write_atomic
 
@@ -45,6 +46,8 @@ class PartFiles:
         self._render, self._ending, self._keep = render, ending, keep
         self._number = 0
         self._waiting: list[pa.RecordBatch] = []
+        #: batches of ``_waiting`` that were there at the last snapshot
+        self._settled = 0
         self._since_s: float | None = None
 
     def add(self, rows: pa.RecordBatch, now_s: float) -> None:
@@ -80,18 +83,23 @@ class PartFiles:
                 retry=True,
             ) from None
         self._number += 1
-        self._waiting, self._since_s = [], None
+        self._waiting, self._settled, self._since_s = [], 0, None
         if self._keep is not None:
             for old in sorted(self._folder.glob(f"{self._job}-*{self._ending}"))[: -self._keep]:
                 old.unlink(missing_ok=True)
 
     def snapshot(self) -> tuple[int, pa.Table]:
         """The next part's number, and the rows that wait."""
+        # a batch of a few rows takes several times what is in it
+        fresh = self._waiting[self._settled :]
+        if len(fresh) > 1:
+            self._waiting[self._settled :] = [concat(fresh)]
+        self._settled = len(self._waiting)
         return self._number, self._table()
 
     def restore(self, number: int, waiting: pa.Table, now_s: float) -> None:
         """Take over a snapshot, and remove what was written after it."""
-        self._number, self._waiting = number, []
+        self._number, self._waiting, self._settled = number, [], 0
         for batch in waiting.to_batches():
             self.add(batch, now_s)
         for path in self._folder.glob(f"{self._job}-*{self._ending}"):

@@ -29,7 +29,7 @@ from pipelines.sources.uri import source_name
 from pipelines.stations import ENDED, METRICS, StationDoFn
 from pipelines.steps import address
 from pipelines.stream_outputs import OUT, DeadLetterFiles, SinkStations, VerdictFiles, close_sinks
-from pipelines.stream_source import LiveOptions, follow
+from pipelines.stream_source import POLLS, LiveOptions, follow
 from pipelines.stream_timeline import RAISED, ROWS
 
 #: shards of a stage on one machine: each step of the source costs a message a pair of shards
@@ -43,6 +43,10 @@ _LETTERS: Final = "dead-letter"
 _LOOK_S: Final = 0.2
 #: a runner may take so long to stop, s
 _CANCEL_S: Final = 30.0
+#: no source was asked for so long: nobody is there who could, s
+SILENT_S: Final = 600.0
+#: changes of the count from which on it is believed: some runners tell counters seldom, or not at all
+_BEATS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -140,14 +144,27 @@ def run(
         result = begin(pipeline)
         waiting = _Waiting(result)
         looked = time.monotonic()
+        pulse = Pulse(looked)
         while not waiting.done.wait(_LOOK_S):
             if stop.is_set():
                 result.cancel()
                 waiting.done.wait(_CANCEL_S)
                 return False, _plain(_counters(result))
-            if told is not None and time.monotonic() - looked >= TELL_S:
-                looked = time.monotonic()
-                told(_plain(_counters(result)))
+            if time.monotonic() - looked < TELL_S:
+                continue
+            looked, counted = time.monotonic(), _counters(result)
+            # a source that may end is not asked any more while the rest is judged
+            if not pulse.beats(counted.get(POLLS, 0), looked) and job.live.until_idle_s is None:
+                result.cancel()
+                raise LonetreeError(
+                    "The runner has no worker any more.",
+                    expected="sources that are asked again and again",
+                    received=f"none that was asked in the last {SILENT_S:.0f} s",
+                    hint="Start again: what was told is not told twice (docs/deploy.md).",
+                    retry=True,
+                )
+            if told is not None:
+                told(_plain(counted))
         waiting.raise_for_failure()
         everything = _counters(result)
     ended = {name.removeprefix(ENDED) for name in everything if name.startswith(ENDED)}
@@ -169,6 +186,25 @@ def stations_of(job: StreamJob, plan: graph.Plan) -> set[str]:
     if plan.incident is None:
         found.discard(graph.INCIDENT)
     return found | ({_VERDICTS} if job.output is not None else set()) | ({SINKS} if job.sinks else set())
+
+
+class Pulse:
+    """Tells by the count of polls whether workers live: where one dies alone, a runner may wait for it for ever.
+
+    Args:
+        now_s: seconds that never go back.
+    """
+
+    def __init__(self, now_s: float) -> None:
+        self._polls = self._changes = 0
+        self._since_s = now_s
+
+    def beats(self, polls: int, now_s: float) -> bool:
+        """Take a count; False where it has stood still for too long, and did not do so from the start."""
+        if polls not in (0, self._polls):
+            self._polls, self._since_s = polls, now_s
+            self._changes += 1
+        return self._changes < _BEATS or now_s - self._since_s < SILENT_S
 
 
 class _Waiting:
@@ -214,8 +250,8 @@ def _counters(result: Any) -> dict[str, int]:
 
 
 def _plain(counted: dict[str, int]) -> dict[str, int]:
-    """Without the counters that only tell which stations have ended."""
-    return {name: count for name, count in counted.items() if not name.startswith(ENDED)}
+    """Without the counters that only tell which stations have ended, and that workers live."""
+    return {name: count for name, count in counted.items() if name != POLLS and not name.startswith(ENDED)}
 
 
 def _station(name: str, stations: Any) -> Any:

@@ -288,6 +288,8 @@ def account(piece: Polled) -> dict[str, int]:
     }
 
 
+#: counter of how often sources were asked: it stands still only where no worker lives
+POLLS: Final = "polls"
 #: sources followed by this process, by job and name
 _READING: Final[dict[tuple[str, str], Reading]] = {}
 
@@ -311,6 +313,7 @@ class LiveDoFn(beam.DoFn):  # type: ignore[misc]
     def _follow(self, uri: str, tracker: Any) -> Iterator[Any]:
         name = source_name(uri)
         reading: Reading | None = None
+        Metrics.counter(METRICS, POLLS).inc()
         try:
             reading = self._reading(name, uri, tracker.current_restriction())
             for message, dead in reading.messages():

@@ -25,7 +25,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # so that it runs as a script, too
 
 from tests.benchmarks.stream import fates, prepared  # noqa: E402
-from tests.benchmarks.stream_load import Load  # noqa: E402
+from tests.benchmarks.stream_load import AFTER_S, Load  # noqa: E402
 from tests.pipelines.live import SECOND, Turned  # noqa: E402
 
 #: seconds of log a round
@@ -82,12 +82,12 @@ def measured(work: Path, rate: float, seconds: float, lateness_s: float) -> list
     process.start()
     looks: list[tuple[float, ...]] = []
     try:
-        for number in range(1, int(seconds / ROUND_S) + 1):
+        for number in range(1, int((seconds + AFTER_S) / ROUND_S) + 1):
             at = number * ROUND_S
             load.write(began + at, lambda at=at: began + at)  # type: ignore[misc]
             here.send(ROUND_S)
             said = here.recv()
-            if at % LOOK_S == 0.0:
+            if at % LOOK_S == 0.0 and at <= seconds:
                 looks.append((at, *said))
                 say(looks[-1])
                 for old in sorted(logs.iterdir())[:-KEPT_FILES]:

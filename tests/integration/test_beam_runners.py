@@ -12,9 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -57,9 +58,11 @@ BUDGET = 20.0
 LINES = 4_000
 PATIENCE_S = 120.0
 MINUTE = 60_000_000
-KILLS = 3
-#: s that a job lives that tells nothing new
-LIFE_S = 20.0
+KILLS = 10
+#: s that a job lives, at most
+LIFE_S = 15.0
+#: s that it lives on without its runner or its worker, at most
+GRACE_S = 3.0
 
 #: runner -> its name, and the words that it needs
 Words = tuple[str, list[str]]
@@ -289,8 +292,15 @@ def start(folder: Path, models: Path, words: Words, *more: str) -> subprocess.Po
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True)
 
 
+class Pool(NamedTuple):
+    """Its process, and what Beam is told to use it."""
+
+    pid: int
+    words: Words
+
+
 @pytest.fixture
-def pool() -> Iterator[Words]:
+def pool() -> Iterator[Pool]:
     """Prism with workers in processes of their own, as on a cluster: what was learned travels with the steps."""
     name, beam = prism_words()
     port = free_port()
@@ -302,7 +312,8 @@ def pool() -> Iterator[Words]:
     )
     try:
         until(lambda: listens(port))
-        yield name, [*beam, "--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
+        more = ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
+        yield Pool(process.pid, (name, [*beam, *more]))
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -311,13 +322,13 @@ def pool() -> Iterator[Words]:
 def test_workers_in_processes_of_their_own_give_the_same(pool, lines, expected, models, tmp_path, monkeypatch):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "all.ndjson").write_text("\n".join(lines) + "\n")
-    process = start(tmp_path, models, pool, "--until-idle", "0.5", "--shards", "2")
+    process = start(tmp_path, models, pool.words, "--until-idle", "0.5", "--shards", "2")
     assert process.wait(PATIENCE_S) == ExitCode.OK
     assert outcome(tmp_path) == expected
     # and they stand elsewhere, so that paths must be whole
     monkeypatch.chdir(tmp_path)
     words = ["--input", "logs", "--models", str(models), "--output", "out", "--budget", str(BUDGET)]
-    name, beam = pool
+    name, beam = pool.words
     assert lonetree(["replay", *words, "--verdicts", "all", "--", f"--runner={name}", *beam]) == ExitCode.OK
     assert outcome(tmp_path / "out") == expected
 
@@ -327,25 +338,30 @@ def listens(port: int) -> bool:
         return trial.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_kills_of_prism_and_its_workers_cost_a_second_reading_and_nothing_else(lines, expected, models, tmp_path):
-    words = prism_words()
+def test_ten_kills_at_random_moments_lose_nothing_and_tell_nothing_twice(pool, lines, expected, models, tmp_path):
     (tmp_path / "logs").mkdir()
-    log = tmp_path / "logs" / "app.ndjson"
-    sink = tmp_path / "incidents.ndjson"
-    share = LINES // (KILLS + 1)
+    log, sink = tmp_path / "logs" / "app.ndjson", tmp_path / "incidents.ndjson"
+    share, generator = LINES // (KILLS + 1), random.Random(KILLS)
+    killed = set()
     for kill in range(KILLS):
         with log.open("a") as file:
             file.write("".join(f"{line}\n" for line in lines[kill * share : (kill + 1) * share]))
-        before = len(told(sink))
-        process = start(tmp_path, models, words)
-        dies = time.monotonic() + LIFE_S
-        until(lambda before=before, dies=dies: len(told(sink)) > before or time.monotonic() > dies)
+        process = start(tmp_path, models, pool.words)
+        dies = time.monotonic() + generator.uniform(0.0, LIFE_S)
+        until(lambda dies=dies: time.monotonic() > dies)
         assert process.poll() is None
-        os.killpg(process.pid, signal.SIGKILL)
+        # a part of it alone, where it is there by now, then all of it: what is left may end, begin anew or wait
+        for pid in generator.choice([named("prism", process.pid), named("python", pool.pid), []]):
+            killed.add(Path(f"/proc/{pid}/comm").read_text().strip())
+            os.kill(pid, signal.SIGKILL)
+            until_or(lambda process=process: process.poll() is not None, GRACE_S)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    assert len(killed) == 2
     with log.open("a") as file:
         file.write("".join(f"{line}\n" for line in lines[KILLS * share :]))
-    process = start(tmp_path, models, words, "--until-idle", "0.5")
+    process = start(tmp_path, models, pool.words, "--until-idle", "0.5")
     assert process.wait(PATIENCE_S) == ExitCode.OK
     tellings = told(sink)
     assert len({identity(one) for one in tellings}) == len(tellings)
@@ -355,8 +371,19 @@ def test_kills_of_prism_and_its_workers_cost_a_second_reading_and_nothing_else(l
     assert verdicts(tmp_path) == expected[0]
 
 
+def named(name: str, parent: int) -> list[int]:
+    """Children of a process whose program begins with a name."""
+    threads = Path(f"/proc/{parent}/task").glob("*/children")
+    children = [child for thread in threads for child in thread.read_text().split()]
+    return [int(child) for child in children if Path(f"/proc/{child}/comm").read_text().startswith(name)]
+
+
 def until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < deadline, "it took too long"
+    assert until_or(done, PATIENCE_S), "it took too long"
+
+
+def until_or(done: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
         time.sleep(0.05)  # another process can only be watched
+    return done()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from dataclasses import replace
@@ -21,7 +22,7 @@ from pipelines import stream_job
 from pipelines.jobs import account_of
 from pipelines.sources import uri
 from pipelines.stations import ENDED
-from pipelines.stream_job import StreamJob, build, run, stations_of
+from pipelines.stream_job import SILENT_S, Pulse, StreamJob, build, run, stations_of
 from pipelines.stream_source import LAG, LiveOptions
 from pipelines.workflows import plan_for
 from tests.pipelines.live import Fed, canonical, last_told
@@ -136,6 +137,35 @@ def test_a_runner_that_died_is_told_as_that(fed, ran, model: Model, tmp_path):
     with pytest.raises(LonetreeError, match="has gone") as gone:
         run(job(tmp_path), plan_for(model, 20.0), "PrismRunner")
     assert (gone.value.received, gone.value.retry) == ("Socket closed", True)
+
+
+def test_a_job_whose_workers_are_gone_is_told_and_ends_though_the_runner_waits(
+    fed, ran, model: Model, tmp_path, monkeypatch
+):
+    counts = itertools.chain([{}, {"polls": 3}, {"polls": 4}], itertools.repeat({"polls": 4}))
+    monkeypatch.setattr(stream_job, "_counters", lambda result: next(counts))
+    for name, seconds in (("TELL_S", 0.0), ("SILENT_S", 0.0), ("_LOOK_S", 0.001)):
+        monkeypatch.setattr(stream_job, name, seconds)
+    result = ran(Ran(ends=False))
+    forever = replace(job(tmp_path), live=LiveOptions())
+    with pytest.raises(LonetreeError, match="no worker any more") as gone:
+        run(forever, plan_for(model, 20.0), "PrismRunner")
+    assert gone.value.retry
+    assert result.cancelled
+    assert next(counts) == {"polls": 4}
+
+
+def test_counts_that_a_runner_does_not_tell_or_tells_seldom_are_no_sign_of_death():
+    pulse = Pulse(0.0)
+    assert pulse.beats(0, 10_000.0)
+    assert pulse.beats(7, 20_000.0)
+    assert pulse.beats(7, 30_000.0)
+    assert pulse.beats(9, 40_000.0)
+    assert pulse.beats(9, 40_000.0 + SILENT_S - 1.0)
+    # a runner that does not answer says 0
+    assert pulse.beats(0, 40_000.0 + SILENT_S - 0.5)
+    assert not pulse.beats(0, 40_000.0 + SILENT_S)
+    assert pulse.beats(10, 50_000.0)
 
 
 def test_told_to_stop_it_cancels_the_pipeline(fed, ran, model: Model, tmp_path):
