@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.evidence import Evidence, Silence
-from detectors.features import FEATURE_NAMES
+from detectors.features import FEATURE_NAMES, FEATURES
 from detectors.function_features import from_matrix
 from detectors.schema import CALLER_CONFIDENCE
 from detectors.signatures import SIGNATURES, signature_kinds
@@ -30,6 +30,8 @@ MAX_NAMES: Final = 5000
 SHOWN_NAMES: Final = 50
 #: durations kept for the median
 MAX_DURATIONS: Final = 1001
+#: bool[len(FEATURES)]: of these the larger value is the stranger one
+_COUNTS: Final = np.array([feature.unit == "count" for feature in FEATURES])
 #: calls of a bystander for which one counts that points at its caller
 POINTING: Final = 10
 #: shares of scores are added up in millionths, as integers, so that the sum does not depend on how rows are cut
@@ -145,9 +147,13 @@ def add_rows(story: Story, rows: pa.RecordBatch, score: Vector) -> None:
         # whole numbers add up to the same sum in any cut
         added = np.rint(shares * np.minimum(score[heard], 1e6)[:, None] * MICRO).astype(np.int64).sum(axis=0)
         story.shares = (np.array(story.shares) + added).tolist()
-        best = surprise.argmax(axis=0)
-        for j in np.flatnonzero(surprise[best, np.arange(len(best))] > np.array(story.surprise)).tolist():
-            story.surprise[j] = float(surprise[best[j], j])
+        # surprise has an upper end; of counts that reach it, the largest is told
+        most = np.where(surprise == surprise.max(axis=0), np.where(_COUNTS, value, 0.0), -np.inf)
+        best, every = most.argmax(axis=0), np.arange(len(FEATURE_NAMES))
+        found, known = surprise[best, every], np.array(story.surprise)
+        more = _COUNTS & (found > 0.0) & (found == known) & (value[best, every] > np.array(story.value))
+        for j in np.flatnonzero((found > known) | more).tolist():
+            story.surprise[j] = float(found[j])
             story.value[j], story.typical[j] = float(value[best[j], j]), float(typical[best[j], j])
         duration_at = FEATURE_NAMES.index("duration_high")
         story.slow += int((surprise[:, duration_at] > 1.0).sum())

@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.features import FEATURE_NAMES
+from detectors.function_features import matrix
 from detectors.incidents import KEPT_CLOSED, Incidents
+from detectors.raised import RAISED
 from detectors.stories import CALLER_GAP_US, GAP_US, OPEN_STORIES
 from detectors.story import MAX_IDS
 from detectors.timeline import END
@@ -119,6 +123,22 @@ def test_how_long_the_first_caller_was_known_is_told_in_any_cut() -> None:
     (told,), (again,) = ([row for row in fold.raised().to_pylist() if row["closed"]] for fold in (whole, cut))  # type: ignore[union-attr]
     assert told == again
     assert "never seen there before" in told["summary"]
+
+
+def test_of_counts_that_are_as_surprising_as_can_be_the_largest_is_told_in_any_cut() -> None:
+    rows = [strange(n * MINUTE, f"i{n}", feature="newcomers", trouble="load") for n in range(9)]
+    batch = raised(rows)
+    counts = np.zeros((9, len(FEATURE_NAMES)))
+    counts[:, FEATURE_NAMES.index("newcomers")] = [3, 20, 180, 280, 40, 2, 1, 1, 1]
+    batch = batch.set_column(RAISED.names.index("value"), RAISED.field("value"), matrix(counts))
+    whole, cut = Incidents(OPENS, "v1"), Incidents(OPENS, "v1")
+    whole.advance(batch, END)
+    for n in range(9):
+        cut.advance(batch.slice(n, 1), EPOCH_US + n * MINUTE)
+    cut.advance(batch.slice(0, 0), END)
+    for fold in (whole, cut):
+        (told,) = (row for row in fold.raised().to_pylist() if row["closed"])  # type: ignore[union-attr]
+        assert told["reasons"][0]["value"] == 280.0
 
 
 def test_nothing_is_told_of_a_story_that_never_became_strange_enough() -> None:
