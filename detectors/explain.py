@@ -9,11 +9,11 @@ from detectors.blind_spots import Coverage, blind_spots
 from detectors.catalogue import Kind, Signs, classify
 from detectors.catalogue.kind import finite
 from detectors.cost import PRICES, Prices, cost
-from detectors.evidence import Evidence
+from detectors.evidence import Evidence, Silence
 from detectors.features import FEATURES
 from detectors.phrases import Phrases
 from detectors.reasons import TOPICS, is_news, reason_text
-from detectors.wording import shorten
+from detectors.wording import number, shorten, span
 
 #: characters of a title: a subject line
 TITLE: Final = 90
@@ -21,6 +21,7 @@ TITLE: Final = 90
 REASONS: Final = 6
 #: shares below this say nothing
 _LEAST_SHARE: Final = 0.01
+_HOUR_US: Final = 3_600_000_000
 _FEATURES: Final = {feature.name: feature for feature in FEATURES}
 
 
@@ -54,6 +55,8 @@ def reasons(evidence: Evidence) -> list[dict[str, Any]]:
     Features that would say the same twice are told once, by the one with the largest share, and with their shares
     together. What is no news is told only where there is nothing else.
     """
+    if evidence.silence is not None and not evidence.invocations:
+        return [_silence(evidence)]
     ranked = sorted((-finite(share), name) for name, share in evidence.share.items() if name in _FEATURES)
     source = Signs(evidence).caller_source
     topics: dict[str, dict[str, Any]] = {}
@@ -77,6 +80,22 @@ def reasons(evidence: Evidence) -> list[dict[str, Any]]:
     found = [one for one in topics.values() if one["share"] >= _LEAST_SHARE]
     news = [one for one in found if is_news(one["feature"], one["value"], one["typical"])] or found[:1]
     return sorted(news, key=lambda one: (-one["share"], one["feature"]))[:REASONS]
+
+
+def _silence(evidence: Evidence) -> dict[str, Any]:
+    """That nothing came, where something was to be expected: it is measured by no feature of an invocation."""
+    silent = evidence.silence or Silence(0.0, 0)
+    hours = max(evidence.opened_us - silent.since_us, 0) / _HOUR_US
+    expected = finite(silent.expected_per_hour) * hours
+    return {
+        "feature": "silence",
+        "words": "calls that did not come",
+        "value": 0.0,
+        "typical": expected,
+        "unit": "count",
+        "share": 1.0,
+        "text": f"0 calls in {span(hours * 3600.0)} where {number(expected)} would be usual",
+    }
 
 
 def _number(value: float | None) -> float | None:

@@ -100,8 +100,9 @@ def print_incident(one: Incident, run: Mapping[str, Any] | None = None) -> None:
         ("severity", severity),
         ("kind", str(one.get("kind", "?"))),
         ("raised", f"{moment(one.get('opened'))} UTC"),
-        ("from", f"{moment(one.get('first_event'))} UTC"),
-        ("to", f"{moment(one.get('last_event'))} UTC"),
+        # a silence holds no invocation, and its summary says since when
+        ("from", f"{moment(one.get('first_event'))} UTC" if one.get("invocations") != 0 else ""),
+        ("to", f"{moment(one.get('last_event'))} UTC" if one.get("invocations") != 0 else ""),
         ("apps", ", ".join(map(str, one.get("apps") or ()))),
         ("functions", ", ".join(map(str, one.get("functions") or ()))),
         ("who", some(one["callers"], CALLERS_SHOWN) if one.get("callers") else ""),
@@ -109,7 +110,7 @@ def print_incident(one: Incident, run: Mapping[str, Any] | None = None) -> None:
         ("invocations", f"{one['invocations']:,}" if isinstance(one.get("invocations"), int) else "?"),
         ("how strange", _strangeness(one)),
         ("false ones", _expected(run or {}, "about {} a day")),
-        ("ATT&CK", ", ".join(map(str, one.get("attack") or ()))),
+        ("ATT&CK", ", ".join(_technique(str(name)) for name in one.get("attack") or ())),
         ("model", str(one.get("model_version", "?"))),
     ]
     width = max(len(name) for name, _ in rows)
@@ -170,19 +171,26 @@ def _print_reasons(reasons: Sequence[Mapping[str, Any]]) -> None:
         return
     click.echo("\nWhy")
     print_table(
-        ("reason", "value", "typical", "share"),
-        [
-            (
-                str(reason.get("text") or reason.get("words") or str(reason.get("feature", "?")).replace("_", " ")),
-                number(reason.get("value")),
-                number(reason.get("typical")),
-                percent(reason.get("share")),
-            )
-            for reason in reasons
-        ],
-        right=("value", "typical", "share"),
-        whole=("value", "typical", "share"),
+        ("share", "reason"),
+        [(percent(reason.get("share")), _reason(reason)) for reason in reasons],
+        right=("share",),
+        whole=("share",),
     )
+
+
+def _reason(reason: Mapping[str, Any]) -> str:
+    """A reason in words, which hold its numbers; the numbers beside its name where it has none."""
+    if reason.get("text"):
+        return str(reason["text"])
+    name = str(reason.get("words") or str(reason.get("feature", "?")).replace("_", " "))
+    return f"{name}: {number(reason.get('value'))} where {number(reason.get('typical'))} is typical"
+
+
+def _technique(name: str) -> str:
+    """A technique's number with its name, where it is one that the catalogue knows."""
+    from detectors.catalogue.techniques import TECHNIQUES
+
+    return f"{name} ({TECHNIQUES[name]})" if name in TECHNIQUES else name
 
 
 def _print_runbook(runbook: str | Sequence[str] | None) -> None:

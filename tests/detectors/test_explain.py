@@ -151,6 +151,12 @@ def test_a_record_is_told_beside_the_one_before() -> None:
     assert reason_text("duration_record", 537.0, 410.0) == "a run took 537 ms where the longest before took 410 ms"
 
 
+def test_a_silence_has_its_reason_too() -> None:
+    (reason,) = reasons(BY_ID["silence"].example)
+    assert reason["text"] == "0 calls in 3 hours where 36 would be usual"
+    assert (reason["value"], reason["typical"], reason["share"]) == (0.0, pytest.approx(36.0), 1.0)
+
+
 def test_what_is_as_usual_is_no_reason_unless_there_is_no_other() -> None:
     usual = {"share": {"growth_days": 0.6}, "value": {"growth_days": 739.0}, "typical": {"growth_days": 714.0}}
     assert [reason["feature"] for reason in reasons(Evidence(**usual))] == ["growth_days"]

@@ -87,6 +87,17 @@ def test_one_incident_says_how_many_false_ones_are_to_be_expected_and_what_a_pla
     assert "to be expected" not in shown
 
 
+def test_a_technique_is_named_and_a_silence_has_no_first_event(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet = {**INCIDENT, "invocations": 0, "invocation_ids": [], "attack": ["T1489", "T9999"]}
+    run(["incidents", written(tmp_path, quiet), "--id", "3f9a"])
+    shown = capsys.readouterr().out
+    assert "T1489 (Service Stop), T9999" in shown
+    assert "raised " in shown
+    assert "  from " not in shown
+
+
 def test_a_file_of_incidents_that_a_sink_wrote_is_shown_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(tmp_path, INCIDENT)
     assert run(["incidents", str(tmp_path / "incidents.ndjson")]) == 0
