@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
@@ -28,6 +29,12 @@ NEWS: Final = 1.25
 _LOOKED_AT: Final = 16_384
 #: what chat programs, terminals and Markdown may take for markup
 _MARKUP: Final = str.maketrans(dict.fromkeys("<>[]`|*\\", ""))
+#: what tickets, mails and chat programs make links or mentions of, and how incident reports write it
+_LINKS: Final = (
+    (re.compile(r"\bh(tt)(ps?)(?=:)", re.IGNORECASE), r"hxx\2"),
+    (re.compile(r"\b(www)\.", re.IGNORECASE), r"\1(.)"),
+    (re.compile(r"(?<![\w.+-])@(?=\w)"), "(at)"),
+)
 #: controls, formats (also those that turn the direction of writing), surrogates, private use, separators of lines
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 #: stands for a masked secret while markup is taken out; of private use, so no text can bring it along
@@ -51,7 +58,7 @@ _FIXED_CALLERS: Final = {
 
 
 def tame(text: object, limit: int = NAME) -> str:
-    r"""One short line: no controls, no markup, no secrets; "?" where nothing is left.
+    r"""One short line: no controls, no markup, no links, no secrets; "?" where nothing is left.
 
     >>> tame("pay\x1b[2J\n<b>now</b>?code=4fL9qTzk2Pq7")
     'pay 2J bnow/b?code=***'
@@ -61,6 +68,8 @@ def tame(text: object, limit: int = NAME) -> str:
     # masked before markup goes, so that a bracket can't hide where a secret begins; and after, in case one did
     seen = mask_secrets(seen).replace(MASK, _MASKED).translate(_MARKUP).replace(_MASKED, MASK)
     seen = mask_secrets(seen)
+    for linked, inert in _LINKS:
+        seen = linked.sub(inert, seen)
     return shorten(" ".join(seen.split()), limit) or "?"
 
 

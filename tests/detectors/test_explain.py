@@ -93,6 +93,15 @@ def test_secrets_in_a_caller_are_not_told(caller: str) -> None:
     assert not re.search("4fL9|hunter2|bm90", json.dumps(told))
 
 
+def test_what_a_ticket_would_link_or_mention_is_inert() -> None:
+    hostile = "see https://evil.example/x www.evil.example @everyone HTTP://a"
+    told = describe(replace(BY_ID["retry-storm"].example, apps=(hostile,), callers=((f"user:{hostile}", "user", 9),)))
+    assert "user see hxxps://evil.example/x www(.)ev…" in told["summary"]
+    assert not re.search(r"https?:|www\.|@", " ".join(sentences(told)), re.IGNORECASE)
+    mail = describe(replace(BY_ID["retry-storm"].example, callers=(("user:ann@example.com", "user", 9),)))
+    assert "user ann@example.com" in mail["summary"]
+
+
 def test_callers_are_called_by_a_word() -> None:
     example = BY_ID["retry-storm"].example
     words = {
