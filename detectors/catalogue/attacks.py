@@ -11,8 +11,10 @@ from detectors.catalogue.samples import sample
 _LOOKING: Final = frozenset({"none", "scanner tool", "secret file probe"})
 #: parts of the names of exceptions that crafted input raises where it is read
 _PARSING: Final = ("json", "parse", "format", "syntax", "serializ", "decod", "sql", "xml", "template", "injection")
+#: functions asked by one caller that make it a look around
+_WIDE: Final = 5
 #: share of the score below which failures are not what the story is about
-_ABOUT_FAILURES: Final = 0.2
+_ABOUT_FAILURES: Final = 0.12
 #: refused calls below this are typing mistakes
 _GUESSES: Final = 8
 #: share of the score below which delays say nothing: among slow runs some end at round seconds
@@ -72,6 +74,10 @@ def _floods(s: Signs) -> bool:
 
 
 def _enumerates(s: Signs) -> bool:
+    # who asks everywhere and is refused again and again looks around, however fast
+    wide = s.functions >= _WIDE and s.guesses >= max(_GUESSES, 0.1 * s.e.invocations) and s.of("refusal") >= 0.1
+    if wide and s.one_caller:
+        return True
     if _floods(s):
         return False
     refused = (

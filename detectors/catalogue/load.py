@@ -65,7 +65,7 @@ def _floods_together(s: Signs) -> bool:
     new = s.of("novelty", "crowd") if s.e.new_callers >= CROWD else s.of("crowd")
     raised = s.ratio("pace_minutes", "pace_hour", "growth_days", "newcomers") >= 1.5
     grows = s.of("growth") > s.of("pace") and s.span_s >= _HALF_DAY_S
-    return not s.by_caller and s.e.distinct_callers >= CROWD and _load(s) + new >= 0.3 and raised and not grows
+    return not s.one_caller and s.e.distinct_callers >= CROWD and _load(s) + new >= 0.3 and raised and not grows
 
 
 def _floods(s: Signs) -> bool:

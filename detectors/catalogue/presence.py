@@ -10,6 +10,8 @@ from detectors.catalogue.samples import START_US, sample
 from detectors.evidence import Silence
 
 _HOUR_US: Final = 3_600_000_000
+#: share of refused calls that no client of a new function sees
+_TURNED_AWAY: Final = 0.2
 #: functions that fall silent together are an app
 _TOGETHER: Final = 2
 
@@ -25,8 +27,9 @@ def _off_schedule(s: Signs) -> bool:
 
 def _never_seen(s: Signs) -> bool:
     # nobody ever called it, and now someone who is known from elsewhere does: that is about the caller
-    reach = s.share("caller_new_to_app") if reaches(s) else 0.0
-    return s.of("structure") >= max(0.2, reach)
+    known = reaches(s)
+    reach = s.share("caller_new_to_app") if known else 0.0
+    return s.of("structure") >= max(0.2, reach) and not (known and s.refused >= _TURNED_AWAY)
 
 
 def _app_silent(s: Signs) -> bool:

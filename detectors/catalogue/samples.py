@@ -26,10 +26,12 @@ def sample(
     """Evidence of ``calls`` in ``minutes``, with the shares of the features that made it; ``more`` as in Evidence."""
     source = "unknown" if caller is None else caller.partition(":")[0]
     last = START_US + int(minutes * 60 * _US)
+    # where there are several callers, none stands out
+    its_own = max(calls // max(more.get("distinct_callers", 1), 1), 1)
     filled: dict[str, Any] = {
         "apps": (app,),
         "functions": ((app, function, calls),),
-        "callers": () if caller is None else ((caller, source, calls),),
+        "callers": () if caller is None else ((caller, source, its_own),),
         "distinct_callers": 0 if caller is None else 1,
         "triggers": (trigger,),
         "surprise": {name: 1.0 + 8.0 * part for name, part in share.items()},

@@ -220,7 +220,28 @@ def test_someone_known_at_a_function_that_nobody_called_moves_sideways() -> None
     first = {"new_function": 0.3, **dict(example.share)}
     assert classify(replace(example, share=first, surprise=dict.fromkeys(first, 4.0))).id == "lateral-movement"
     more = {"new_function": 0.6, "caller_new_to_app": 0.2}
-    assert classify(replace(example, share=more, surprise={"new_function": 4.0})).id == "new-function"
+    more_of_it = replace(example, share=more, surprise={"new_function": 4.0})
+    assert classify(replace(more_of_it, refused=0)).id == "new-function"
+    # a client of a new function is not turned away
+    assert classify(more_of_it).id == "lateral-movement"
+
+
+def test_who_is_refused_all_over_looks_around_however_fast() -> None:
+    share = {"caller_pace_here": 0.6, "pace_minutes": 0.25, "caller_client_errors": 0.15}
+    everywhere = tuple(("shop", f"Get{n}", 130) for n in range(17))
+    fast = sample(
+        "caller", 2_335, 372, share, caller="address:203.0.113.7", refused=484, statuses={404: 484, 200: 1_851},
+        value={"pace_minutes": 2_919.0, "caller_pace_here": 2_918.0}, functions=everywhere,
+    )  # fmt: skip
+    assert classify(fast).id == "enumeration"
+    assert classify(replace(fast, functions=everywhere[:2])).id == "flood"
+
+
+def test_a_flood_that_one_caller_makes_is_nobody_elses() -> None:
+    crowd = BY_ID["distributed-flood"].example
+    assert classify(crowd).id == "distributed-flood"
+    one = (("address:203.0.113.7", "address", 8_000), *((f"user:u-{n}", "user", 1) for n in range(40)))
+    assert classify(replace(crowd, callers=one)).id == "flood"
 
 
 def test_messages_that_fail_again_and_again_are_poison_however_many_they_are() -> None:
