@@ -68,6 +68,8 @@ FEW: Final = 0.2
 #: what load or refusals must add before a function counts as crowded
 CROWD_SURPRISE: Final = 1.5
 
+#: surprise of newcomers from which on a function's arrivals are a crowd's
+ARRIVALS_SURPRISE: Final = 2.0
 #: what structure must add before a function counts as new
 NEW_SURPRISE: Final = 1.0
 
@@ -104,8 +106,9 @@ def belongs(
     if not _near(now, numbers, _gap(lead, gap_us)):
         return False
     if lead > 0:
-        # what the same caller does elsewhere belongs to it only if that, too, is strange for the caller
-        here = keys[K_FUNCTION] == function
+        # what the same caller does elsewhere belongs to it only if that, too, is strange for the caller;
+        # what it does as one of a crowd is the crowd's
+        here = keys[K_FUNCTION] == function and crowd != CROWD
         return caller != 0 and keys[K_CALLER] == caller and (by_caller or here)
     # slow, failing, new or silent functions of one app: one story; new ones until the gap closes it
     together = trouble in (SLOW, FAILING, NEW, SILENT)
@@ -322,7 +325,9 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     # at a function that is itself new every caller is: that is the function's news, not theirs
     structure = families[:, FAMILIES.index("structure")]
     arriving = families[:, [FAMILIES.index(name) for name in ("novelty", "reach", "place")]].sum(axis=1)
-    own = own - np.where(structure >= NEW_SURPRISE, arriving, 0.0)
+    # nor is it each one's where many come for the first time at once
+    together = surprise[:, INDEX["newcomers"]] >= ARRIVALS_SURPRISE
+    own = own - np.where((structure >= NEW_SURPRISE) | together, arriving, 0.0)
     function = families[:, ~CALLER_FAMILIES].sum(axis=1) + common
     by_caller = own >= function
     by_caller |= (trouble == TROUBLES.index("load")) & (of_calls >= OWN_DOING)

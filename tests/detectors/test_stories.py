@@ -122,6 +122,14 @@ def test_callers_that_join_a_crowd_are_in_the_crowds_story() -> None:
     assert told({**crowd, "caller": 1}, {"caller": 3})[0] == [0, 1]
 
 
+def test_one_that_came_before_the_crowd_is_in_the_crowds_story_once_there_is_one() -> None:
+    crowd = {"by_caller": False, "crowd": 2, "trouble": "load"}
+    first = [{"caller": number, "score": 5.0} for number in (1, 2, 3)]
+    stories, opened = told(*first, *({**crowd, "caller": number} for number in (1, 2, 3)))
+    assert stories[3:] == [3, 3, 3]
+    assert opened == [False, False, False, True, True, True]
+
+
 def test_more_stories_at_once_than_anyone_can_read_make_the_oldest_give_way() -> None:
     many = [{"caller": number + 1, "at": number} for number in range(OPEN_STORIES + 10)]
     stories, _ = told(*many, {"caller": OPEN_STORIES + 10, "at": 10_000}, {"caller": 1, "at": 10_001})
@@ -131,9 +139,12 @@ def test_more_stories_at_once_than_anyone_can_read_make_the_oldest_give_way() ->
 
 
 def pointed(
-    identified: bool = True, windows: dict[str, float] | None = None, **families: float
+    identified: bool = True,
+    windows: dict[str, float] | None = None,
+    surprises: dict[str, float] | None = None,
+    **families: float,
 ) -> tuple[str, bool, int]:
-    """Trouble, by_caller and crowd of one event with these families and windows."""
+    """Trouble, by_caller and crowd of one event with these families, windows and surprises."""
     parts, surprise, value = (
         np.zeros((1, len(FAMILIES))),
         np.zeros((1, len(FEATURE_NAMES))),
@@ -143,6 +154,8 @@ def pointed(
         parts[0, FAMILIES.index(family)] = part
     for feature, window in (windows or {}).items():
         value[0, INDEX[feature]] = window
+    for feature, by in (surprises or {}).items():
+        surprise[0, INDEX[feature]] = by
     trouble, by_caller, crowd = blame(parts, surprise, value, np.array([identified]))
     return TROUBLES[trouble[0]], bool(by_caller[0]), int(crowd[0])
 
@@ -171,6 +184,13 @@ def test_what_befalls_a_function_points_at_the_function(family: str, trouble: st
 def test_arriving_at_a_function_that_is_itself_new_is_the_functions_news(family: str) -> None:
     assert pointed(**{family: 5.0, "structure": 3.0}) == (pointed(**{family: 5.0})[0], False, 0)
     assert pointed(structure=3.0, signature=5.0)[1]
+
+
+@pytest.mark.parametrize("family", ["novelty", "reach", "place"])
+def test_arriving_where_many_arrive_at_once_is_no_news_of_each(family: str) -> None:
+    assert pointed(**{family: 5.0}, surprises={"newcomers": 1.0}, load=1.0)[1]
+    assert not pointed(**{family: 5.0}, surprises={"newcomers": 3.0}, load=1.0)[1]
+    assert pointed(caller_pace=5.0, surprises={"newcomers": 3.0}, load=1.0)[1]
 
 
 def test_load_by_one_caller_points_at_it_and_load_by_many_at_the_function() -> None:
