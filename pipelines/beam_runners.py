@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from models.errors import InputError
+from pipelines.lean_imports import import_file_systems
 
 #: no runner of Beam, but pipelines/engine.py in this process
 EMBEDDED: Final = "embedded"
@@ -90,6 +91,9 @@ def begin(pipeline: Any) -> Any:
     Raises:
         InputError: the runner's program is not here, and Beam can't fetch it.
     """
+    if type(pipeline.runner).__name__.lower() not in BOUNDED_ONLY:
+        # it may stage files wherever its options say
+        import_file_systems()
     try:
         return pipeline.run()
     except RuntimeError as error:

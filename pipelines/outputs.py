@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -123,7 +124,10 @@ class VerdictParts(beam.DoFn):  # type: ignore[misc]
 
 
 class _Part:
-    """One Parquet file being written; named by its first row, so that names sort as rows do."""
+    """One Parquet file being written; named by its first row, so that names sort as rows do.
+
+    A thread of its own compresses and writes, which takes a quarter of the time of the timeline that gives the rows.
+    """
 
     def __init__(self, folder: str, first: pa.RecordBatch) -> None:
         begin = first.column("event_time")[0].cast(pa.int64()).as_py()
@@ -131,6 +135,8 @@ class _Part:
         self._writer: Any = pq.ParquetWriter(self._path, VERDICT, compression="zstd", compression_level=1)
         self._waiting: list[pa.RecordBatch] = []
         self._rows_waiting = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="verdicts")
+        self._writing: Future[None] | None = None
         self.rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -142,13 +148,30 @@ class _Part:
             self._flush()
 
     def close(self) -> None:
-        self._flush()
-        self._writer.close()
+        try:
+            self._flush()
+            self._settle()
+        finally:
+            self._thread.shutdown()
+            self._writer.close()
 
     def _flush(self) -> None:
+        # one group at a time, so that no more than two are in memory
+        self._settle()
         if self._waiting:
-            self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=GROUP_ROWS)
+            group = pa.Table.from_batches(self._waiting)
+            self._writing = self._thread.submit(self._writer.write_table, group, row_group_size=GROUP_ROWS)
         self._waiting, self._rows_waiting = [], 0
+
+    def _settle(self) -> None:
+        """Wait for the group that is being written.
+
+        Raises:
+            OSError: it can't be.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
 
 class JsonParts(beam.DoFn):  # type: ignore[misc]

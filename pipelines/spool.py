@@ -10,7 +10,8 @@ from __future__ import annotations
 import shutil
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -116,11 +117,31 @@ def drain(timeline: Timeline, parcels: Iterable[Parcel]) -> Iterator[pa.RecordBa
         yield from given
 
 
-def slices(timeline: Timeline, parcels: Iterable[Parcel]) -> Iterator[list[pa.RecordBatch]]:
-    """What ``drain`` gives for each slice of time, be it nothing: what the fold raises can then be taken."""
+def slices(timeline: Timeline, parcels: Iterable[Parcel], *, ahead: bool = False) -> Iterator[list[pa.RecordBatch]]:
+    """What ``drain`` gives for each slice of time, be it nothing: what the fold raises can then be taken.
+
+    Args:
+        timeline: of the shard.
+        parcels: of the shard.
+        ahead: load the next slice in a thread beside the fold: for the only timeline of a stage, beside which a core
+            would stand idle. Where all cores have a timeline it costs more than it gives.
+    """
     if hasattr(timeline.fold, "recall"):
         timeline.fold.recall = recall
     waiting = sorted(parcels, key=lambda parcel: parcel.min_at)
+    cuts = _cuts(waiting)
+    for batches, end in _ahead(_loaded(waiting, cuts)) if ahead else _loaded(waiting, cuts):
+        for batch in batches:
+            timeline.push(batch)
+        del batches
+        yield timeline.advance(waiting[end].min_at if end < len(waiting) else END)
+    if not waiting:
+        yield timeline.advance(END)
+
+
+def _cuts(waiting: Sequence[Parcel]) -> list[tuple[int, int]]:
+    """Where each slice begins and ends among parcels by their time."""
+    cuts = []
     start = 0
     while start < len(waiting):
         rows, size = 0, 0
@@ -130,12 +151,28 @@ def slices(timeline: Timeline, parcels: Iterable[Parcel]) -> Iterator[list[pa.Re
         ):
             rows, size = rows + waiting[stop].rows, size + waiting[stop].nbytes
             stop += 1
-        for parcel in waiting[start:stop]:
-            timeline.push(parcel.load())
-        yield timeline.advance(waiting[stop].min_at if stop < len(waiting) else END)
+        cuts.append((start, stop))
         start = stop
-    if not waiting:
-        yield timeline.advance(END)
+    return cuts
+
+
+_Slice = tuple[list[pa.RecordBatch], int]
+
+
+def _loaded(waiting: Sequence[Parcel], cuts: Iterable[tuple[int, int]]) -> Iterator[_Slice]:
+    """The rows of each slice, and where it ends."""
+    for start, stop in cuts:
+        yield [parcel.load() for parcel in waiting[start:stop]], stop
+
+
+def _ahead(found: Iterator[_Slice]) -> Iterator[_Slice]:
+    """The same, the next always under way."""
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
+        following = thread.submit(next, found, None)
+        while (here := following.result()) is not None:
+            following = thread.submit(next, found, None)
+            yield here
+            del here
 
 
 def discard(folder: str) -> threading.Thread:

@@ -63,7 +63,7 @@ class DrainDoFn(beam.DoFn):  # type: ignore[misc]
             discard(self._spent)
         timeline = Timeline(self._stage.folds.make(shard, self._shards))
         counted = self._ledger.settle(timeline, {})
-        for given in slices(timeline, parcels):
+        for given in slices(timeline, parcels, ahead=self._shards == 1):
             yield from given
             # also where nothing was given: else what is raised would wait for the end of the shard
             for raised in timeline.take_raised():

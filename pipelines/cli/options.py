@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from models.errors import InputError
+from pipelines.lean_imports import lean_imports
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,7 +32,7 @@ class LogsCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, Beam's own messages off the screen."""
-        with _all_kept():
+        with _all_kept(), lean_imports():
             from pipelines.cli.quiet import quiet
 
             quiet()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from models.errors import SourceError
+from pipelines.lean_imports import import_file_systems
 
 #: how a path of Azure blobs begins
 _AZURE: Final = "azfs://"
@@ -25,6 +26,7 @@ def file_systems(path: str) -> Any:
     from apache_beam.options.pipeline_options import AzureOptions, PipelineOptions
     from apache_beam.options.value_provider import RuntimeValueProvider
 
+    import_file_systems()
     # a pipeline, or the worker that runs its steps, has set them already; Beam offers no way to ask
     options = FileSystems._pipeline_options or RuntimeValueProvider.runtime_options
     if options is None:

@@ -46,6 +46,8 @@ def test_words_for_beam_without_a_runner_of_beam_are_refused():
 
 
 class Broken:
+    runner = None
+
     def __init__(self, message: str) -> None:
         self.message = message
 

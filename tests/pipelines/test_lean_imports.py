@@ -1,0 +1,48 @@
+"""A quick start leaves out what nobody has asked for, and it is there as soon as somebody does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+
+def _printed(program: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True, timeout=300
+    )
+    return done.stdout.split()
+
+
+def test_the_file_systems_of_clouds_are_left_out_and_found_when_a_path_asks_for_them() -> None:
+    printed = _printed("""
+        import sys
+        from pipelines.lean_imports import FILE_SYSTEMS, lean_imports
+
+        with lean_imports():
+            import pipelines.workflows
+        print(len(FILE_SYSTEMS.intersection(sys.modules)), "pandas" in sys.modules, "azure.identity" in sys.modules)
+
+        from pipelines.sources.remote import file_systems
+
+        known = file_systems("azfs://account/container/logs")
+        print(type(known.get_filesystem("azfs://account/container/logs")).__name__)
+    """)
+
+    assert printed == ["0", "False", "False", "BlobStorageFileSystem"]
+
+
+def test_what_was_left_out_can_be_imported_as_ever_afterwards() -> None:
+    printed = _printed("""
+        from pipelines.lean_imports import lean_imports
+
+        with lean_imports():
+            try:
+                import apache_beam.io.azure.blobstoragefilesystem
+            except ModuleNotFoundError as error:
+                print(error.name)
+        from apache_beam.io.azure.blobstoragefilesystem import BlobStorageFileSystem
+        print(BlobStorageFileSystem.scheme())
+    """)
+
+    assert printed == ["apache_beam.io.azure.blobstoragefilesystem", "azfs"]
