@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 
 from detectors.order import AT, ID, LATE, concat, in_order, is_sorted, pick, times_of
 from detectors.seen import HOUR_US, REMEMBERED_SPANS, SPAN_US, Seen, recall
+from detectors.texts import constant, is_text, told
 from detectors.timeline import Tables
 from models.hashing import Hashes, combine, hash_strings
 from models.jit import njit
@@ -272,17 +273,15 @@ def _ids(rows: pa.RecordBatch, names: Hashes | None = None) -> Hashes:
 def _kinds(record: pa.Array) -> npt.NDArray[np.int8]:
     """int8[n]: invocation, started, or any detail."""
     kind = np.full(len(record), _INVOCATION, np.int8)
-    ended = pc.equal(record, "invocation")
-    if ended.true_count < len(record):
-        kind[~ended.to_numpy(zero_copy_only=False)] = _DETAIL
-        kind[pc.equal(record, "started").to_numpy(zero_copy_only=False)] = _STARTED
+    ended = is_text(record, "invocation")
+    if not ended.all():
+        kind[~ended] = _DETAIL
+        kind[is_text(record, "started")] = _STARTED
     return kind
 
 
 def _host_wrote(sdk: pa.Array, rows: Rows) -> npt.NDArray[np.bool_]:
-    written = pc.fill_null(pc.starts_with(sdk.take(pa.array(rows)), HOST_SDK), False)
-    flags: npt.NDArray[np.bool_] = written.to_numpy(zero_copy_only=False)
-    return flags
+    return told(sdk.take(pa.array(rows)), lambda texts: pc.starts_with(texts, HOST_SDK))
 
 
 def _plain(chosen: Rows, names: Hashes, kind: npt.NDArray[np.int8], group: Rows, at: Rows, anchors: Rows) -> bool:
@@ -318,29 +317,24 @@ def _filled(
             columns.append(pa.array(places))
             continue
         if field.name == "record":
-            columns.append(pa.repeat(pa.scalar("invocation", field.type), len(leaders)))
+            columns.append(constant("invocation", len(leaders), field.type))
             continue
         if not len(donors):
             pass
         elif field.name in FILLED and column.null_count:
             source = _first_with(offer.is_valid().to_numpy(zero_copy_only=False), leaders, donors, slots)
         elif field.name == "trigger":
-            source = _first_with(_differs(offer, "other"), leaders, donors, slots)
+            source = _first_with(~is_text(offer, "other"), leaders, donors, slots)
         elif field.name in ("caller", "caller_source", "caller_confidence"):
             if not asked:
                 asked = True
                 sources = given.column("caller_source")
-                known = _differs(sources, "unknown")
-                named = pc.is_in(sources, pa.array(_DETAIL_CALLERS)).to_numpy(zero_copy_only=False)
+                known = ~is_text(sources, "unknown")
+                named = is_text(sources, *_DETAIL_CALLERS)
                 caller = _first_with(known & ((kind[donors] != _DETAIL) | named), leaders, donors, slots)
             source = caller
         columns.append(led if source is None else column.take(source))
     return pa.RecordBatch.from_arrays(columns, schema=rows.schema)
-
-
-def _differs(column: pa.Array, value: str) -> npt.NDArray[np.bool_]:
-    flags: npt.NDArray[np.bool_] = pc.not_equal(column, value).to_numpy(zero_copy_only=False)
-    return flags
 
 
 def _first_with(good: npt.NDArray[np.bool_], leaders: Rows, donors: Rows, slots: Rows) -> pa.Array | None:

@@ -11,12 +11,14 @@ import pyarrow.compute as pc
 
 from detectors.blind_spots import Coverage
 from detectors.schema import CALLER_CONFIDENCE
+from detectors.texts import is_text
 from detectors.timeline import Tables
+from models.baselines import pair_codes
 
 #: callers at least as sure as this are somebody
 _SOMEBODY: Final = pa.scalar(CALLER_CONFIDENCE["role"], pa.float32())
 #: triggers whose deliveries are told by the details in AppTraces
-_DELIVERED: Final = pa.array(["queue", "servicebus"])
+_DELIVERED: Final = ("queue", "servicebus")
 #: outcomes of a function below which failures alone say nothing about its logging
 LEAST_OUTCOMES: Final = 20
 #: how the counts are named among those of a run
@@ -67,8 +69,8 @@ class Tally:
         self._outcomes = {(row["app"], row["function"]): [row["known"], row["good"]] for row in rows}
 
     def _add(self, rows: pa.RecordBatch) -> None:
-        http = pc.equal(rows.column("trigger"), "http")
-        delivered = pc.is_in(rows.column("trigger"), _DELIVERED)
+        http = pa.array(is_text(rows.column("trigger"), "http"))
+        delivered = pa.array(is_text(rows.column("trigger"), *_DELIVERED))
         queries = pc.fill_null(pc.match_substring(rows.column("path"), "?"), False)
         flags = {
             "http": http,
@@ -85,14 +87,14 @@ class Tally:
         self._counts["calls"] += rows.num_rows
         for name, flag in flags.items():
             self._counts[name] += flag.true_count
-        outcomes = pa.table([rows.column(name) for name in ("app", "function", "succeeded")], ["app", "function", "ok"])
-        found = outcomes.group_by(["app", "function"], use_threads=False).aggregate([("ok", "count"), ("ok", "sum")])
-        known, good = (np.asarray(found.column(name).fill_null(0)) for name in ("ok_count", "ok_sum"))
-        names = zip(found.column("app").to_pylist(), found.column("function").to_pylist(), strict=True)
-        for i, function in enumerate(names):
+        codes, names = pair_codes(rows.column("app"), rows.column("function"))
+        succeeded = rows.column("succeeded")
+        known = np.bincount(codes[np.asarray(succeeded.is_valid())], minlength=len(names)).tolist()
+        good = np.bincount(codes[np.asarray(succeeded.fill_null(False))], minlength=len(names)).tolist()
+        for function, outcomes, successes in zip(names, known, good, strict=True):
             mine = self._outcomes.setdefault(function, [0, 0])
-            mine[0] += int(known[i])
-            mine[1] += int(good[i])
+            mine[0] += outcomes
+            mine[1] += successes
 
 
 def coverage_of(counted: Mapping[str, Any]) -> Coverage:

@@ -12,7 +12,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from detectors import function_kernel as kernel
 from detectors.features import FUNCTION_FEATURES
@@ -20,6 +19,7 @@ from detectors.keyed import KeyedState
 from detectors.order import FUNCTION_KEY, HASH, ID
 from detectors.raised import raised_batch
 from detectors.signatures import signature_kinds
+from detectors.texts import is_text
 from detectors.timeline import END, Tables
 from models.baselines import COHORTS, LEVELS, Baselines, pair_codes
 from models.hashing import combine, hash_strings, shard_of
@@ -220,13 +220,13 @@ class FunctionFeatures:
             placed = country != 0
             land[placed], lands_in_time = self._lands.rows_in_time(combine(owner, country)[placed], late[placed])
             self._lands.columns["app_key"][land[placed]] = app_key[placed]
-            identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
+            identified = is_text(rows.column("caller_source"), *IDENTIFIED)
             weight = np.asarray(rows.column("item_count")).astype(np.float64)
             duration = rows.column("duration_ms").to_numpy(zero_copy_only=False)
             status = rows.column("status").to_numpy(zero_copy_only=False)
             succeeded = _flag(rows.column("succeeded"))
             trigger = rows.column("trigger")
-            manual = np.asarray(pc.equal(trigger, "host-api").fill_null(False))
+            manual = is_text(trigger, "host-api")
             home = np.array(COHORTS)[base.cohort[b[f]]]
             unscheduled = np.asarray(rows.column("unscheduled_reason").is_valid())
             unscheduled = unscheduled | (manual & (home != "host-api"))
@@ -317,8 +317,8 @@ class FunctionFeatures:
         self._clear_at = max(CLEAR_AT, 2 * len(self._pairs))
 
     # ------------------------------------------------------------------ silence
-    def _silences(self, f: Vector, at: Vector, since: Vector, watermark_us: int) -> pa.RecordBatch:
-        """Silences that events ended, and those that the watermark found still going on."""
+    def _silences(self, f: Vector, at: Vector, since: Vector, watermark_us: int) -> pa.RecordBatch | None:
+        """Silences that events ended, and those that the watermark found still going on; None if there are none."""
         found = [(int(a), int(k), int(s), False) for k, a, s in zip(f, at, since, strict=True)]
         # functions that spoke in these logs; what others said may be later, in logs that a model was trained on
         speaking = self._times[:, kernel.T_ARMED] == 1
@@ -327,6 +327,8 @@ class FunctionFeatures:
             found.append((int(crossings[k]), k, int(self._times[k, kernel.T_LAST]), watermark_us >= END))
             # told once: the next event arms it again
             self._times[k, kernel.T_ARMED] = 0
+        if not found and watermark_us < END:
+            return None
         found.sort()
         names = list(self._names)
         rows = len(found)

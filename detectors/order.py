@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from detectors.texts import is_text, told
 from models.hashing import Hashes, combine, hash_strings, shard_of
 
 #: int64, UTC microseconds: when a row takes its place on the timeline (an invocation: when it ended)
@@ -45,8 +46,8 @@ def with_at(batch: pa.RecordBatch) -> pa.RecordBatch:
     batch = _without_idle_operations(batch)
     start = batch.column("event_time").cast(pa.int64()).to_numpy(zero_copy_only=False)
     duration = batch.column("duration_ms")
-    ended = pc.equal(batch.column("record"), "invocation")
-    length_ms = pc.if_else(ended, pc.fill_null(duration, 0.0), 0.0).to_numpy(zero_copy_only=False)
+    ended = is_text(batch.column("record"), "invocation")
+    length_ms = pc.if_else(pa.array(ended), pc.fill_null(duration, 0.0), 0.0).to_numpy(zero_copy_only=False)
     at = start + np.rint(length_ms * _US_PER_MS).astype(np.int64)
     late = pa.repeat(pa.scalar(False), batch.num_rows)
     schema = batch.schema.append(pa.field(AT, pa.int64(), nullable=False)).append(
@@ -61,7 +62,8 @@ def _without_idle_operations(batch: pa.RecordBatch) -> pa.RecordBatch:
     if index < 0:
         return batch
     failed = pc.fill_null(pc.invert(batch.column("succeeded")), False)
-    wanted = pc.and_(failed, pc.fill_null(pc.not_equal(batch.column("trigger"), "http"), False))
+    called = told(batch.column("trigger"), lambda triggers: pc.not_equal(triggers, "http"))
+    wanted = pc.and_(failed, pa.array(called))
     kept = pc.if_else(wanted, batch.column(index), pa.scalar(None, pa.string()))
     return batch.set_column(index, batch.schema.field(index), kept)
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from detectors.order import concat
+from pipelines.lexicon import shortened, spelled_out
 
 #: columns of a row that had others left aside: the file's number and the message's offset in it, and the row in it
 PLACE: Final = "aside"
@@ -42,7 +43,7 @@ class AsideWriter:
 
     def put(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Leave columns aside; the rows without them, with their place."""
-        aside = batch.select([name for name in self._columns if name in batch.schema.names])
+        aside = shortened(batch.select([name for name in self._columns if name in batch.schema.names]), self._folder)
         if self._writer is None:
             self._writer = pa.ipc.new_stream(self._sink, aside.schema)
             # the schema is written with the first batch only
@@ -93,7 +94,7 @@ def recall(rows: pa.RecordBatch) -> pa.RecordBatch:
             del batch
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))
-    aside = concat(found).take(pa.array(back))
+    aside = spelled_out(concat(found).take(pa.array(back)))
     own = [field for field in rows.schema if field.name not in (PLACE, ROW)]
     columns = [*(rows.column(field.name) for field in own), *aside.columns]
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema([*own, *aside.schema]))

@@ -23,6 +23,7 @@ from pipelines import graph, meter
 from pipelines.beam_runners import begin
 from pipelines.held import held
 from pipelines.lanes import deal as deal_out
+from pipelines.lexicon import lexicon
 from pipelines.memory import reused
 from pipelines.outputs import (
     DEAD_LETTERS,
@@ -103,6 +104,9 @@ def run_bounded(
         )
         judged_plan = stay.enter_context(held(judged_plan)) if _in_process(options) else judged_plan
         reader = reader or FileReader.of(None, plan.columns)
+        if _in_process(options) and judged_plan.spool is not None and isinstance(reader, FileReader):
+            stay.enter_context(lexicon(staging.spool))
+            reader = replace(reader, options=replace(reader.options, coded=True))
         parts = [part for ref in refs for part in reader.parts(ref)]
         if not _in_process(options):
             parts = [_anywhere(part) for part in parts]

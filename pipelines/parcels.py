@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import pyarrow as pa
 
 from detectors.order import times_of
+from pipelines.lexicon import Plan, lengthened, plan_of
 
 
 class Parcel(ABC):
@@ -77,9 +80,16 @@ class Spooled(Parcel):
         # no memory map: its pages would count as this process's memory
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
-            head = os.pread(descriptor, self.head, 0)
             body = os.pread(descriptor, self.length, self.offset)
         finally:
             os.close(descriptor)
-        schema = pa.ipc.read_schema(pa.py_buffer(head))
-        return pa.ipc.read_record_batch(pa.ipc.read_message(pa.py_buffer(body)), schema)
+        schema, plan = _head(self.path, self.head)
+        return lengthened(pa.ipc.read_record_batch(pa.ipc.read_message(pa.py_buffer(body)), schema), plan)
+
+
+@lru_cache(maxsize=64)
+def _head(path: str, length: int) -> tuple[pa.Schema, Plan | None]:
+    """The schema of a spool file, which has a name of its own, and how its rows get their names back."""
+    with Path(path).open("rb") as file:
+        schema = pa.ipc.read_schema(pa.py_buffer(file.read(length)))
+    return schema, plan_of(schema)

@@ -21,6 +21,7 @@ import pyarrow as pa
 from detectors.order import concat, split, times_of
 from detectors.timeline import END, Timeline
 from pipelines.aside import BUFFER_BYTES, AsideWriter, recall
+from pipelines.lexicon import sharing, shortened
 from pipelines.parcels import Parcel, Spooled
 
 #: rows gathered before they are sorted and written: about 20 MB of invocations, twice while they are sorted
@@ -48,6 +49,7 @@ class SpoolWriter:
     def __init__(self, folder: str, key: tuple[str, ...], shards: int, aside: tuple[str, ...] = ()) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         self._aside = AsideWriter(folder, aside) if aside else None
+        self._folder = folder
         self._path = str(Path(folder) / f"{uuid.uuid4().hex}.arrows")
         self._key = key
         self._shards = shards
@@ -78,11 +80,12 @@ class SpoolWriter:
             return
         run = concat(self._gathered)
         self._gathered, self._rows, self._bytes = [], 0, 0
-        parts = split(run, self._key, self._shards)
+        parts = split(sharing(run, self._folder), self._key, self._shards)
         del run
-        if self._writer is None:
-            self._open(next(iter(parts.values())).schema)
-        for shard, rows in parts.items():
+        for shard, part in parts.items():
+            rows = shortened(part, self._folder)
+            if self._writer is None:
+                self._open(rows.schema)
             for start in range(0, rows.num_rows, CHUNK_ROWS):
                 yield shard, self._write(rows.slice(start, CHUNK_ROWS))
         self._sink.flush()

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from detectors.blind_spots import blind_spots
 from detectors.coverage import coverage_of
 from detectors.schema import DEAD_LETTER, VERDICT
+from detectors.texts import is_text
 from detectors.timeline import START
 from models.errors import InputError, LonetreeError, SourceError
 from pipelines.champion import Champion, Judging
@@ -521,7 +521,7 @@ def kind_of(spot: str) -> str:
 
 def standing(rows: pa.RecordBatch) -> int:
     """Records that stand for an invocation: all but the details."""
-    return int(pc.is_in(rows.column("record"), pa.array(["invocation", "started"])).true_count)
+    return int(is_text(rows.column("record"), "invocation", "started").sum())
 
 
 def _rehearsed(judging: Judging) -> None:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from detectors.conform import recognise as tables
 from detectors.conform.distinct import Distinct
 from detectors.conform.options import MAX_RAW, Conformed, ConformOptions, schema_of
-from detectors.conform.shape import NO_FUNCTION, NO_TIME, OK, OUT_OF_TIME, SHAPERS, SKIP, Shaped, plain
+from detectors.conform.shape import NO_FUNCTION, NO_TIME, OK, OUT_OF_TIME, SHAPERS, SKIP, Field, Shaped, plain
 from detectors.conform.slots import Columns
 from detectors.masking import mask_secrets
 from detectors.schema import DEAD_LETTER, INVOCATION
+from detectors.texts import CODED
 
 #: no function ran on Azure before; a time before it is a broken clock or an empty field (1970, 0001)
 EARLIEST_US: Final = 1_420_070_400_000_000  # 2015-01-01
@@ -129,10 +130,19 @@ def _batch(
         }
     rows = int(kept.sum())
     arrays = [
-        plain(fields[field.name]) if field.name in fields else pa.nulls(rows, field.type)  # what this shape never tells
+        _typed(fields[field.name], field.type)
+        if field.name in fields
+        else pa.nulls(rows, field.type)  # what this shape never tells
         for field in schema
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _typed(field: Field, kind: pa.DataType) -> pa.Array:
+    """A field as a column, of codes where these are asked for."""
+    if kind != CODED:
+        return plain(field)
+    return (field if isinstance(field, Distinct) else Distinct.of(field)).coded()
 
 
 def _in_order(parts: list[pa.RecordBatch], order: list[NDArray[np.int64]], schema: pa.Schema) -> pa.RecordBatch:
@@ -140,7 +150,9 @@ def _in_order(parts: list[pa.RecordBatch], order: list[NDArray[np.int64]], schem
         return no_rows(schema)
     if len(parts) == 1:
         return parts[0]
-    table = pa.Table.from_batches(parts).take(pa.array(np.argsort(np.concatenate(order), kind="stable")))
+    table = (
+        pa.Table.from_batches(parts).combine_chunks().take(pa.array(np.argsort(np.concatenate(order), kind="stable")))
+    )
     batches = table.combine_chunks().to_batches()
     return batches[0] if batches else no_rows(schema)
 

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from detectors.texts import CODED
+
 Codes = NDArray[np.int32]
 
 MISSING: Final = np.int32(-1)
-#: how a column of text travels that is known by its distinct values
-CODED: Final = pa.dictionary(pa.int32(), pa.string())
 #: combinations that are looked up in a table rather than sorted, for each row
 _TABLE_SHARE: Final = 4
 

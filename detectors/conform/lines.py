@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from detectors.conform import scan
 from detectors.conform.assemble import DeadLetter, assemble
-from detectors.conform.distinct import CODED
 from detectors.conform.keys import Keys, keys_of
 from detectors.conform.options import MAX_RAW, MAX_RECORD_BYTES, Conformed, ConformOptions, slots_of
 from detectors.conform.records import NotARecordError, Slots, parse, records, strings
 from detectors.conform.slots import METHOD, Columns, text
+from detectors.texts import CODED
 
 #: JSON values, one each, or a block of JSON Lines
 Lines: TypeAlias = Sequence[bytes] | bytes | memoryview

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from detectors.conform.slots import wanted
 from detectors.schema import INVOCATION
+from detectors.texts import CODED
 
 #: characters kept of a path or message; INVOCATION promises it
 MAX_TEXT: Final = 2_048
@@ -20,6 +21,13 @@ MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 MAX_RAW: Final = 4_096
 #: hex digits of a pseudonym: 64 bits, no clash expected below a billion identities
 PSEUDONYM_DIGITS: Final = 16
+#: columns of INVOCATION of which a log has few distinct values, or as many as somebody deploys
+NAMES: Final = frozenset(
+    (
+        *("record", "app", "function", "trigger", "trigger_source", "caller_source", "country", "city"),
+        *("exception_type", "host_instance", "sdk_version", "app_version", "unscheduled_reason"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,8 @@ class ConformOptions:
     max_string: int = MAX_TEXT
     #: of INVOCATION, that are made; None makes all
     columns: frozenset[str] | None = None
+    #: whether names that come again and again are given as codes (``detectors.texts``), where nothing else is asked for
+    coded: bool = False
 
     def pseudonym(self, identity: str) -> str:
         """The pseudonym of one identity, or the identity itself where no key is set."""
@@ -50,10 +60,13 @@ def slots_of(options: ConformOptions) -> tuple[str, ...]:
 
 
 def schema_of(options: ConformOptions) -> pa.Schema:
-    """INVOCATION, or those of its columns that are made."""
-    if options.columns is None:
+    """INVOCATION, or those of its columns that are made, names as codes where these are asked for."""
+    if options.columns is None and not options.coded:
         return INVOCATION
-    return pa.schema([field for field in INVOCATION if field.name in options.columns], metadata=INVOCATION.metadata)
+    fields = [field for field in INVOCATION if options.columns is None or field.name in options.columns]
+    if options.coded:
+        fields = [field.with_type(CODED) if field.name in NAMES else field for field in fields]
+    return pa.schema(fields, metadata=INVOCATION.metadata)
 
 
 class Conformed(NamedTuple):

@@ -14,7 +14,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.conform.distinct import CODED, Distinct
+from detectors.conform.distinct import Distinct
+from detectors.texts import CODED
 
 #: columns of slots, all of the same length
 Columns = dict[str, pa.Array]

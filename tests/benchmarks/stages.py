@@ -17,6 +17,7 @@ from detectors.order import with_at
 from detectors.schema import VERDICT
 from detectors.timeline import END, FoldFactory, Timeline
 from pipelines.graph import CALLER_KEY, FUNCTION_KEY, SHARDS, aside_of
+from pipelines.lexicon import lexicon
 from pipelines.memory import reused
 from pipelines.parcels import Spooled
 from pipelines.sources.files import expand
@@ -57,13 +58,14 @@ def profile(logs: Path, models: Path) -> str:
 def _once(logs: Path, models: Path, clock: Clock) -> int:
     plan = plan_for(load_model(models), 1.0, strange_only=True, closed_only=True)
     with clock.of("read, conform"):
-        reader = FileReader.of(ConformOptions(), plan.columns)
+        reader = FileReader.of(ConformOptions(coded=True), plan.columns)
         pieces = [piece.rows for ref in expand([str(logs)]) for piece in reader.read(ref)]
     rows = [with_at(piece).select(list(plan.columns)) for piece in pieces if piece.num_rows]
     del pieces
     events = sum(piece.num_rows for piece in rows)
     raised: list[pa.RecordBatch] = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as spool, lexicon(spool):
+        folder = str(Path(spool) / "stage")
         with clock.of("shuffle to functions"):
             parcels = _spooled(rows, SpoolWriter(folder, FUNCTION_KEY, SHARDS))
         del rows
