@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import click
 
+from detectors.wording import odds
 from pipelines.cli.console import print_table, printable
 
 #: an incident as ``incidents.ndjson`` holds it
@@ -30,8 +31,6 @@ NAMED: Final = 2
 CALLERS_SHOWN: Final = 8
 #: invocations named in the detail view; ``--json`` has all that were kept
 IDS_SHOWN: Final = 5
-#: beyond this nobody can picture the number, so the power of ten stands for it
-WORDS_UP_TO: Final = 1e12
 
 COLUMNS: Final = ("id", "severity", "when (UTC)", "how strange", "what", "who", "function", "in a sentence")
 STACKED: Final = (("id", "severity"), ("when (UTC)", "how strange"), ("what", "who", "function", "in a sentence"))
@@ -227,28 +226,6 @@ def moment(value: Any) -> str:
         # Python 3.10 reads fractions of 3 or 6 digits only; minutes are all that is shown
         return str(value)[:16].replace("T", " ") if value is not None else "?"
     return (parsed.astimezone(timezone.utc) if parsed.tzinfo else parsed).strftime("%Y-%m-%d %H:%M")
-
-
-def odds(p_value: Any, score: Any = None) -> str:
-    """How rare something as strange is among normal invocations: "1 in 12,000".
-
-    Args:
-        p_value: share of normal invocations at least as strange, 0 to 1.
-        score: -log10 p, used where the share is too small to be a number.
-    """
-    if isinstance(p_value, (int, float)) and 0 < p_value <= 1:
-        power = -math.log10(p_value)
-    elif isinstance(score, (int, float)) and math.isfinite(score):
-        power = float(score)
-    else:
-        return "?"
-    times = 10 ** min(power, 300.0)
-    if times >= WORDS_UP_TO:
-        return f"1 in 10^{power:.0f}"
-    for name, size in (("billion", 1e9), ("million", 1e6)):
-        if times >= size:
-            return f"1 in {times / size:.1f} {name}"
-    return f"1 in {float(f'{times:.2g}'):,.0f}"
 
 
 def number(value: Any) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from detectors.wording import odds
 from pipelines.sinks.base import Incident, amends, key, masked, shown
+from pipelines.sinks.lines import as_datetime
 
 #: longest texts, characters: chat services cut at 3,000, people much earlier
 _TITLE: Final = 150
 _SUMMARY: Final = 1500
 _FACT: Final = 300
+#: steps of a runbook shown, the most urgent come first
+_STEPS: Final = 5
 #: reasons shown; the file has them all
 _REASONS: Final = 5
 
@@ -19,14 +23,15 @@ SEVERITIES: Final = ("info", "low", "medium", "high", "critical")
 
 _FACTS: Final = (
     ("Severity", "severity"),
-    ("Apps", "apps"),
-    ("Functions", "functions"),
+    ("How strange", "p_value"),
     ("Callers", "callers"),
+    ("Functions", "functions"),
+    ("Apps", "apps"),
     ("First event", "first_event"),
     ("Last event", "last_event"),
     ("Invocations", "invocations"),
     ("ATT&CK", "attack"),
-    ("Runbook", "runbook"),
+    ("What to do", "runbook"),
     ("Model", "model_version"),
 )
 
@@ -49,7 +54,7 @@ class Card:
 def card(incident: Incident) -> Card:
     """The card of an incident; fields that are missing or empty are left out."""
     clean = masked(incident)
-    facts = tuple((label, shown(clean[name], _FACT)) for label, name in _FACTS if clean.get(name) not in (None, "", []))
+    facts = tuple((label, _fact(clean, name)) for label, name in _FACTS if clean.get(name) not in (None, "", []))
     return Card(
         key=key(incident),
         title=shown(clean.get("title") or clean.get("kind") or "Incident", _TITLE),
@@ -58,6 +63,18 @@ def card(incident: Incident) -> Card:
         reasons=tuple(_reason(reason) for reason in (clean.get("reasons") or [])[:_REASONS]),
         amended=amends(incident),
     )
+
+
+def _fact(clean: dict[str, Any], name: str) -> str:
+    """One fact as a person writes it: odds for a p-value, a time to the minute, steps with their numbers."""
+    value = clean[name]
+    if name == "p_value":
+        return odds(value, clean.get("score"))
+    if name in ("first_event", "last_event") and (at := as_datetime(value)) is not None:
+        return f"{at:%Y-%m-%d %H:%M} UTC"
+    if name == "runbook" and isinstance(value, (list, tuple)):
+        return " ".join(f"{i}. {shown(step, _FACT)}" for i, step in enumerate(value[:_STEPS], start=1))
+    return shown(value, _FACT)
 
 
 def _reason(reason: Any) -> str:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.sinks.card import card
 from pipelines.sinks.escape import adaptive, adaptive_run, plain, slack, terminal, unlinked
 from pipelines.sinks.lines import json_line
 from pipelines.sinks.slack_message import slack_body, slack_message
@@ -33,6 +34,14 @@ def texts(value: Any) -> list[str]:
         return [value]
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
     return [text for item in items for text in texts(item)]
+
+
+def test_a_card_says_how_strange_since_when_and_what_to_do():
+    facts = dict(card(incident(runbook=["Ask the owner.", "Block the address."])).facts)
+    assert facts["How strange"] == "1 in 10.0 million"
+    assert (facts["First event"], facts["Last event"]) == ("2026-08-01 10:00 UTC", "2026-08-01 10:04 UTC")
+    assert facts["What to do"] == "1. Ask the owner. 2. Block the address."
+    assert dict(card(incident(p_value=0.0, score=14.2, first_event="soon")).facts)["How strange"] == "1 in 10^14"
 
 
 @given(st.text())
