@@ -274,6 +274,7 @@ def advance_functions(
         if fresh:
             for column in range(S_MAX_GAP):
                 s[column] = 0.0
+            s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
             # a window that has not run yet is expected to be empty
         else:
             d5, d60, dday, d15 = np.exp(-dt / TAU_5M), np.exp(-dt / TAU_1H), np.exp(-dt / TAU_1D), np.exp(-dt / TAU_15M)

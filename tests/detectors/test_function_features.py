@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detectors.features import INDEX
 from detectors.function_features import FunctionFeatures
 from detectors.timeline import END
 from models.baselines import Baselines
@@ -319,6 +320,21 @@ def test_an_older_log_than_the_state_has_seen_is_judged_without_harm(usual: Base
     assert (
         raw[:, 6:11].max() <= max(found.raw(name).max() for name in ("pace_minutes", "pace_hour", "growth_days")) + 3.0
     )
+
+
+def test_who_flooded_a_later_log_takes_nothing_from_an_older_one(usual: Baselines) -> None:
+    def hour_of(*flooded: dict[str, Any]) -> Any:
+        fold = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
+        later = rows([*ordinary(LEARNED + 20 * DAY, 2), *flooded])
+        fold.advance(later, later["at"][-1].as_py() + 1)
+        early = rows(trouble(100, caller=somebody))
+        featured = fold.advance(early, early["at"][-1].as_py() + 1)
+        column = INDEX["pace_hour"]
+        return np.asarray(featured["value_function"].flatten()).reshape(early.num_rows, -1)[:, column]
+
+    flood = [{**record, "event_time": record["event_time"] + 20 * DAY} for record in trouble(300, caller=STRANGER)]
+    assert hour_of(*flood).tolist() == hour_of().tolist()
+    assert hour_of()[-1] > 60.0
 
 
 def test_logs_older_than_the_training_reach_no_further_than_themselves(usual: Baselines) -> None:
