@@ -5,6 +5,7 @@
     rows-00000042.arrows      rows that wait for the watermark, written once (pipelines/segments.py)
     seen-00000042.arrows      which ids came, written once
     strange-00000042.arrows   rows that wait for what becomes of their story, written once
+    verdicts-00000042.arrows  verdicts that wait until they are worth a file, written once
     journal-00000042.frames   what happened since, in steps (pipelines/journal.py)
     lock                      held by the job
 

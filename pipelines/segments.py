@@ -1,7 +1,7 @@
 """What stays as it is, written once: a checkpoint names the batches that earlier ones wrote, and writes the others.
 
-Rows wait for the watermark as long as the allowed lateness, over many checkpoints, and which ids came is remembered for
-hours; the rest of the state is small.
+Rows wait for the watermark as long as the allowed lateness, over many checkpoints, which ids came is remembered for
+hours, and verdicts wait for minutes until they are worth a file; the rest of the state is small.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipelines.durable import write_atomic
 
 #: tables of a snapshot whose batches stay as they are until they are gone, by the end of their name: how the segments
 #: begin that hold them, one kind for each length of life
-KINDS: Final = {"/pending": "rows", "/seen": "seen", ".waiting": "strange"}
+KINDS: Final = {"/pending": "rows", "/seen": "seen", ".waiting": "strange", "parts/verdicts": "verdicts"}
 
 #: where a batch lies in memory: address, offset and rows of its first column
 _Key = tuple[int, int, int]

@@ -215,8 +215,8 @@ class Watch:
 
     @property
     def idle(self) -> bool:
-        """Whether all sources were read to their end and are well."""
-        return all(source.idle for source in self._sources.values())
+        """Whether all sources were read to their end and are well, and nothing keeps it from reading on."""
+        return self.vitals.checkpoint_trouble is None and all(source.idle for source in self._sources.values())
 
     def stop(self) -> None:
         """Save where it stands, hand over the incidents, and let go of everything. A later start goes on from there."""

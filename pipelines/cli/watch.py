@@ -188,6 +188,7 @@ def command(
     refuse_beam_options(beam_options())
     champion = Champion(models, budget, _key(demand_signature))
     from pipelines.checkpoint import Checkpoints
+    from pipelines.memory import one_heap
     from pipelines.serve import Served
     from pipelines.sinks.uri import open_sinks
     from pipelines.sources.uri import check_source, open_sources
@@ -205,7 +206,7 @@ def command(
         incident_note_s=min(INCIDENT_NOTE_S, checkpoint_every),
         rehearse=True,
     )
-    with _stopping() as stop:
+    with _stopping() as stop, one_heap():
         with ExitStack() as unwind:
             checkpoints = Checkpoints(state)
             unwind.callback(checkpoints.close)

@@ -47,6 +47,7 @@ def job(pipe: Connection, logs: Path, models: Path, began_s: float, lateness_s: 
 
     from pipelines.champion import Champion
     from pipelines.checkpoint import Checkpoints
+    from pipelines.memory import one_heap
     from pipelines.sinks.uri import open_sinks
     from pipelines.sources.uri import open_sources
     from pipelines.watch import Watch, WatchOptions
@@ -59,11 +60,12 @@ def job(pipe: Connection, logs: Path, models: Path, began_s: float, lateness_s: 
     sources = open_sources([f"files:{logs}"], {}, state / "cursors")
     champion, checkpoints = Champion(models, BUDGET), Checkpoints(state)
     watch = Watch(sources, None, champion, checkpoints, sinks, options, clock=clock, steady=clock.steady)
-    while (seconds := pipe.recv()) is not None:
-        clock.turn(seconds)
-        while watch.round():
-            pass
-        pipe.send((resident_mb(), pa.total_allocated_bytes() / 1e6, watch.vitals.scored, watch.vitals.incidents))
+    with one_heap():
+        while (seconds := pipe.recv()) is not None:
+            clock.turn(seconds)
+            while watch.round():
+                pass
+            pipe.send((resident_mb(), pa.total_allocated_bytes() / 1e6, watch.vitals.scored, watch.vitals.incidents))
     watch.stop()
 
 

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,12 @@ class Watched:
         self.folder, self.models, self.budget = folder, models, budget
         self.logs = folder / "logs"
         self.logs.mkdir()
+        self.state = folder / "state"
         self.incidents = folder / "incidents.ndjson"
 
-    def start(self, *more: str) -> subprocess.Popen[str]:
+    def start(self, *more: str, under: Sequence[str] = ()) -> subprocess.Popen[str]:
         words = ["watch", "--source", f"files:{self.logs}", "--models", str(self.models)]
-        words += ["--sink", f"ndjson:{self.incidents}", "--state", str(self.folder / "state")]
+        words += ["--sink", f"ndjson:{self.incidents}", "--state", str(self.state)]
         words += [
             "--output",
             str(self.folder / "out"),
@@ -79,7 +81,7 @@ class Watched:
         ]
         words += ["--allowed-lateness", "0", "--idle-after", "1e9", "--checkpoint-every", "1", *more]
         code = f"from pipelines.cli.entry import main; import sys; sys.argv = ['lonetree', *{words!r}]; main()"
-        return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen([*under, sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
     def append(self, found: list[bytes]) -> None:
         with (self.logs / "app.ndjson").open("ab") as file:
@@ -109,16 +111,35 @@ class Watched:
         }
 
 
-def ready(process: subprocess.Popen[str]) -> None:
-    """Wait for the line that says where it listens."""
+def ready(process: subprocess.Popen[str]) -> str:
+    """Wait for the line that says where it listens, and give the address."""
     timer = threading.Timer(READY_S, process.kill)
     timer.start()
     assert process.stderr is not None
+    line = ""
     for line in process.stderr:
         if line.startswith("http://"):
             break
     timer.cancel()
     threading.Thread(target=process.stderr.read, daemon=True).start()
+    return line.split("/healthz")[0]
+
+
+def records(address: str) -> int:
+    """How many records the job has read since its state began; 0 where it does not answer."""
+    try:
+        with urllib.request.urlopen(f"{address}/metrics", timeout=10.0) as answer:  # noqa: S310 - of this machine
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return 0
+    return next((int(float(line.split()[1])) for line in lines if line.startswith("lonetree_records_total")), 0)
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + READY_S
+    while not done():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.05)  # another process can only be watched
 
 
 @pytest.fixture
@@ -158,10 +179,12 @@ def test_killed_what_came_in_time_is_as_if_nothing_had_come_late(watched, lines)
     share = len(arriving) // (LATE_KILLS + 1)
     for kill in range(LATE_KILLS):
         process = watched.start()
-        ready(process)
+        address = ready(process)
         for begin in range(kill * share, (kill + 1) * share, share // 5):
             watched.append(arriving[begin : min(begin + share // 5, (kill + 1) * share)])
-            time.sleep(generator.uniform(0.1, 0.5))
+            # what comes late is late only where what came before was read
+            until(lambda address=address, begin=begin: records(address) > begin)
+            time.sleep(generator.uniform(0.0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.wait()
     watched.append(arriving[LATE_KILLS * share :])

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.memory import _glibc, given_back, reused
+from pipelines.memory import _glibc, given_back, one_heap, reused
 
 
 def judge(rows: int) -> pa.Array:
@@ -28,6 +28,16 @@ def test_arrows_pool_is_as_before_after_a_run_even_where_it_failed():
     with pytest.raises(ValueError, match="no rows"), reused():
         judge(0)
     assert pa.default_memory_pool().backend_name == before
+
+
+@pytest.mark.skipif(_glibc() is None, reason="needs glibc")
+def test_a_job_borrows_one_heap_for_arrow_too():
+    before = pa.default_memory_pool().backend_name
+    with one_heap():
+        assert pa.default_memory_pool().backend_name == "system"
+        kept = pa.array(range(1000))
+    assert pa.default_memory_pool().backend_name == before
+    assert kept[-1].as_py() == 999
 
 
 def resident() -> int:
