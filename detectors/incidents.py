@@ -284,16 +284,14 @@ class Incidents:
         for waiting in (self._waiting, self._waiting_late):
             for rows, numbers, places in waiting.settle(done):
                 given.append(self._verdicts(rows, self._names(numbers, places, late=waiting is self._waiting_late)))
-        for number in sorted(ended):
-            story = self._open.pop(number)
-            if story.opened_us >= 0:
-                self._told.append(self._document(story, closed=True))
-                if watermark_us < END:
-                    self._closed[number] = story_text(story)
-        if ended:
-            self._closed = dict(list(self._closed.items())[-KEPT_CLOSED:])
-            if len(self._late):
-                self._late.keep(self._open.keys() | self._closed.keys())
+        over = {number: self._open.pop(number) for number in sorted(ended)}
+        opened = {number: story for number, story in over.items() if story.opened_us >= 0}
+        self._told += [self._document(story, closed=True) for story in opened.values()]
+        if opened and watermark_us < END:
+            texts = [(number, story_text(story)) for number, story in list(opened.items())[-KEPT_CLOSED:]]
+            self._closed = dict([*self._closed.items(), *texts][-KEPT_CLOSED:])
+        if ended and len(self._late):
+            self._late.keep(self._open.keys() | self._closed.keys())
         if not given:
             return pa.RecordBatch.from_pylist([], schema=SCORED)
         merged = pa.Table.from_batches(given).combine_chunks().to_batches()
@@ -314,7 +312,8 @@ class Incidents:
         columns["incident_id"] = incident_ids
         columns["anomalous"] = columns["incident_id"].is_valid()
         scored = pa.RecordBatch.from_arrays([columns[name] for name in SCORED.names], schema=SCORED)
-        return scored.filter(rows.column("signal").is_null())
+        signal = rows.column("signal")
+        return scored if signal.null_count == len(signal) else scored.filter(signal.is_null())
 
     # ------------------------------------------------------------------ incidents
     def _document(self, story: Story, *, closed: bool) -> dict[str, Any]:

@@ -136,14 +136,10 @@ def add_rows(story: Story, rows: pa.RecordBatch, score: Vector) -> None:
         story.score, story.p_value = float(score[peak]), float(rows.column("p_value")[peak].as_py())
     heard = np.flatnonzero(~silent)
     if len(heard):
-        shares, surprise = (
-            from_matrix(rows.column("share").take(pa.array(heard))),
-            from_matrix(rows.column("surprise").take(pa.array(heard))),
-        )
-        value, typical = (
-            from_matrix(rows.column("value").take(pa.array(heard))),
-            from_matrix(rows.column("typical").take(pa.array(heard))),
-        )
+        # most stories are not of silence, and their matrices are read where they are
+        said = rows if len(heard) == rows.num_rows else rows.filter(pa.array(~silent))
+        shares, surprise = from_matrix(said.column("share")), from_matrix(said.column("surprise"))
+        value, typical = from_matrix(said.column("value")), from_matrix(said.column("typical"))
         # whole numbers add up to the same sum in any cut
         added = np.rint(shares * np.minimum(score[heard], 1e6)[:, None] * MICRO).astype(np.int64).sum(axis=0)
         story.shares = (np.array(story.shares) + added).tolist()

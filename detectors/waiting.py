@@ -92,6 +92,9 @@ class Waiting:
         for batch in self._batches:
             ready = np.isin(batch.story, done) | (batch.number < self.came - self.most)
             ready &= batch.story != _DONE
+            if ready.all():
+                given.append((batch.rows, batch.story, batch.number))
+                continue
             if ready.any():
                 given.append((batch.rows.filter(pa.array(ready)), batch.story[ready], batch.number[ready]))
                 batch.story = np.where(ready, _DONE, batch.story)

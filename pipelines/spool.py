@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from detectors.order import concat, split, times_of
-from detectors.timeline import END, Timeline
+from detectors.timeline import END, Fold, Tables, Timeline
 from pipelines.aside import BUFFER_BYTES, AsideWriter, recall
 from pipelines.lexicon import sharing, shortened
 from pipelines.parcels import Parcel, Spooled
@@ -126,25 +126,28 @@ def slices(timeline: Timeline, parcels: Iterable[Parcel], *, ahead: bool = False
     Args:
         timeline: of the shard.
         parcels: of the shard.
-        ahead: load the next slice in a thread beside the fold: for the only timeline of a stage, beside which a core
-            would stand idle. Where all cores have a timeline it costs more than it gives.
+        ahead: load the next slice and put it in order in a thread beside the fold: for the only timeline of a stage,
+            beside which a core would stand idle. Where all cores have a timeline it costs more than it gives.
     """
     if hasattr(timeline.fold, "recall"):
         timeline.fold.recall = recall
     waiting = sorted(parcels, key=lambda parcel: parcel.min_at)
-    cuts = _cuts(waiting)
-    for batches, end in _ahead(_loaded(waiting, cuts)) if ahead else _loaded(waiting, cuts):
+    loaded = _loaded(waiting)
+    for batches, watermark_us in _ahead(_sorted(loaded, timeline.fold)) if ahead else loaded:
         for batch in batches:
             timeline.push(batch)
         del batches
-        yield timeline.advance(waiting[end].min_at if end < len(waiting) else END)
+        yield timeline.advance(watermark_us)
     if not waiting:
         yield timeline.advance(END)
 
 
-def _cuts(waiting: Sequence[Parcel]) -> list[tuple[int, int]]:
-    """Where each slice begins and ends among parcels by their time."""
-    cuts = []
+#: rows of a slice, and the watermark behind them
+_Slice = tuple[list[pa.RecordBatch], int]
+
+
+def _loaded(waiting: Sequence[Parcel]) -> Iterator[_Slice]:
+    """The slices of parcels that are sorted by their time."""
     start = 0
     while start < len(waiting):
         rows, size = 0, 0
@@ -154,18 +157,35 @@ def _cuts(waiting: Sequence[Parcel]) -> list[tuple[int, int]]:
         ):
             rows, size = rows + waiting[stop].rows, size + waiting[stop].nbytes
             stop += 1
-        cuts.append((start, stop))
+        yield [parcel.load() for parcel in waiting[start:stop]], waiting[stop].min_at if stop < len(waiting) else END
         start = stop
-    return cuts
 
 
-_Slice = tuple[list[pa.RecordBatch], int]
+class _InOrder:
+    """A fold that gives what it gets, for rows that another fold takes next."""
+
+    def __init__(self, following: Fold) -> None:
+        if hasattr(following, "takes"):
+            self.takes = following.takes
+
+    def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:  # noqa: ARG002 - a Fold
+        return rows
+
+    def snapshot(self) -> Tables:
+        return {}
+
+    def restore(self, tables: Mapping[str, pa.Table]) -> None:
+        """Nothing to take over."""
 
 
-def _loaded(waiting: Sequence[Parcel], cuts: Iterable[tuple[int, int]]) -> Iterator[_Slice]:
-    """The rows of each slice, and where it ends."""
-    for start, stop in cuts:
-        yield [parcel.load() for parcel in waiting[start:stop]], stop
+def _sorted(found: Iterator[_Slice], following: Fold) -> Iterator[_Slice]:
+    """The same rows, of each slice only those below its watermark, in order."""
+    timeline = Timeline(_InOrder(following))
+    for batches, watermark_us in found:
+        for batch in batches:
+            timeline.push(batch)
+        del batches
+        yield timeline.advance(watermark_us), watermark_us
 
 
 def _ahead(found: Iterator[_Slice]) -> Iterator[_Slice]:

@@ -13,7 +13,7 @@ from detectors.local import Stage
 from detectors.timeline import Timeline
 from pipelines import spool
 from pipelines.parcels import Spooled
-from pipelines.spool import SpoolWriter, discard, drain
+from pipelines.spool import SpoolWriter, discard, drain, slices
 from pipelines.timeline_dofn import DrainDoFn
 
 ROWS = 400
@@ -65,6 +65,32 @@ def test_rows_that_are_wide_make_short_slices(tmp_path: Path, monkeypatch: pytes
     assert whole.rows == [ROWS]
     assert max(short.rows) <= 80
     assert pa.Table.from_batches(in_slices).equals(pa.Table.from_batches(all_rows))
+
+
+def test_slices_made_ahead_reach_the_fold_as_those_made_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "RUN_BYTES", 20 * WIDE)
+    monkeypatch.setattr(spool, "SLICE_BYTES", 60 * WIDE)
+    rng = np.random.default_rng(3)
+    shuffled = wide(0, ROWS).take(pa.array(rng.permutation(ROWS)))
+    with SpoolWriter(str(tmp_path / "made"), (), 1) as writer:
+        given = [[check for _, check in writer.add(shuffled.slice(first, 10))] for first in range(0, ROWS, 10)]
+        checks = [check for some in given for check in some] + [check for _, check in writer.flush()]
+    in_turn, early = Sizes(), Sizes()
+    one, other = ([*slices(Timeline(fold), checks, ahead=fold is early)] for fold in (in_turn, early))
+    assert len(one) > 3
+    assert in_turn.rows == early.rows
+    assert [[batch.to_pydict() for batch in part] for part in one] == [
+        [batch.to_pydict() for batch in part] for part in other
+    ]
+
+
+def test_what_a_slice_can_not_be_made_of_is_raised_where_it_is_taken(tmp_path: Path) -> None:
+    _, checks = written(tmp_path)
+    Path(checks[0].path).unlink()
+    with pytest.raises(FileNotFoundError):
+        list(slices(Timeline(Sizes()), checks, ahead=True))
 
 
 def test_a_spool_that_nobody_reads_is_removed_whole(tmp_path: Path) -> None:
