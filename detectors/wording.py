@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final
+from typing import Final
 
 from detectors.masking import MASK, mask_secrets
 
@@ -21,8 +21,6 @@ from detectors.masking import MASK, mask_secrets
 NAME: Final = 30
 #: longest name of a caller; an IPv6 address is whole
 CALLER: Final = 44
-#: beyond this nobody can picture the number, so the power of ten stands for it
-WORDS_UP_TO: Final = 1e12
 #: a typical count below this is no count
 _HARDLY_ANY: Final = 0.05
 #: times as much as usual below which that is no news
@@ -152,28 +150,6 @@ def times(value: float, typical: float) -> str:
     if ratio >= 1000.0:
         return "over 1,000 times"
     return f"{_short(ratio)} times"
-
-
-def odds(p_value: Any, score: Any = None) -> str:
-    """How rare something as strange is among normal invocations: "1 in 12,000".
-
-    Args:
-        p_value: share of normal invocations at least as strange, 0 to 1.
-        score: -log10 p, used where the share is too small to be a number.
-    """
-    if isinstance(p_value, (int, float)) and 0 < p_value <= 1:
-        power = -math.log10(p_value)
-    elif isinstance(score, (int, float)) and math.isfinite(score):
-        power = float(score)
-    else:
-        return "?"
-    times = 10 ** min(power, 300.0)
-    if times >= WORDS_UP_TO:
-        return f"1 in 10^{power:.0f}"
-    for name, size in (("billion", 1e9), ("million", 1e6)):
-        if times >= size:
-            return f"1 in {times / size:.1f} {name}"
-    return f"1 in {float(f'{times:.2g}'):,.0f}"
 
 
 def percent(share: float) -> str:

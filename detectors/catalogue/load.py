@@ -15,6 +15,8 @@ _FEW_CALLS: Final = 100
 _REPEATING: Final = 1.0
 #: calls a minute at which one caller is a flood whatever its habit
 _FLOOD_A_MINUTE: Final = 30.0
+#: share of the score from which on the load has a part in it
+_SOME_OF_IT: Final = 0.05
 #: times the usual load at which so many calls are a flood, whatever else they bring about
 _FLOODING: Final = 10.0
 #: times the usual amount of a day beyond which nothing has grown by and by
@@ -61,8 +63,9 @@ def _runs_up_a_bill(s: Signs) -> bool:
 
 def _floods_together(s: Signs) -> bool:
     if s.of_a_crowd:
-        return s.of("pace", "crowd") >= 0.3
-    new = s.of("novelty", "crowd") if s.e.new_callers >= CROWD else s.of("crowd")
+        # a crowd comes from anywhere, and where each comes from may be the strangest of it
+        return s.of("pace", "crowd") >= _SOME_OF_IT
+    new = s.of("novelty", "crowd", "place") if s.e.new_callers >= CROWD else s.of("crowd")
     raised = s.ratio("pace_minutes", "pace_hour", "growth_days", "newcomers") >= 1.5
     grows = s.of("growth") > s.of("pace") and s.span_s >= _HALF_DAY_S
     return not s.one_caller and s.e.distinct_callers >= CROWD and _load(s) + new >= 0.3 and raised and not grows

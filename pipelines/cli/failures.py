@@ -24,6 +24,9 @@ _IN_TRACEBACK: Final = re.compile(
     r"^(?:\w+\.)*errors\.(?P<kind>\w+): (?P<message>.*)$(?P<parts>(?:\n  (?:expected|received|hint): .*)*)",
     re.MULTILINE,
 )
+#: how a worker's traceback ends where the disk is full
+_FULL: Final = re.compile(r"OSError: \[Errno (?:28|122)\]")
+_WRITABLE: Final = "a disk with room that can be written"
 #: what Beam appends to a message
 _STEP: Final = re.compile(r" \[while running '.*'\]$")
 _DISK: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -88,6 +91,8 @@ def as_lonetree(error: BaseException) -> LonetreeError | None:
 
 
 def _of_text(text: str) -> LonetreeError | None:
+    if _FULL.search(text):
+        return _full("")
     match = _IN_TRACEBACK.search(text)
     kind = getattr(errors, match["kind"], None) if match else None
     if match is None or not (isinstance(kind, type) and issubclass(kind, LonetreeError)):
@@ -108,10 +113,19 @@ def _of_system(error: BaseException) -> LonetreeError | None:
         where = f"{error.filename}: " if error.filename is not None else ""
         message = f"{where}{error.strerror}."
         if error.errno in _DISK:
-            return SinkError(message, expected="a disk with room that can be written", retry=error.errno != errno.EROFS)
+            return _full(where) if error.errno != errno.EROFS else SinkError(message, expected=_WRITABLE)
         if error.filename is not None:
             return InputError(message)
     return None
+
+
+def _full(where: str) -> SinkError:
+    return SinkError(
+        f"{where}No space left on device.",
+        expected=_WRITABLE,
+        hint="Make room; scratch files go where TMPDIR points, /tmp by default.",
+        retry=True,
+    )
 
 
 def _printable(text: str) -> str:

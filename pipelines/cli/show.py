@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import click
 
-from detectors.wording import odds
+from detectors.odds import odds
 from pipelines.cli.console import print_table, printable
 
 #: an incident as ``incidents.ndjson`` holds it

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from detectors.wording import odds
+from detectors.odds import odds
 from pipelines.sinks.base import Incident, amends, key, masked, shown
 from pipelines.sinks.lines import as_datetime
 

@@ -198,6 +198,19 @@ def test_one_of_a_crowd_is_told_as_its_part() -> None:
     assert told["title"] == "Flood at PayInvoice with address 203.0.113.7 among the callers"
     assert "one of 113 never seen there before: among 396 calls in five minutes" in told["summary"]
     assert classify(replace(one, value={**value, "newcomers": 2.0})).id == "new-country"
+    abroad = {"country_rare_here": 0.6, "caller_new": 0.3, "pace_minutes": 0.1}
+    assert classify(replace(one, share=abroad, surprise=dict.fromkeys(abroad, 4.0))).id == "distributed-flood"
+
+
+def test_newcomers_from_new_countries_are_one_crowd() -> None:
+    share = {"country_rare_here": 0.75, "caller_new": 0.2, "pace_minutes": 0.05}
+    value = {"pace_minutes": 200.0, "country_rare_here": 0.0, "caller_new": 0.0}
+    crowd = sample(
+        "function", 47, 23, share, caller="address:203.0.113.7", distinct_callers=38, new_callers=38, value=value,
+        typical={"pace_minutes": 9.0},
+    )  # fmt: skip
+    assert classify(crowd).id == "distributed-flood"
+    assert classify(replace(crowd, distinct_callers=3, new_callers=3)).id == "new-country"
 
 
 def test_what_a_place_began_and_a_crowd_made_is_the_crowds() -> None:

@@ -97,6 +97,7 @@ def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) 
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "logs"), 2),
         (PermissionError(errno.EACCES, "Permission denied", "logs"), 2),
         (OSError(errno.ENOSPC, "No space left on device"), 5),
+        (RuntimeError("Traceback …\nOSError: [Errno 28] Error writing bytes [while running 'To callers']"), 5),
         (ZeroDivisionError("a"), 1),
         (KeyboardInterrupt(), 130),
         (click.UsageError("a"), 2),
