@@ -20,8 +20,8 @@ from pipelines.durable import sync_folder, write_atomic
 
 #: rows that make a part
 PART_ROWS: Final = 100_000
-#: a part is written at the latest after so long, s
-PART_AGE_S: Final = 300.0
+#: a part is written at the latest after so long, s: its rows wait in memory
+PART_AGE_S: Final = 60.0
 
 #: a table as the bytes of a file
 Render = Callable[[pa.Table], bytes]
