@@ -193,7 +193,7 @@ class Incidents:
             # logs that stop arriving silence every app at once: one story
             key["app_key"] = np.where(silent, np.uint64(0), key["app_key"])
             key["trouble"] = np.where(silent, TROUBLES.index("silent"), key["trouble"])
-        return {
+        about = {
             "at": np.asarray(rows.column("at")),
             "function": key["function_key"],
             "caller": key["caller_key"],
@@ -204,6 +204,8 @@ class Incidents:
             "crowd": np.asarray(rows.column("crowd").fill_null(0)),
             "vague": np.asarray(pc.equal(rows.column("caller_source"), "geography").fill_null(False)),
         }
+        # Arrow lends its memory for reading only, and a loop is compiled for each kind of array that it is called with
+        return {name: np.require(column, requirements="W") for name, column in about.items()}
 
     def _place(
         self, rows: pa.RecordBatch, about: dict[str, Vector], story: Vector, opened: Vector, *, amends: bool = False
