@@ -24,8 +24,8 @@ from models.errors import InputError
 from pipelines.durable import write_atomic
 from pipelines.parcels import Spooled
 
-#: rows of a Parquet row group, and the most that wait in memory to be written
-GROUP_ROWS: Final = 131_072
+#: rows of a Parquet row group; as many may wait in memory while another group is written
+GROUP_ROWS: Final = 65_536
 #: rows of one part file
 PART_ROWS: Final = 2_000_000
 #: which verdicts are written
