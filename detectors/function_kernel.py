@@ -639,8 +639,9 @@ def advance_functions(
                     raw[i, 19] = max(np.log((s[S_SETTLED] + 1.0) / (seen_here + 0.5)), 0.0)
                     value[i, 19] = seen_here / s[S_SETTLED]
                 typical[i, 19] = s[S_SETTLED]
-                # what is new to the tenant, too, until it is a habit here
-                raw[i, 23] = min(foreign[i], raw[i, 19])
+                # what is new to the tenant, too, until it is a habit here; of who is new, novelty tells
+                if not is_new:
+                    raw[i, 23] = min(foreign[i], raw[i, 19])
                 value[i, 23], typical[i, 23] = np.exp(-foreign[i]), s[S_SETTLED]
             if age == 0:
                 s[S_NEW60] += 1.0

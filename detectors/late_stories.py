@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.stories import GAP_US, STORM_US, Stories, belongs, follows
+from detectors.stories import GAP_US, O_LEAD, STORM_US, Stories, belongs, follows
 from detectors.story_index import NONE
 from models.jit import njit
 
@@ -37,7 +37,9 @@ def _join(
     at: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
     numbers: Any, keys: Any, gap_us: Any, storm_us: Any, place: Any,
 ) -> None:  # fmt: skip
-    """Place of the last story that each event is part of, else of the last that it follows, else NONE.
+    """Place of the story that each event joins, else NONE.
+
+    As in ``assign``: the caller's own for what points at it, else the last that it is part of, else that it follows.
 
     Arguments are those of ``assign``; ``numbers`` and ``keys`` hold stories that are open; ``place`` is int64[n] out.
     """
@@ -48,8 +50,11 @@ def _join(
                 at[i], function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i],
                 numbers[k], keys[k], gap_us, storm_us,
             ):  # fmt: skip
-                place[i] = k
-                break
+                own = by_caller[i] and numbers[k, O_LEAD] > 0
+                if own or place[i] == NONE:
+                    place[i] = k
+                if own or not by_caller[i]:
+                    break
         if place[i] != NONE:
             continue
         for k in range(numbers.shape[0] - 1, -1, -1):

@@ -180,7 +180,8 @@ def assign(
 ) -> Any:  # fmt: skip
     """Give each strange event (sorted by time) its story; returns (live stories, next story number).
 
-    An event goes to the newest story that it is part of, else to the newest that it follows, else it begins one.
+    An event that points at its caller goes to the newest of the caller's own stories that it is part of; else an event
+    goes to the newest story that it is part of, else to the newest that it follows, else it begins one.
 
     - ``at``: int64[n] us; ``function``, ``caller``, ``app``: uint64[n] keys; ``score``: float64[n]
     - ``trouble``: int64[n], a place in TROUBLES
@@ -227,13 +228,18 @@ def assign(
                 k = node // 2
                 if found != NONE and numbers[k, O_ID] <= numbers[found, O_ID]:
                     break
-                if belongs(
+                # what shares a bucket with the caller's own stories by chance is looked at in its own chain
+                its_place = chain > 0 or numbers[k, O_LEAD] > 0
+                if its_place and belongs(
                     now, function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i],
                     numbers[k], keys[k], gap_us, storm_us,
                 ):  # fmt: skip
                     found = k
                     break
                 node = behind[node]
+            if chain == 0 and found != NONE and by_caller[i]:
+                # its own story comes before that of a function it calls
+                break
         extends = True
         if found == NONE:
             looked[0] = heads[bucket(heads, CALLERS_AT, function[i])]

@@ -18,7 +18,7 @@ from detectors.features import FEATURE_NAMES, FEATURES
 from detectors.function_features import from_matrix
 from detectors.schema import CALLER_CONFIDENCE
 from detectors.signatures import SIGNATURES, signature_kinds
-from detectors.stories import CALLER_GAP_US, GAP_US, VAGUE_GAP_US
+from detectors.stories import ALONE, CALLER_GAP_US, FEW_EVENTS, GAP_US, VAGUE_GAP_US
 from models.baselines import US
 
 Vector = npt.NDArray[Any]
@@ -112,6 +112,9 @@ def add_rows(story: Story, rows: pa.RecordBatch, score: Vector) -> None:
     weight = np.asarray(rows.column("item_count").fill_null(0))
     silent = np.asarray(rows.column("signal").is_valid())
     story.first_us, story.last_us = min(story.first_us, int(at[0])), max(story.last_us, int(at[-1]))
+    # as it counts for opening: one call may be a freak
+    few = np.maximum(FEW_EVENTS - story.rows - 1 - np.arange(rows.num_rows), 0)
+    counted = score * (1.0 - ALONE * np.where(silent, 0, few))
     story.rows += rows.num_rows
     story.invocations += int(weight.sum())
     succeeded = np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1))
@@ -131,9 +134,9 @@ def add_rows(story: Story, rows: pa.RecordBatch, score: Vector) -> None:
     deployed = np.asarray(rows.column("deployed_us").fill_null(-1))
     if story.deployed_us < 0 and (deployed >= 0).any():
         story.deployed_us = int(deployed[np.argmax(deployed >= 0)])
-    peak = int(np.argmax(score))
-    if score[peak] > story.score:
-        story.score, story.p_value = float(score[peak]), float(rows.column("p_value")[peak].as_py())
+    peak = int(np.argmax(counted))
+    if counted[peak] > story.score:
+        story.score, story.p_value = float(counted[peak]), float(rows.column("p_value")[peak].as_py())
     heard = np.flatnonzero(~silent)
     if len(heard):
         # most stories are not of silence, and their matrices are read where they are

@@ -413,11 +413,13 @@ def test_a_country_that_no_function_ever_heard_from_is_rarer_than_one_that_calls
     elsewhere = ordinary(0, 96, function="Catalogue", every=HOUR // 60, country="Norway")
     known = baselines_of([*ordinary(0, 96), *elsewhere])
     lived = (before(), ordinary(LEARNED - DAY, 30, function="Catalogue", every=HOUR // 60, country="Norway"))
-    norway = live(known, *lived, trouble(1, caller=STRANGER, country="Norway"))
-    chile = live(known, *lived, trouble(1, caller=STRANGER, country="Chile"))
+    norway = live(known, *lived, trouble(1, country="Norway"))
+    chile = live(known, *lived, trouble(1, country="Chile"))
+    new = live(known, *lived, trouble(1, caller=STRANGER, country="Chile"))
     assert norway.raw("country_rare_here", "bad")[0] == chile.raw("country_rare_here", "bad")[0] > 4.0
     assert norway.raw("country_new", "bad")[0] < 1.0
     assert chile.raw("country_new", "bad")[0] > 4.0
+    assert new.raw("country_new", "bad")[0] == 0.0
 
 
 def test_a_country_that_has_become_usual_here_is_not_new_for_ever(usual: Baselines) -> None:

@@ -130,6 +130,11 @@ def test_one_that_came_before_the_crowd_is_in_the_crowds_story_once_there_is_one
     assert opened == [False, False, False, True, True, True]
 
 
+def test_what_points_at_its_caller_is_part_of_the_callers_story_before_that_of_a_busy_function() -> None:
+    busy = {"by_caller": False, "crowd": 1, "trouble": "load", "function": 2, "caller": 9}
+    assert told({}, busy, {"function": 2, "crowd": 1}, {"function": 2, "crowd": 1, "caller": 5})[0] == [0, 1, 0, 1]
+
+
 def test_more_stories_at_once_than_anyone_can_read_make_the_oldest_give_way() -> None:
     many = [{"caller": number + 1, "at": number} for number in range(OPEN_STORIES + 10)]
     stories, _ = told(*many, {"caller": OPEN_STORIES + 10, "at": 10_000}, {"caller": 1, "at": 10_001})

@@ -24,7 +24,9 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
     ):
         open_ = [one for one in open_ if now - one[0][O_LAST] <= module._gap(one[0][O_LEAD], gap)]
         about = (now, function, caller, app, trouble, by_caller, crowd)
-        found = next((one for one in reversed(open_) if module.belongs(*about, one[0], one[1], gap, storm)), None)
+        part_of = [one for one in reversed(open_) if module.belongs(*about, one[0], one[1], gap, storm)]
+        own = [one for one in part_of if by_caller and one[0][O_LEAD] > 0]
+        found = next(iter(own or part_of), None)
         extends = True
         if found is None:
             about = (now, function, app, trouble, by_caller, vague)
