@@ -37,9 +37,9 @@ OPERATIONS: Final = 2 * FAILED_OPERATIONS
 #: columns of the state of a caller at a function, float64
 (
     P_N5, P_V, P_VVAR, P_ROUND, P_SIGN, P_SETTLED, P_TODAY, P_SETTLED_V, P_TODAY_V, P_REFUSED, P_PEAK, P_PEAK_TODAY,
-    P_COMPANY, P_N60,
-) = range(14)  # fmt: skip
-PAIR_STATE: Final = 14
+    P_COMPANY, P_N60, P_FROM, P_FROM_TODAY,
+) = range(16)  # fmt: skip
+PAIR_STATE: Final = 16
 #: columns of its times, int64
 Q_LAST, Q_FIRST, Q_DAY, Q_SETTLED_DAYS = range(4)
 PAIR_TIMES: Final = 4
@@ -384,6 +384,8 @@ def advance_functions(
             peak = np.log(q[P_PEAK_TODAY] + 1.0)
             # a running quantile of what callers do at their busiest, for those whose peak is not known yet
             s[S_PEAKS] += PEAK_STEP * (PEAK_SHARE if peak > s[S_PEAKS] else PEAK_SHARE - 1.0)
+            q[P_FROM] = max(q[P_FROM], q[P_FROM_TODAY])
+            q[P_FROM_TODAY] = 0.0
             q[P_PEAK] = max(PEAK_FADES * q[P_PEAK], q[P_PEAK_TODAY])
             q[P_PEAK_TODAY] = 0.0
             qt[Q_SETTLED_DAYS] += today - qt[Q_DAY]
@@ -639,9 +641,11 @@ def advance_functions(
                     raw[i, 19] = max(np.log((s[S_SETTLED] + 1.0) / (seen_here + 0.5)), 0.0)
                     value[i, 19] = seen_here / s[S_SETTLED]
                 typical[i, 19] = s[S_SETTLED]
-                # what is new to the tenant, too, until it is a habit here; of who is new, novelty tells
+                # what is new to the tenant, too, as far as it is rarer than where the caller came from until yesterday;
+                # of who is new, novelty tells
                 if not is_new:
-                    raw[i, 23] = min(foreign[i], raw[i, 19])
+                    raw[i, 23] = min(max(foreign[i] - q[P_FROM], 0.0), raw[i, 19])
+                q[P_FROM_TODAY] = max(q[P_FROM_TODAY], foreign[i])
                 value[i, 23], typical[i, 23] = np.exp(-foreign[i]), s[S_SETTLED]
             if age == 0:
                 s[S_NEW60] += 1.0

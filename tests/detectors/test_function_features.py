@@ -422,9 +422,12 @@ def test_a_country_that_no_function_ever_heard_from_is_rarer_than_one_that_calls
     assert new.raw("country_new", "bad")[0] == 0.0
 
 
-def test_a_country_that_has_become_usual_here_is_not_new_for_ever(usual: Baselines) -> None:
-    days = ordinary(LEARNED, 3 * 24.0, country="Chile", every=HOUR // 60)
-    found = live(usual, before(0.0), days)
-    first, last = found.raw("country_new", f"Pay-shop-{LEARNED}")[[0, -1]]
+def test_a_country_is_no_news_of_a_caller_who_came_from_there_before(usual: Baselines) -> None:
+    lives_there = ordinary(LEARNED, 3 * 24.0, caller=STRANGER, country="Chile", every=HOUR)
+    found = live(usual, before(0.0), lives_there)
+    assert found.raw("country_rare_here", f"Pay-shop-{LEARNED}").max() > 4.0
+    assert found.raw("country_new", f"Pay-shop-{LEARNED}").max() == 0.0
+    moved = live(usual, before(0.0), ordinary(LEARNED, 3 * 24.0, country="Chile", every=HOUR // 60))
+    first, last = moved.raw("country_new", f"Pay-shop-{LEARNED}")[[0, -1]]
     assert first > 4.0
-    assert last < 1.5
+    assert last == 0.0
