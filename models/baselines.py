@@ -232,7 +232,7 @@ class Baselines:
             return np.zeros(len(country))
         place = np.minimum(np.searchsorted(self.countries, country), len(self.countries) - 1)
         seen = np.where(self.countries[place] == country, self.country_count[place], 0.0)
-        rare: Floats = np.log((self.country_count.sum() + 1.0) / (seen + 0.5))
+        rare: Floats = log((self.country_count.sum() + 1.0) / (seen + 0.5))
         return np.where(country == 0, 0.0, np.maximum(rare, 0.0))
 
     def __len__(self) -> int:
