@@ -19,6 +19,15 @@ DURABLE: Final = ("FlinkRunner", "DataflowRunner")
 #: a bundle that Prism 2.77 splits lets another bundle of the same key run beside it, and state is lost
 #: (docs/decisions/0013)
 _PRISM_WHOLE_BUNDLES: Final = "prism_disable_sdf_split"
+#: what Flink is told unless the user says otherwise (docs/decisions/0032). Without checkpoints a restart begins anew,
+#: and Beam's runner ends sources at once, with what a splittable step left for later. What a bundle gave by the time of
+#: a checkpoint would wait in its step for the next message; and results leave a worker with their bundle, which Flink
+#: keeps open for 10 s
+_FLINK_STREAM: Final = (
+    "--checkpointing_interval=10000",
+    "--finish_bundle_before_checkpointing",
+    "--max_bundle_time_mills=200",
+)
 #: how Beam begins to say that it could not download a runner
 _NOT_FETCHED: Final = "Unable to fetch remote"
 
@@ -57,7 +66,11 @@ def stream_arguments(runner: str, beam: Sequence[str]) -> list[str]:
         raise InputError(
             "No such runner is known here.", expected="embedded, or one of " + ", ".join(STREAMING), received=runner
         )
-    return [*arguments(runner, _without_runner(beam)), "--streaming"]
+    words = [*arguments(runner, _without_runner(beam)), "--streaming"]
+    if runner == "FlinkRunner":
+        said = {word.partition("=")[0] for word in words}
+        words += [word for word in _FLINK_STREAM if word.partition("=")[0] not in said]
+    return words
 
 
 def refuse_beam_options(beam: Sequence[str]) -> None:

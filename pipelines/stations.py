@@ -12,6 +12,7 @@ import struct
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import apache_beam as beam
@@ -111,14 +112,15 @@ class StationDoFn(beam.DoFn):  # type: ignore[misc]
         name: of the step, unique in the job.
         stations: makes them.
         main: the tag of the main output.
+        mark: a file that is made once its input has ended, for who can't hear it from the runner; None: none.
     """
 
     LOG = BagStateSpec("log", beam.coders.BytesCoder())
     SAVED = BagStateSpec("saved", beam.coders.BytesCoder())
     STAMP = ReadModifyWriteStateSpec("stamp", beam.coders.BytesCoder())
 
-    def __init__(self, name: str, stations: Stations, main: str) -> None:
-        self._name, self._stations, self._main = name, stations, main
+    def __init__(self, name: str, stations: Stations, main: str, mark: str | None = None) -> None:
+        self._name, self._stations, self._main, self._mark = name, stations, main, mark
         # drawn where the pipeline is made: the same on all workers, another for each job
         self._job = uuid.uuid4().hex
         self._sure: set[int] = set()
@@ -151,6 +153,8 @@ class StationDoFn(beam.DoFn):  # type: ignore[misc]
         self._settle(live)
         if live.station.ended:
             Metrics.counter(METRICS, f"{ENDED}{self._name}").inc(1)
+            if self._mark is not None:
+                Path(self._mark).touch()
         else:
             _LIVE[self._job, self._name, shard] = live
             self._sure.add(shard)

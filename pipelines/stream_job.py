@@ -6,11 +6,12 @@ sources ─► messages ─► the graph (pipelines/graph.py) ─► verdicts �
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -41,6 +42,8 @@ SINKS: Final = "sinks"
 _VERDICTS: Final = "verdicts"
 _LETTERS: Final = "dead-letter"
 _LOOK_S: Final = 0.2
+#: the counters of a stream that has ended may come so much later, s: a runner looks at them now and then
+COUNTERS_S: Final = 20.0
 #: a runner may take so long to stop, s
 _CANCEL_S: Final = 30.0
 #: no source was asked for so long: nobody is there who could, s
@@ -60,6 +63,7 @@ class StreamJob:
         output: for verdicts and dead letters; None: no verdicts.
         verdicts: which are written.
         live: how sources are followed.
+        marks: folder where each step that ends the stream leaves a file when it has heard the end; None: nowhere.
     """
 
     sources: tuple[str, ...]
@@ -68,6 +72,7 @@ class StreamJob:
     output: Path | None = None
     verdicts: Literal["anomalous", "all"] = "anomalous"
     live: LiveOptions = field(default_factory=LiveOptions)
+    marks: Path | None = None
 
     @property
     def name(self) -> str:
@@ -93,16 +98,16 @@ def build(pipeline: Any, job: StreamJob, plan: graph.Plan) -> None:
     )
     folder = job.output or job.state
     dead = DeadLetterFiles(str(folder / _LETTERS), job.name, names)
-    _ = read.dead | "To dead letters" >> address((), 1) | "Dead letters" >> _station(_LETTERS, dead)
+    _ = read.dead | "To dead letters" >> address((), 1) | "Dead letters" >> _station(_LETTERS, dead, job)
     judged = graph.judge(read[ROWS], plan)
     if job.output is not None:
         signed = graph.speakers(graph.INCIDENT, ROWS, plan) + graph.speakers(graph.CALLER, ROWS, plan)
         files = VerdictFiles(str(folder / _VERDICTS), job.name, job.verdicts, signed)
         parts = [part | f"To verdicts {number}" >> address((), 1) for number, part in enumerate(judged.verdicts)]
-        _ = parts | "All verdicts" >> beam.Flatten() | "Write verdicts" >> _station(_VERDICTS, files)
+        _ = parts | "All verdicts" >> beam.Flatten() | "Write verdicts" >> _station(_VERDICTS, files, job)
     if job.sinks:
         sinks = SinkStations(job.sinks, str(job.state / SINKS), graph.speakers(graph.INCIDENT, RAISED, plan))
-        _ = judged.incidents | "To sinks" >> address((), 1) | "Sinks" >> _station(SINKS, sinks)
+        _ = judged.incidents | "To sinks" >> address((), 1) | "Sinks" >> _station(SINKS, sinks, job)
 
 
 def run(
@@ -135,6 +140,8 @@ def run(
     job = replace(job, live=replace(job.live, commit=runner in DURABLE))
     stop = stop or threading.Event()
     with ExitStack() as stay:
+        if runner in DURABLE and job.live.until_idle_s is not None:
+            job = replace(job, marks=Path(stay.enter_context(_marks_in(job.state))))
         if same_process(runner, options):
             plan = stay.enter_context(held(plan))
         # where workers are threads of this process, nobody else gives the sinks their last chance
@@ -150,11 +157,17 @@ def run(
                 result.cancel()
                 waiting.done.wait(_CANCEL_S)
                 return False, _plain(_counters(result))
+            if job.marks is not None and all((job.marks / name).exists() for name in _last_of(job)):
+                everything = _counters_with_all(result, job, plan)
+                result.cancel()
+                waiting.done.wait(_CANCEL_S)
+                return True, _plain(everything)
             if time.monotonic() - looked < TELL_S:
                 continue
             looked, counted = time.monotonic(), _counters(result)
-            # a source that may end is not asked any more while the rest is judged
-            if not pulse.beats(counted.get(POLLS, 0), looked) and job.live.until_idle_s is None:
+            # a source that may end is not asked any more while the rest is judged; a durable runner has its own watch
+            watched = job.live.until_idle_s is None and runner not in DURABLE
+            if watched and not pulse.beats(counted.get(POLLS, 0), looked):
                 result.cancel()
                 raise LonetreeError(
                     "The runner has no worker any more.",
@@ -167,8 +180,7 @@ def run(
                 told(_plain(counted))
         waiting.raise_for_failure()
         everything = _counters(result)
-    ended = {name.removeprefix(ENDED) for name in everything if name.startswith(ENDED)}
-    lacking = stations_of(job, plan) - ended
+    lacking = stations_of(job, plan) - _ended(everything)
     if lacking and job.live.until_idle_s is not None:
         raise LonetreeError(
             "The runner says that it is done, but messages were lost on the way.",
@@ -182,10 +194,15 @@ def run(
 
 def stations_of(job: StreamJob, plan: graph.Plan) -> set[str]:
     """The names of the job's stations."""
-    found = {graph.FUNCTION, graph.CALLER, graph.INCIDENT, _LETTERS}
+    found = {graph.FUNCTION, graph.CALLER, graph.INCIDENT}
     if plan.incident is None:
         found.discard(graph.INCIDENT)
-    return found | ({_VERDICTS} if job.output is not None else set()) | ({SINKS} if job.sinks else set())
+    return found | _last_of(job)
+
+
+def _last_of(job: StreamJob) -> set[str]:
+    """The stations behind which there is nothing: what they have heard, all have."""
+    return {_LETTERS} | ({_VERDICTS} if job.output is not None else set()) | ({SINKS} if job.sinks else set())
 
 
 class Pulse:
@@ -249,10 +266,34 @@ def _counters(result: Any) -> dict[str, int]:
         return {}
 
 
+def _counters_with_all(result: Any, job: StreamJob, plan: graph.Plan) -> dict[str, int]:
+    """The counters, when they tell of the end of all shards, or as they are after some time."""
+    deadline = time.monotonic() + COUNTERS_S
+    shards = {name: plan.shards if name in (graph.FUNCTION, graph.CALLER) else 1 for name in stations_of(job, plan)}
+    while True:
+        found = _counters(result)
+        whole = all(found.get(f"{ENDED}{name}", 0) >= number for name, number in shards.items())
+        if whole or time.monotonic() > deadline:
+            return found
+        time.sleep(_LOOK_S)
+
+
+def _ended(counted: Mapping[str, int]) -> set[str]:
+    return {name.removeprefix(ENDED) for name in counted if name.startswith(ENDED)}
+
+
+@contextmanager
+def _marks_in(folder: Path) -> Iterator[str]:
+    """A folder for the marks of this run alone, which all workers see."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".ended-", dir=folder.absolute()) as marks:
+        yield marks
+
+
 def _plain(counted: dict[str, int]) -> dict[str, int]:
     """Without the counters that only tell which stations have ended, and that workers live."""
     return {name: count for name, count in counted.items() if name != POLLS and not name.startswith(ENDED)}
 
 
-def _station(name: str, stations: Any) -> Any:
-    return beam.ParDo(StationDoFn(name, stations, OUT))
+def _station(name: str, stations: Any, job: StreamJob) -> Any:
+    return beam.ParDo(StationDoFn(name, stations, OUT, None if job.marks is None else str(job.marks / name)))

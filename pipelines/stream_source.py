@@ -366,12 +366,13 @@ class CommittingLiveDoFn(LiveDoFn):
         yield from self._follow(element, tracker)
         name = source_name(element)
         reading = _READING.get((self._job, name))
-        # every bundle of such a step must answer when it is finalized
-        finalizer.register(partial(_commit, name, reading))
+        # every bundle of such a step must answer when it is finalized; by then it may have read further
+        place = tracker.current_restriction()
+        finalizer.register(partial(_commit, name, reading, place))
 
 
-def _commit(name: str, reading: Reading | None) -> None:
-    cursor = None if reading is None else Place.of(reading.place).cursor
+def _commit(name: str, reading: Reading | None, place: bytes) -> None:
+    cursor = Place.of(place).cursor
     if reading is None or cursor is None:
         return
     try:

@@ -24,8 +24,16 @@ def test_a_runner_is_found_whatever_the_case_and_the_place(asked, beam, runner):
 
 
 def test_beam_is_told_the_runner_once_and_that_it_streams():
-    words = stream_arguments("FlinkRunner", ["--runner", "flinkrunner", "--flink_master=a:1", "--runner=x"])
-    assert words == ["--runner=FlinkRunner", "--flink_master=a:1", "--streaming"]
+    words = stream_arguments("DataflowRunner", ["--runner", "dataflowrunner", "--region=a", "--runner=x"])
+    assert words == ["--runner=DataflowRunner", "--region=a", "--streaming"]
+
+
+def test_flink_is_told_to_make_checkpoints_and_to_close_bundles_soon_unless_the_user_says_otherwise():
+    """Without them Beam's runner for Flink loses or keeps back what a bundle left for later."""
+    words = stream_arguments("FlinkRunner", ["--checkpointing_interval=500"])
+    assert [word for word in words if "checkpointing_interval" in word] == ["--checkpointing_interval=500"]
+    assert {"--finish_bundle_before_checkpointing", "--max_bundle_time_mills=200"} <= {*words}
+    assert "--checkpointing_interval=10000" in stream_arguments("FlinkRunner", [])
 
 
 def test_prism_is_told_to_leave_bundles_whole():

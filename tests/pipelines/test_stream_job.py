@@ -52,7 +52,9 @@ def fed(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_from_the_source_to_files_and_sinks_it_gives_what_a_replay_gives(fed, plan, expected, tmp_path):
     options = PipelineOptions(["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"])
     pipeline = beam.Pipeline(options=options)
-    build(pipeline, job(tmp_path), replace(plan, shards=2))
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    build(pipeline, job(tmp_path, marks=marks), replace(plan, shards=2))
     result = pipeline.run()
     found = stream_job._counters(result)
     assert [name for name in found if name.startswith(LAG)] == [f"{LAG}{uri.source_name('fed:a')}"]
@@ -62,6 +64,7 @@ def test_from_the_source_to_files_and_sinks_it_gives_what_a_replay_gives(fed, pl
     assert len(last_told(tellings)) == found["incidents"] > 0
     assert len(tellings) == found["tellings"]
     assert {name.removeprefix(ENDED) for name in found if name.startswith(ENDED)} == stations_of(job(tmp_path), plan)
+    assert {path.name for path in marks.iterdir()} == {"dead-letter", "verdicts", "sinks"}
     account = account_of(stream_job._plain(found))
     assert account["read"] == account["scored"] == len(verdicts)
     assert account["late"] == 0
@@ -153,6 +156,47 @@ def test_a_job_whose_workers_are_gone_is_told_and_ends_though_the_runner_waits(
     assert gone.value.retry
     assert result.cancelled
     assert next(counts) == {"polls": 4}
+
+
+def test_a_durable_runner_that_never_ends_is_ended_when_all_that_writes_has_heard_the_end(
+    fed, ran, model: Model, tmp_path, monkeypatch
+):
+    seen: list[Path] = []
+
+    def marked(pipeline: Any, job: StreamJob, plan: Any) -> None:
+        assert job.marks is not None
+        seen.append(job.marks)
+        for name in ("dead-letter", "verdicts", "sinks"):
+            (job.marks / name).touch()
+
+    few = {"read": 7, "ended_function": 1}
+    all_of_it = {"read": 9, "ended_function": 8, "ended_caller": 8}
+    all_of_it |= dict.fromkeys(("ended_incident", "ended_dead-letter", "ended_verdicts", "ended_sinks"), 1)
+    counts = iter([few, all_of_it])
+    monkeypatch.setattr(stream_job, "_counters", lambda result: next(counts))
+    monkeypatch.setattr(stream_job, "build", marked)
+    monkeypatch.setattr(stream_job, "_LOOK_S", 0.001)
+    result = ran(Ran(ends=False))
+    assert run(job(tmp_path), plan_for(model, 20.0), "FlinkRunner") == (True, {"read": 9})
+    assert result.cancelled
+    assert not seen[0].exists()
+
+
+def test_a_durable_runner_sees_to_its_workers_itself(fed, ran, model: Model, tmp_path, monkeypatch):
+    stop, looks = threading.Event(), itertools.count()
+
+    def counters(result: Ran) -> dict[str, int]:
+        if next(looks) == 20:
+            stop.set()
+        return {"polls": min(next(looks), 7)}
+
+    monkeypatch.setattr(stream_job, "_counters", counters)
+    for name, seconds in (("TELL_S", 0.0), ("SILENT_S", 0.0), ("_LOOK_S", 0.001)):
+        monkeypatch.setattr(stream_job, name, seconds)
+    ran(Ran(ends=False))
+    forever = replace(job(tmp_path), live=LiveOptions())
+    ended, _ = run(forever, plan_for(model, 20.0), "FlinkRunner", stop=stop)
+    assert not ended
 
 
 def test_counts_that_a_runner_does_not_tell_or_tells_seldom_are_no_sign_of_death():
