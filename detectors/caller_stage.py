@@ -19,7 +19,7 @@ from detectors.judge import Judge, Judgement
 from detectors.quiet import Quiet, quiet_of
 from detectors.raised import SCORED, raised_batch
 from detectors.schema import REASON
-from detectors.stories import blame
+from detectors.stories import blame, party
 from detectors.timeline import Tables
 from models.baselines import COHORTS
 from models.hashing import combine, hash_strings
@@ -171,7 +171,7 @@ class CallerScoring:
             "value": matrix(value.astype(np.float64)),
             "typical": matrix(typical.astype(np.float64)),
             "function_key": combine(app, hash_strings(rows.column("function"))),
-            "caller_key": np.where(identified, hash_strings(rows.column("caller")), np.uint64(0)),
+            "caller_key": np.where(identified, party(rows.column("caller")), np.uint64(0)),
             "app_key": app,
             "trouble": trouble.astype(np.int64),
             "by_caller": by_caller,

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from detectors.features import FAMILIES, INDEX
 from detectors.story_index import (
@@ -28,15 +29,17 @@ from detectors.story_index import (
     put,
 )
 from models.baselines import US
+from models.hashing import hash_strings
 from models.jit import njit
 
 Vector = npt.NDArray[Any]
 
-#: us without a strange event that ends a function's story, and a caller's: who was strange yesterday is no news today
+#: us without a strange event that ends a function's story, and a caller's: who does the same at the same hour of the
+#: next day is no news
 GAP_US: Final = 4 * 3600 * US
-CALLER_GAP_US: Final = 12 * 3600 * US
+CALLER_GAP_US: Final = 30 * 3600 * US
 #: the same for a caller known by its place only, which many share
-VAGUE_GAP_US: Final = 4 * 3600 * US
+VAGUE_GAP_US: Final = 12 * 3600 * US
 #: us within which the same trouble in another function of the app is the same story
 STORM_US: Final = 1800 * US
 #: events from which on a story counts in full, and what each that is missing takes from it
@@ -72,6 +75,13 @@ CROWD_SURPRISE: Final = 1.5
 ARRIVALS_SURPRISE: Final = 2.0
 #: what structure must add before a function counts as new
 NEW_SURPRISE: Final = 1.0
+
+#: a caller known by its address, as its network: /24, or /48
+_NETWORKS: Final = (
+    (r"^(address:[0-9]+\.[0-9]+\.[0-9]+)\.[0-9]+$", r"\1.0/24"),
+    (r"^(address:[0-9a-f]+:[0-9a-f]+):(:|0:).*$", r"\1:0::/48"),
+    (r"^(address:[0-9a-f]+:[0-9a-f]+:[0-9a-f]+):[0-9a-f:]*$", r"\1::/48"),
+)
 
 #: whose an open story is, by the number in O_LEAD
 LEADS: Final = ("function", "caller", "place")
@@ -345,6 +355,22 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     crowd &= load + common + joint >= own + common - joint
     degree = np.where(crowd, 2, np.where((load >= CROWD_SURPRISE) & (of_calls < OWN_DOING), 1, 0)).astype(np.int8)
     return trouble, by_caller & identified & ~crowd, degree
+
+
+def party(caller: pa.Array) -> Vector:
+    """Whom a story is told by, uint64[n]: a hash of the caller; of the network where it is known by its address.
+
+    A customer's calls come from several addresses of one network, and so do those of who rents a few there.
+
+    >>> one, other = party(pa.array(["address:203.0.113.7", "address:203.0.113.99"])).tolist()
+    >>> one == other
+    True
+    """
+    coded = caller if pa.types.is_dictionary(caller.type) else caller.cast(pa.string()).dictionary_encode()
+    names = coded.dictionary
+    for address, network in _NETWORKS:
+        names = pc.replace_substring_regex(names, address, network)
+    return hash_strings(pa.DictionaryArray.from_arrays(coded.indices, names))
 
 
 class Stories:

@@ -33,7 +33,7 @@ from detectors.function_features import (
 from detectors.judge import GRAIN, Judge, believable, depth_feature, family_parts, forest_part
 from detectors.keyed import KeyedState
 from detectors.model import Model
-from detectors.stories import ALONE, FEW_EVENTS, Stories, blame
+from detectors.stories import ALONE, FEW_EVENTS, Stories, blame, party
 from models.baselines import COHORTS, HOUR_US, US, Baselines, BaselineSketch
 from models.calibration import BudgetCurve
 from models.errors import InputError
@@ -130,6 +130,7 @@ class _HeldOut:
     function: Vector
     caller: Vector
     app: Vector
+    party: Vector
     identified: Vector
     vague: Vector
 
@@ -312,12 +313,13 @@ def _prefixed(prefix: str, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
 
 
 def _keys(rows: pa.RecordBatch) -> Iterator[Vector]:
-    """Function, caller and app hashes, whether the caller is somebody, and whether known by place only."""
+    """Function, caller, app and party hashes, whether the caller is somebody, and whether known by place only."""
     app = hash_strings(rows.column("app"))
     yield combine(app, hash_strings(rows.column("function")))
     identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
     yield np.where(identified, hash_strings(rows.column("caller")), np.uint64(0))
     yield app
+    yield np.where(identified, party(rows.column("caller")), np.uint64(0))
     yield identified
     yield np.asarray(pc.equal(rows.column("caller_source"), "geography"))
 
@@ -460,7 +462,7 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
     story, opened, weighed = Stories(opens_at).tell(
         held.at[strange],
         held.function[strange],
-        held.caller[strange],
+        held.party[strange],
         held.app[strange],
         score[strange],
         trouble,

@@ -13,7 +13,7 @@ from detectors.function_features import matrix
 from detectors.incidents import Incidents
 from detectors.order import in_order
 from detectors.raised import RAISED, raised_batch
-from detectors.stories import TROUBLES
+from detectors.stories import TROUBLES, party
 from detectors.timeline import END
 from models.hashing import combine, hash_strings
 from tests.detectors.rows import EPOCH_US
@@ -87,7 +87,7 @@ def raised(records: Sequence[dict[str, Any]]) -> pa.RecordBatch:
     app, function = hash_strings(pa.array(column["app"])), hash_strings(pa.array(column["function"]))
     known = np.array([bool(record.get("caller")) for record in records])
     column["app_key"], column["function_key"] = pa.array(app), pa.array(combine(app, function))
-    column["caller_key"] = pa.array(np.where(known, hash_strings(pa.array(column["caller"])), np.uint64(0)))
+    column["caller_key"] = pa.array(np.where(known, party(pa.array(column["caller"])), np.uint64(0)))
     surprise = np.zeros((count, len(FEATURE_NAMES)))
     for number, record in enumerate(records):
         if record.get("feature"):

@@ -34,9 +34,16 @@ def test_one_caller_in_many_functions_is_one_incident() -> None:
 
 
 def test_two_callers_are_two_incidents() -> None:
-    events = [strange(n * MINUTE, f"i{n}", caller=f"address:203.0.113.{n % 2}") for n in range(6)]
+    events = [strange(n * MINUTE, f"i{n}", caller=f"address:203.0.{n % 2}.7") for n in range(6)]
     _, found = incidents_of(events)
     assert sorted(len(incident["invocation_ids"]) for incident in found) == [3, 3]
+
+
+def test_addresses_of_one_network_are_one_incident() -> None:
+    events = [strange(n * MINUTE, f"i{n}", caller=f"address:203.0.113.{n % 2}") for n in range(6)]
+    _, (incident,) = incidents_of(events)
+    assert len(incident["invocation_ids"]) == 6
+    assert incident["callers"] == ["address:203.0.113.0", "address:203.0.113.1"]
 
 
 def test_a_gap_closes_a_callers_story() -> None:
@@ -273,12 +280,13 @@ def test_a_late_row_amends_an_open_incident_and_is_told_as_late(restarts: bool) 
 def test_a_late_row_amends_an_incident_whose_end_was_told_under_its_id(restarts: bool) -> None:
     watched = Watched()
     watched.advance([strange(n * MINUTE, f"i{n}") for n in range(3)], HOUR)
-    watched.advance([strange(20 * HOUR, "other", caller="address:198.51.100.1")], 20 * HOUR + MINUTE)
+    over = CALLER_GAP_US + HOUR
+    watched.advance([strange(over, "other", caller="address:198.51.100.1")], over + MINUTE)
     if restarts:
         watched.restart()
-    watched.advance([strange(-MINUTE, "late", late=True)], 21 * HOUR)
-    watched.advance([strange(-MINUTE, "later", late=True)], 21 * HOUR + MINUTE)
-    watched.advance([], 22 * HOUR)
+    watched.advance([strange(-MINUTE, "late", late=True)], over + HOUR)
+    watched.advance([strange(-MINUTE, "later", late=True)], over + HOUR + MINUTE)
+    watched.advance([], over + 2 * HOUR)
     mine = watched.tellings_of(watched.told[0]["incident_id"])
     assert [row["closed"] for row in mine] == [False, True, False, False, True]
     assert mine[-1]["invocation_ids"] == ["i0", "i1", "i2", "late", "later"]
@@ -288,11 +296,12 @@ def test_a_late_row_amends_an_incident_whose_end_was_told_under_its_id(restarts:
 
 def test_late_rows_that_belong_to_no_incident_make_one_of_their_own() -> None:
     watched = Watched()
-    watched.advance([strange(20 * HOUR, "other", caller="address:198.51.100.1")], 20 * HOUR + MINUTE)
+    over = CALLER_GAP_US + HOUR
+    watched.advance([strange(over, "other", caller="address:198.51.100.1")], over + MINUTE)
     for number in range(3):
         late = [strange(n * MINUTE, f"late-{number}-{n}", score=7.0, late=True) for n in range(3)]
-        watched.advance(late, 20 * HOUR + 2 * MINUTE + number)
-    watched.advance([], 21 * HOUR)
+        watched.advance(late, over + 2 * MINUTE + number)
+    watched.advance([], over + HOUR)
     other, *mine = watched.told
     assert {row["incident_id"] for row in mine} != {other["incident_id"]}
     assert [row["closed"] for row in mine] == [False, False, True]
@@ -318,9 +327,10 @@ def test_of_the_incidents_that_ended_the_last_may_be_amended() -> None:
     watched = Watched()
     for number in range(KEPT_CLOSED + 1):
         watched.advance([strange(number * SECOND, f"i{number}", caller=f"user:{number}")], number * SECOND + 1)
-    watched.advance([], 20 * HOUR)
+    over = CALLER_GAP_US + HOUR
+    watched.advance([], over)
     for number in (0, 1):
-        watched.advance([strange(MINUTE, f"late-{number}", caller=f"user:{number}", late=True)], 20 * HOUR)
+        watched.advance([strange(MINUTE, f"late-{number}", caller=f"user:{number}", late=True)], over)
     found = {row["invocation_id"]: row["incident_id"] for row in watched.verdicts}
     assert found["late-0"] != found["i0"]
     assert found["late-1"] == found["i1"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detectors.features import FAMILIES, FEATURE_NAMES, INDEX
-from detectors.stories import OPEN_STORIES, STORM_US, TROUBLES, Stories, blame
+from detectors.stories import CALLER_GAP_US, OPEN_STORIES, STORM_US, TROUBLES, VAGUE_GAP_US, Stories, blame
 from models.baselines import US
 
 HOUR = 3600 * US
@@ -74,10 +74,10 @@ def test_failures_in_the_functions_of_an_app_are_one_storm_while_they_follow_one
 
 
 def test_what_comes_late_joins_no_story_that_began_too_long_after_it() -> None:
-    now = 20 * HOUR
+    now = 40 * HOUR
     before = {"at": now - 5 * HOUR}
-    assert told({"at": now}, {"at": now - 11 * HOUR})[0] == [0, 0]
-    assert told({"at": now}, {"at": now - 13 * HOUR})[0] == [0, 1]
+    assert told({"at": now}, {"at": now - CALLER_GAP_US})[0] == [0, 0]
+    assert told({"at": now}, {"at": now - CALLER_GAP_US - 1})[0] == [0, 1]
     function = {"by_caller": False, "caller": 0}
     assert told({"at": now, **function}, {"at": now - 3 * HOUR, **function})[0] == [0, 0]
     assert told({"at": now, **function}, {**before, **function})[0] == [0, 1]
@@ -90,8 +90,9 @@ def test_what_comes_late_joins_no_story_that_began_too_long_after_it() -> None:
 
 def test_a_story_that_something_late_joins_lasts_no_less_for_it() -> None:
     late = {"at": 9 * HOUR}
-    assert told({"at": 10 * HOUR}, late, {"at": 21 * HOUR + HOUR // 2})[0] == [0, 0, 0]
-    assert told({"at": 10 * HOUR}, late, {"at": 22 * HOUR + 1})[0] == [0, 0, 1]
+    ends = 10 * HOUR + CALLER_GAP_US
+    assert told({"at": 10 * HOUR}, late, {"at": ends})[0] == [0, 0, 0]
+    assert told({"at": 10 * HOUR}, late, {"at": ends + 1})[0] == [0, 0, 1]
 
 
 def test_failing_calls_of_one_caller_are_part_of_the_storm_in_their_app() -> None:
@@ -111,7 +112,7 @@ def test_what_befalls_others_while_one_caller_floods_a_function_is_part_of_its_s
 
 
 def test_a_caller_known_by_its_place_only_is_soon_another() -> None:
-    later = {"at": 5 * HOUR}
+    later = {"at": VAGUE_GAP_US + HOUR}
     assert told({}, later)[0] == [0, 0]
     assert told({"vague": True}, {**later, "vague": True})[0] == [0, 1]
 

@@ -60,7 +60,7 @@ def numbered(stories: list[int]) -> list[int]:
 def some_events(seed: int) -> tuple[Any, ...]:
     rng = np.random.default_rng(seed)
     n = 300
-    at = np.sort(rng.integers(0, int(rng.choice([1, 30, 300])) * HOUR_US, n))
+    at = np.sort(rng.integers(0, int(rng.choice([1, 30, 300])) * HOUR_US, n)) + 20 * HOUR_US
     late = rng.random(n) < rng.choice([0.0, 0.1])
     keys = (rng.integers(low, high, n).astype(np.uint64) for low, high in ((1, 9), (0, rng.choice([3, 500])), (1, 3)))
     return (
