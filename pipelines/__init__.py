@@ -9,8 +9,9 @@ What a notebook needs is here by name, and read in only when asked for:
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from models.on_demand import on_demand
 
 if TYPE_CHECKING:
     from pipelines.sources.files import load as load
@@ -30,15 +31,4 @@ _HOMES: Final = {
     ),
 }
 
-
-def __getattr__(name: str) -> Any:
-    """A public name, from the module that it lives in."""
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(home), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """The public names."""
-    return sorted(name for names in _HOMES.values() for name in names)
+__getattr__, __dir__ = on_demand(__name__, _HOMES)

@@ -24,7 +24,7 @@ import orjson
 import pyarrow as pa
 
 from models.errors import InputError, SinkError
-from pipelines.durable import sync_folder, write_atomic
+from pipelines.durable import hold, sync_folder, write_atomic
 from pipelines.journal import Journal, Step
 from pipelines.segments import Segments
 
@@ -68,7 +68,14 @@ class Checkpoints:
         self._journal: Journal | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._held = _hold(folder / "lock")
+            self._held = hold(folder / "lock")
+        except BlockingIOError:
+            raise InputError(
+                "Another process has this state.",
+                expected="one job a state folder",
+                received=str(folder),
+                hint="Give this job its own --state, or stop the other.",
+            ) from None
         except OSError as error:
             raise InputError(
                 "The state can't be kept there.", expected="a folder that can be written", received=f"{folder}: {error}"
@@ -210,23 +217,3 @@ def _decode(state: bytes) -> dict[str, pa.Table]:
     from pipelines.coders import decode_tables
 
     return decode_tables(state)
-
-
-def _hold(path: Path) -> Any:
-    """An open, locked file, or None where the system has no such locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    file = path.open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise InputError(
-            "Another process has this state.",
-            expected="one job a state folder",
-            received=str(path.parent),
-            hint="Give this job its own --state, or stop the other.",
-        ) from None
-    return file

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TextIO
 
 #: step in which a torn tail is searched for its last line break, bytes
 _TAIL_STEP: Final = 64 * 1024
@@ -46,6 +46,26 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def hold(path: Path) -> TextIO | None:
+    """A file that this process alone has open, until it is closed; None where the system has no such locks.
+
+    Raises:
+        BlockingIOError: another process has it.
+        OSError: it can't be opened.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise BlockingIOError(error.errno, f"another process has {path.name} open", str(path)) from None
+    return file
 
 
 class DurableLines:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from models.errors import SinkError
-from pipelines.durable import DurableLines, lines_of, write_atomic
+from pipelines.durable import DurableLines, hold, lines_of, write_atomic
 from pipelines.sinks.base import Incident, key
 from pipelines.sinks.lines import json_line
 
@@ -44,7 +44,14 @@ class Outbox:
     def __init__(self, folder: Path, *, max_pending: int = MAX_PENDING) -> None:
         self.folder, self.max_pending = folder, max_pending
         folder.mkdir(parents=True, exist_ok=True)
-        self._held = _hold(folder / "lock")
+        try:
+            self._held = hold(folder / "lock")
+        except BlockingIOError:
+            raise SinkError(
+                f"Another process delivers from {folder}.",
+                expected="one process a state folder",
+                hint="give this job its own state folder, or stop the other",
+            ) from None
         self._lock = threading.RLock()
         self._settled: dict[str, None] = dict.fromkeys(
             [line.decode("utf-8", "replace") for line in lines_of(folder / "settled.ndjson")][-REMEMBERED:]
@@ -150,22 +157,3 @@ class Outbox:
             self._waiting_lines = DurableLines(self._waiting_lines.path)
             self._settled_lines = DurableLines(self._settled_lines.path)
         self._surplus = 0
-
-
-def _hold(path: Path) -> Any:
-    """An open, locked file, or None where the system has no such locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    file = path.open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise SinkError(
-            f"Another process delivers from {path.parent}.",
-            expected="one process a state folder",
-            hint="give this job its own state folder, or stop the other",
-        ) from None
-    return file
