@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -190,6 +191,7 @@ class Reading:
         self._polling: Iterator[Polled] | None = None
         self._quiet_since: float | None = None
         self._ended = place.done
+        self._committing, self._committed = threading.Lock(), 0
         self._herald = herald(options.announced) if options.announced is not None else None
         #: what claims the last message
         self.place = place.to_json()
@@ -232,6 +234,17 @@ class Reading:
     def ended(self) -> bool:
         """Whether it has said that nothing more will come."""
         return self._ended
+
+    def commit(self, place: Place) -> None:
+        """Tell the source that a place is durable; places come in any order, and from several threads.
+
+        Raises:
+            SourceError: the source doesn't take it.
+        """
+        with self._committing:
+            if place.cursor is not None and place.number > self._committed:
+                self.source.commit(place.cursor)
+                self._committed = place.number
 
     def _take(self, piece: Polled, rows: list[pa.RecordBatch], dead: list[pa.RecordBatch]) -> int:
         self._cursor = piece.cursor
@@ -366,17 +379,15 @@ class CommittingLiveDoFn(LiveDoFn):
         yield from self._follow(element, tracker)
         name = source_name(element)
         reading = _READING.get((self._job, name))
-        # every bundle of such a step must answer when it is finalized; by then it may have read further
-        place = tracker.current_restriction()
-        finalizer.register(partial(_commit, name, reading, place))
+        # every bundle of such a step must answer when it is finalized; by then the source may have been read further
+        finalizer.register(partial(_commit, name, reading, tracker.current_restriction()))
 
 
 def _commit(name: str, reading: Reading | None, place: bytes) -> None:
-    cursor = Place.of(place).cursor
-    if reading is None or cursor is None:
+    if reading is None:
         return
     try:
-        reading.source.commit(cursor)
+        reading.commit(Place.of(place))
     except SourceError as error:  # the runner has it; a broker that doesn't know only shows more lag
         _log.warning("source %s: %s", name, terminal(str(error)))
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -299,10 +299,9 @@ class Pool(NamedTuple):
     words: Words
 
 
-@pytest.fixture
-def pool() -> Iterator[Pool]:
-    """Prism with workers in processes of their own, as on a cluster: what was learned travels with the steps."""
-    name, beam = prism_words()
+@contextmanager
+def worker_pool() -> Iterator[tuple[int, list[str]]]:
+    """A pool that starts workers in processes of their own, as on a cluster: its process, and what Beam is told."""
     port = free_port()
     words = ["-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
     # the pool starts "python", whatever it was started with itself
@@ -312,11 +311,18 @@ def pool() -> Iterator[Pool]:
     )
     try:
         until(lambda: listens(port))
-        more = ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
-        yield Pool(process.pid, (name, [*beam, *more]))
+        yield process.pid, ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    """Prism with workers in processes of their own: what was learned travels with the steps."""
+    name, beam = prism_words()
+    with worker_pool() as (pid, more):
+        yield Pool(pid, (name, [*beam, *more]))
 
 
 def test_workers_in_processes_of_their_own_give_the_same(pool, lines, expected, models, tmp_path, monkeypatch):

@@ -79,6 +79,15 @@ def test_a_bundle_ends_where_it_is_full_and_the_next_goes_on_with_the_same_poll(
     assert sum(len(ids(bundle)) for bundle in bundles) == 6
 
 
+def test_of_places_that_became_durable_in_any_order_the_source_is_told_the_furthest():
+    one = reading()
+    places = [Place.of(place) for _, place in read(one)]
+    assert isinstance(one.source, Fed)
+    for number in (0, 3, 1, 3, 4, 2):
+        one.commit(places[number])
+    assert one.source.committed == [places[number].cursor for number in (0, 3, 4)]
+
+
 def test_small_pieces_travel_together():
     said = read(reading(message_rows=4))
     assert [message.rows for message, _ in said][:2] == [4, 2]

@@ -1,0 +1,113 @@
+"""A standalone Flink cluster: what is killed there goes on from a checkpoint, with what a replay gives."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli.failures import ExitCode
+from tests.integration import flink
+from tests.integration.test_beam_runners import (
+    LINES,
+    PATIENCE_S,
+    expected,
+    identity,
+    last_told,
+    lines,
+    named,
+    start,
+    told,
+    until,
+    verdicts,
+    worker_pool,
+)
+
+__all__ = ["expected", "lines"]
+
+pytestmark = pytest.mark.integration
+
+#: of TaskManagers and of Beam's workers in turn; more by hand
+KILLS = int(os.environ.get("FLINK_KILLS", "3"))
+#: s from the time that all runs to a kill, at most
+LIFE_S = 4.0
+#: lines are written in pieces so long, each so much later, s; the source must not be quiet before the last kill
+PIECE, PIECE_S = 4, 0.2
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[flink.Cluster]:
+    (tmp_path / "flink").mkdir()
+    found = flink.Cluster(tmp_path / "flink", flink.job_server())
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+class Growing:
+    """A log that grows while the test waits for something."""
+
+    def __init__(self, path: Path, lines: Sequence[str]) -> None:
+        self._path, self._lines, self._due = path, lines, 0.0
+        self.written = 0
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Write a piece now and then, until it is so."""
+        until(lambda: (self._grow(), done())[1])
+
+    def write_rest(self) -> None:
+        """All that was kept back."""
+        self._write(len(self._lines))
+
+    def _grow(self) -> None:
+        if time.monotonic() >= self._due:
+            self._write(self.written + PIECE)
+            self._due = time.monotonic() + PIECE_S
+
+    def _write(self, end: int) -> None:
+        with self._path.open("a") as file:
+            file.write("".join(f"{line}\n" for line in self._lines[self.written : end]))
+        self.written = end
+
+
+def test_kills_of_task_managers_and_of_workers_lose_nothing_and_tell_nothing_twice(
+    cluster, lines, expected, models, tmp_path
+):
+    (tmp_path / "logs").mkdir()
+    log, generator = Growing(tmp_path / "logs" / "app.ndjson", lines), random.Random(KILLS)
+    with worker_pool() as (pid, more):
+        words = [f"--flink_job_server_jar={flink.job_server()}", f"--flink_master={cluster.master}", *more]
+        words += ["--parallelism=2", "--checkpointing_interval=1000"]
+        job = ["--until-idle", "5", "--shards", "2", "--allowed-lateness", "3600"]
+        process = start(tmp_path, models, ("FlinkRunner", words), *job)
+        try:
+            log.until(lambda: cluster.all_run() and cluster.checkpoints()["completed"] > 0)
+            for kill in range(KILLS):
+                before, dies = cluster.checkpoints()["restored"], time.monotonic() + generator.uniform(0.0, LIFE_S)
+                log.until(lambda dies=dies: time.monotonic() > dies)
+                if kill % 3 == 1:
+                    os.kill(generator.choice(named("python", pid)), signal.SIGKILL)
+                else:
+                    cluster.kill_worker(generator.choice(cluster.busy()))
+                log.until(lambda before=before: cluster.checkpoints()["restored"] > before)
+                log.until(cluster.all_run)
+            assert LINES // 10 < log.written < LINES
+            log.write_rest()
+            assert process.wait(PATIENCE_S) == ExitCode.OK
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    tellings = told(tmp_path / "incidents.ndjson")
+    assert len({identity(one) for one in tellings}) == len(tellings)
+    assert {name: one["invocation_ids"] for name, one in last_told(tellings).items()} == {
+        name: one["invocation_ids"] for name, one in expected[1].items()
+    }
+    assert verdicts(tmp_path) == expected[0]
