@@ -51,6 +51,11 @@ def cluster(tmp_path: Path) -> Iterator[flink.Cluster]:
         found.close()
 
 
+def alive(name: str, parent: int) -> list[int]:
+    """Children of a process, without those that ended and that it did not ask for."""
+    return [child for child in named(name, parent) if "\nState:\tZ" not in Path(f"/proc/{child}/status").read_text()]
+
+
 class Growing:
     """A log that grows while the test waits for something."""
 
@@ -93,7 +98,8 @@ def test_kills_of_task_managers_and_of_workers_lose_nothing_and_tell_nothing_twi
                 before, dies = cluster.checkpoints()["restored"], time.monotonic() + generator.uniform(0.0, LIFE_S)
                 log.until(lambda dies=dies: time.monotonic() > dies)
                 if kill % 3 == 1:
-                    os.kill(generator.choice(named("python", pid)), signal.SIGKILL)
+                    for worker in alive("python", pid):
+                        os.kill(worker, signal.SIGKILL)
                 else:
                     cluster.kill_worker(generator.choice(cluster.busy()))
                 log.until(lambda before=before: cluster.checkpoints()["restored"] > before)
