@@ -12,7 +12,7 @@ import click
 
 from detectors.conform import ConformOptions
 from pipelines.announced import Announced, label_of
-from pipelines.beam_runners import stream_arguments
+from pipelines.beam_runners import DURABLE, stream_arguments
 from pipelines.champion import Champion
 from pipelines.jobs import account_of
 from pipelines.sinks.uri import parse_sink
@@ -57,7 +57,7 @@ def on_beam(
     blind: set[str] = set()
 
     def say(counted: Mapping[str, int]) -> None:
-        found = account_of(dict(counted))
+        found = account_of(dict(counted), whole=False)
         numbers = {name: count for name, count in found.items() if isinstance(count, int)}
         spots = found["blind_spots"] if found["scored"] >= BLIND_ROWS else []
         said = {"blind_spots": len(spots)} if found["scored"] >= BLIND_ROWS else {}
@@ -71,7 +71,8 @@ def on_beam(
     conform = ConformOptions(caller_property=champion.caller_property())
     job = replace(job, live=replace(job.live, conform=conform, announced=followed))
     ended, counted = run(job, plan, runner, beam, stop=stop, told=None if sys.stderr.isatty() else say)
-    account = account_of(counted)
+    # a durable runner counts since it last went on from a checkpoint
+    account = account_of(counted, whole=ended and runner not in DURABLE)
     click.echo(
         f"{'All is judged' if ended else 'Stopped'}: {account['read']:,} records read, {account['scored']:,} scored, "
         f"{account['duplicates']:,} duplicates, {account['dead_letter']:,} dead letters, {account['late']:,} late, "

@@ -25,10 +25,13 @@ BUILD_S = 900.0
 
 
 def job_server() -> Path:
-    """The jar, out of ``FLINK_JOB_SERVER_JAR`` or built; beside it the folder of the jars that it needs."""
+    """The jar, out of ``FLINK_JOB_SERVER_JAR``, which may name Beam's own, or built."""
     named = os.environ.get("FLINK_JOB_SERVER_JAR")
-    if named:
-        return Path(named)
+    return Path(named) if named else built()
+
+
+def built() -> Path:
+    """The jar of deploy/flink; beside it the folder of the jars that it needs, Flink's among them."""
     if shutil.which("javac") is None or shutil.which("mvn") is None:
         pytest.skip("needs a JDK and mvn, to build Flink's job server")
     found = _built()
@@ -73,8 +76,8 @@ LOOK_S = 0.1
 class Cluster:
     """A standalone cluster on loopback: a JobManager and two TaskManagers, processes that are killed at will."""
 
-    def __init__(self, folder: Path, jar: Path) -> None:
-        self._folder, jars = folder, jar.parent / "jars"
+    def __init__(self, folder: Path) -> None:
+        self._folder, jars = folder, built().parent / "jars"
         self._classes = os.pathsep.join(
             str(path) for path in sorted(jars.glob("*.jar")) if path.name.startswith((*_FLINKS, *_MORE))
         )

@@ -44,7 +44,7 @@ PIECE, PIECE_S = 4, 0.2
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[flink.Cluster]:
     (tmp_path / "flink").mkdir()
-    found = flink.Cluster(tmp_path / "flink", flink.job_server())
+    found = flink.Cluster(tmp_path / "flink")
     try:
         yield found
     finally:

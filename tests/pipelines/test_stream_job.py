@@ -218,3 +218,11 @@ def test_told_to_stop_it_cancels_the_pipeline(fed, ran, model: Model, tmp_path):
     stop.set()
     assert run(job(tmp_path), plan_for(model, 20.0), "PrismRunner", stop=stop) == (False, {})
     assert result.cancelled
+
+
+def test_only_an_account_of_all_there_was_must_add_up(caplog):
+    counted = {"read": 3, "invocations": 2}
+    assert account_of(counted, whole=False)["scored"] == 2
+    assert not caplog.records
+    account_of(counted)
+    assert "does not add up" in caplog.text
