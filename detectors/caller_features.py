@@ -15,7 +15,7 @@ from detectors.features import CALLER_FEATURES, INDEX
 from detectors.function_features import CLEAR_AT, IDENTIFIED, from_matrix, matrix
 from detectors.function_kernel import DAY_US, FORGET_DAYS
 from detectors.keyed import KeyedState
-from detectors.order import hashed
+from detectors.order import FUNCTION_KEY, hashed
 from detectors.timeline import Tables
 
 WIDTH: Final = len(CALLER_FEATURES)
@@ -67,7 +67,7 @@ class CallerFeatures:
         c = self._callers.columns
         kernel.advance_callers(
             row, np.asarray(rows.column("at")), ident,
-            hashed(rows, "app"), hashed(rows, "country"),
+            hashed(rows, "app"), np.asarray(rows.column(FUNCTION_KEY)).astype(np.int64), hashed(rows, "country"),
             np.asarray(rows.column("pair_age_us")), failed, refused, weight,
             late, np.asarray(rows.column("company")), np.asarray(rows.column("usual_peak")),
             from_matrix(rows.column("raw_function"))[:, INDEX["country_rare_here"]].copy(),

@@ -21,14 +21,14 @@ from models.jit import njit
 
 #: columns of the caller state, float64
 (
-    C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_XFAILED, C_ODD, C_ABROAD, C_SPREAD, C_SETTLED, C_TODAY, C_SETTLED_REFUSED,
-    C_TODAY_REFUSED, C_SETTLED_FAILED, C_TODAY_FAILED, C_FUNCTIONS, C_TODAY_FUNCTIONS, C_APPS, C_LANDS, C_PEAK,
-    C_PEAK_TODAY, C_COMPANY,
-) = range(21)  # fmt: skip
-CALLER_STATE: Final = 21
-#: columns of its times, int64
-D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS = range(4)
-CALLER_TIMES: Final = 4
+    C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_FAILED_MOST, C_XFAILED, C_ODD, C_ABROAD, C_SPREAD, C_SETTLED, C_TODAY,
+    C_SETTLED_REFUSED, C_TODAY_REFUSED, C_SETTLED_FAILED, C_TODAY_FAILED, C_FUNCTIONS, C_TODAY_FUNCTIONS, C_APPS,
+    C_LANDS, C_PEAK, C_PEAK_TODAY, C_COMPANY,
+) = range(22)  # fmt: skip
+CALLER_STATE: Final = 22
+#: columns of its times, int64; the last is no time, but the key of the function where most of its failing calls fail
+D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS, D_FAILS_AT = range(5)
+CALLER_TIMES: Final = 5
 #: apps and countries remembered per caller
 PLACES: Final = 6
 #: a caller younger than this has no habits to break: what it does first is part of its arrival
@@ -67,7 +67,8 @@ def _place(keys: Any, first: Any, last: Any, key: Any, now: Any) -> Any:
 
 @njit
 def advance_callers(
-    row: Any, at: Any, ident: Any, app: Any, country: Any, pair_age: Any, failed: Any, refused: Any, weight: Any,
+    row: Any, at: Any, ident: Any, app: Any, function: Any, country: Any, pair_age: Any, failed: Any, refused: Any,
+    weight: Any,
     late: Any, company: Any, usual_peak: Any, rare: Any,
     failure_rate: Any, refusal_rate: Any,
     state: Any, times: Any, apps: Any, app_first: Any, app_last: Any, lands: Any, land_first: Any, land_last: Any,
@@ -203,9 +204,20 @@ def advance_callers(
         if failed[i] == 1:
             s[C_FAILED] += w
             s[C_TODAY_FAILED] += w
-            raw[i, 5] = poisson_excess(s[C_FAILED], s[C_XFAILED] + ERROR_FLOOR)
+            # the majority's function, as long as there is one (Boyer and Moore's vote)
+            if t[D_FAILS_AT] == function[i]:
+                s[C_FAILED_MOST] += w
+            elif s[C_FAILED_MOST] < w:
+                t[D_FAILS_AT] = function[i]
+                s[C_FAILED_MOST] = w
+            else:
+                s[C_FAILED_MOST] -= w
+        # a function that fails does so for all who call it: it says nothing of what else they do
+        fails = s[C_FAILED] - (0.0 if t[D_FAILS_AT] == function[i] else s[C_FAILED_MOST])
+        if failed[i] == 1:
+            raw[i, 5] = poisson_excess(fails, s[C_XFAILED] + ERROR_FLOOR)
         value[i, 4], typical[i, 4] = s[C_REFUSED], s[C_XREFUSED]
-        value[i, 5], typical[i, 5] = s[C_FAILED], s[C_XFAILED]
+        value[i, 5], typical[i, 5] = fails, s[C_XFAILED]
 
         # breadth and pace
         if pair_age[i] == 0:

@@ -143,6 +143,16 @@ def test_failures_follow_a_caller_from_function_to_function(usual: Baselines) ->
     assert (found.raw("caller_client_errors", "odd") == 0.0).all()
 
 
+def test_what_fails_at_one_function_is_not_held_against_its_callers_elsewhere(usual: Baselines) -> None:
+    broken = odd(20, every=20 * SECOND, succeeded=False, status=500, function="Get0")
+    elsewhere = odd(1, begin=NOW + 8 * MINUTE, succeeded=False, status=500, function="Get1")
+    found = live(usual, working_days(), broken, elsewhere)
+    failures = found.raw("caller_failures", "odd")
+    assert failures[19] > 20.0
+    assert failures[20] < 0.1 * failures[19]
+    assert found.value("caller_failures", "odd")[20] < 3.0
+
+
 def test_a_caller_that_tries_many_functions_spreads(usual: Baselines) -> None:
     found = live(usual, working_days(), odd(12, function=lambda n: f"Get{n}"))
     spread = found.raw("caller_spread", "odd")
