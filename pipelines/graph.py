@@ -38,6 +38,8 @@ CALLER_KEY: Final = ("caller",)
 FUNCTION: Final = "function"
 CALLER: Final = "caller"
 INCIDENT: Final = "incident"
+#: folder in a spool in which workers note what they have taken
+TAKEN: Final = "taken"
 #: more shards than cores, so that a busy function does not hold up the rest; never changes a result
 SHARDS: Final = 8
 
@@ -136,6 +138,8 @@ def _timelines(stage: str, key: tuple[str, ...], folds: FoldFactory, plan: Plan)
     }
     speaking = origins[stage] if plan.origins else ()
     lanes = plan.lanes if key and plan.spool is not None else 0
+    taken = "" if plan.spool is None else str(Path(plan.spool) / TAKEN)
     before = {CALLER: FUNCTION, INCIDENT: CALLER}.get(stage)
     spent = None if before is None else _spool(before, plan)
-    return OrderedTimelines(Stage(stage, key, folds), plan.shards if key else 1, speaking, plan.announced, lanes, spent)
+    shards = plan.shards if key else 1
+    return OrderedTimelines(Stage(stage, key, folds), shards, speaking, plan.announced, lanes, taken, spent)

@@ -99,9 +99,8 @@ def run_bounded(
         options = local_options(beam_args, workers)
         pipeline = beam.Pipeline(options=options)
         # claim checks are only good on the machine that has the spool
-        judged_plan = replace(
-            plan, spool=None if _asks_for("--runner", beam_args) else str(staging.spool), lanes=_lanes(options)
-        )
+        local = not _asks_for("--runner", beam_args)
+        judged_plan = replace(plan, spool=str(staging.spool) if local else None, lanes=_lanes(options))
         judged_plan = stay.enter_context(held(judged_plan)) if _in_process(options) else judged_plan
         reader = reader or FileReader.of(None, plan.columns)
         if _in_process(options) and judged_plan.spool is not None and isinstance(reader, FileReader):
@@ -110,8 +109,7 @@ def run_bounded(
         parts = [part for ref in refs for part in reader.parts(ref)]
         if not _in_process(options):
             parts = [_anywhere(part) for part in parts]
-        pieces = pipeline | "Files" >> beam.Create(deal(parts, workers)) | "Deal" >> beam.GroupByKey()
-        read = pieces | "Read" >> read_files(reader, run)
+        read = _read(pipeline, parts, reader, run, options, staging.spool if local else None)
         judged = graph.judge(read.rows, judged_plan)
         folder = staging.folder
         _ = read.dead | "Dead letters" >> beam.ParDo(JsonParts(str(folder / DEAD_LETTERS)))
@@ -169,9 +167,10 @@ def collect(
         pipeline = beam.Pipeline(options=options)
         reader = reader or FileReader()
         parts = [part for ref in refs for part in reader.parts(ref)]
-        pieces = pipeline | "Files" >> beam.Create(deal(parts, workers)) | "Deal" >> beam.GroupByKey()
-        read = pieces | "Read" >> read_files(reader, run)
-        plan = graph.Plan(function=folds, caller=folds, columns=columns, spool=str(folder), lanes=_lanes(options))
+        local = not _asks_for("--runner", beam_args)
+        read = _read(pipeline, parts, reader, run, options, folder if local else None)
+        lanes = _lanes(options) if local else 0
+        plan = graph.Plan(function=folds, caller=folds, columns=columns, spool=str(folder), lanes=lanes)
         collated = graph.collate(read.rows, plan)
         _ = collated | "Keep" >> shard((), 1, str(folder)) | "Checks" >> beam.ParDo(CheckParts(str(checks)))
         with _Told(run, len(refs), len(parts), progress, "putting invocations in order"), _few_collections(), reused():
@@ -182,6 +181,24 @@ def collect(
         return account, read_checks(checks)
     finally:
         meter.end(run)
+
+
+def _read(
+    pipeline: beam.Pipeline,
+    parts: Sequence[FileRef],
+    reader: Reader,
+    run: str,
+    options: PipelineOptions,
+    spool: Path | None,
+) -> Any:
+    """Wire parts of files to ``rows`` and ``dead``; where there is a spool, whoever is free takes the next part."""
+    lanes = _lanes(options)
+    if spool is None:
+        given, taken = deal(parts, lanes), None
+    else:
+        given, taken = [(lane, part) for lane in range(lanes) for part in parts], str(spool / graph.TAKEN)
+    pieces = pipeline | "Files" >> beam.Create(given) | "Deal" >> beam.GroupByKey()
+    return pieces | "Read" >> read_files(reader, run, taken)
 
 
 def local_options(beam_args: Sequence[str], workers: int) -> PipelineOptions:

@@ -17,6 +17,7 @@ from detectors.conform import Conformed, ConformOptions
 from detectors.order import split, with_at
 from pipelines import coders, meter
 from pipelines.engine import part
+from pipelines.lanes import take
 from pipelines.messages import Message
 from pipelines.parcels import Inline, Parcel
 from pipelines.sources.files import FileRef, parts, read
@@ -67,9 +68,17 @@ class FileReader:
 
 
 class ReadDoFn(beam.DoFn):  # type: ignore[misc]
-    """(lane, files) to batches of INVOCATION rows with ``at``, and dead letters beside them."""
+    """(lane, files) to batches of INVOCATION rows with ``at``, and dead letters beside them.
 
-    def __init__(self, reader: Reader, run: str) -> None:
+    Args:
+        reader: how.
+        run: its name.
+        taken: folder in which workers of one machine note who has taken what: each lane is then offered all files.
+            None: what a lane is given is its own.
+    """
+
+    def __init__(self, reader: Reader, run: str, taken: str | None = None) -> None:
+        self._taken = taken
         self._reader = reader
         self._run = run
         self._read = Metrics.counter(METRICS, "read")
@@ -79,7 +88,9 @@ class ReadDoFn(beam.DoFn):  # type: ignore[misc]
     def process(self, element: tuple[int, Iterable[FileRef]]) -> Iterator[Any]:
         """Read the files and parts of a lane, one after the other."""
         _, refs = element
-        for ref in sorted(refs):
+        for number, ref in enumerate(sorted(refs)):
+            if self._taken is not None and not take(self._taken, f"{self._run}-{number}"):
+                continue
             for piece in self._reader.read(ref):
                 dead = piece.dead.num_rows
                 self._dead.inc(dead)
@@ -174,9 +185,9 @@ def address(key: tuple[str, ...], shards: int, columns: tuple[str, ...] = ()) ->
     return beam.ParDo(AddressDoFn(key, shards, columns)).with_output_types(tuple[int, Message])
 
 
-def read_files(reader: Reader, run: str) -> Any:
+def read_files(reader: Reader, run: str, taken: str | None = None) -> Any:
     """The step from (lane, files) to ``rows`` and ``dead``."""
-    return beam.ParDo(ReadDoFn(reader, run)).with_outputs(DEAD, main=ROWS).with_output_types(pa.RecordBatch)
+    return beam.ParDo(ReadDoFn(reader, run, taken)).with_outputs(DEAD, main=ROWS).with_output_types(pa.RecordBatch)
 
 
 class CandidateDoFn(beam.DoFn):  # type: ignore[misc]

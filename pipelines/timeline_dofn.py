@@ -16,7 +16,7 @@ from apache_beam.metrics import Metrics
 
 from detectors.local import Stage
 from detectors.timeline import Timeline, counts_of
-from pipelines.lanes import dealt
+from pipelines.lanes import Offer, dealt, take
 from pipelines.messages import Message
 from pipelines.parcels import Parcel
 from pipelines.spool import discard, slices
@@ -72,15 +72,18 @@ class DrainDoFn(beam.DoFn):  # type: ignore[misc]
 
 
 class LaneDoFn(beam.DoFn):  # type: ignore[misc]
-    """(lane, all (shard, its Parcels)) to batches: one shard after the other."""
+    """(lane, offers of shards) to batches: shard by shard, as long as one is left that nobody has taken."""
 
-    def __init__(self, stage: Stage, shards: int, spent: str | None = None) -> None:
+    def __init__(self, stage: Stage, shards: int, taken: str, spent: str | None = None) -> None:
         self._each = DrainDoFn(stage, shards, spent)
+        self._taken = taken
 
-    def process(self, element: tuple[int, Iterable[tuple[int, Iterable[Parcel]]]]) -> Iterator[Any]:
-        """All shards of a lane."""
-        for shard in element[1]:
-            yield from self._each.process(shard)
+    def process(self, element: tuple[int, Iterable[Offer]]) -> Iterator[Any]:
+        """All shards that this lane is the first to take."""
+        for name, shards in element[1]:
+            for shard in shards:
+                if take(self._taken, f"{name}-{shard[0]}"):
+                    yield from self._each.process(shard)
 
 
 class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
@@ -93,7 +96,8 @@ class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
         shards: of this stage; 1 for a stage without a key.
         origins: in a stream, all that speak to each shard; empty: by grouping, which waits for the end of the input.
         announced: in a stream, where the folds of other versions come from.
-        lanes: by grouping, how many workers share the shards, by their rows; 0: as the runner has it.
+        lanes: by grouping, how many workers share the shards; 0: as the runner has it.
+        taken: folder in which workers of one machine note who has taken which shard; needed where there are lanes.
         spent: folder of the spool of the stage before, which nobody reads once this one begins; None: there is none.
     """
 
@@ -104,11 +108,13 @@ class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
         origins: tuple[str, ...] = (),
         announced: Announced | None = None,
         lanes: int = 0,
+        taken: str = "",
         spent: str | None = None,
     ) -> None:
         super().__init__()
         self._spent = spent
         self._lanes = lanes
+        self._taken = taken
         self._announced = announced
         self._stage = stage
         self._shards = shards
@@ -121,7 +127,7 @@ class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
             step, kind = beam.ParDo(StationDoFn(self._stage.name, stations, ROWS)), Message
         elif self._lanes:
             rows = dealt(rows, self._lanes)
-            step, kind = beam.ParDo(LaneDoFn(self._stage, self._shards, self._spent)), pa.RecordBatch
+            step, kind = beam.ParDo(LaneDoFn(self._stage, self._shards, self._taken, self._spent)), pa.RecordBatch
         else:
             rows = rows | "Group" >> beam.GroupByKey()
             step, kind = beam.ParDo(DrainDoFn(self._stage, self._shards, self._spent)), pa.RecordBatch

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.lanes import DealDoFn, deal
+from pipelines.lanes import DealDoFn, deal, take
 from pipelines.parcels import Spooled
 
 
@@ -21,15 +24,26 @@ def test_no_lane_has_more_than_the_heaviest_piece_above_another(weights: list[in
     assert max(loads) - min(loads) <= max(weights, default=0) + 1
 
 
-def test_a_shard_with_half_of_the_rows_has_a_lane_to_itself() -> None:
+def test_each_lane_is_offered_all_shards_the_heaviest_first() -> None:
     rows = [(0, parcel(10, 0)), (1, parcel(40, 1)), (2, parcel(30, 2)), (1, parcel(40, 3)), (3, parcel(40, 4))]
-    dealt = list(DealDoFn(2).process((0, rows)))
-    assert [(lane, shard, [one.offset for one in parcels]) for lane, (shard, parcels) in dealt] == [
-        (0, 1, [1, 3]),
-        (1, 3, [4]),
-        (1, 2, [2]),
-        (1, 0, [0]),
+    (first, offer), (second, same) = DealDoFn(2).process((0, rows))
+    name, shards = offer
+    assert (first, second) == (0, 1)
+    assert offer == same
+    assert [(shard, [one.offset for one in parcels]) for shard, parcels in shards] == [
+        (1, [1, 3]),
+        (3, [4]),
+        (2, [2]),
+        (0, [0]),
     ]
+    assert next(iter(DealDoFn(2).process((0, rows))))[1][0] != name, "what is dealt again is other work"
+
+
+def test_a_piece_of_work_is_taken_once_however_many_ask(tmp_path: Path) -> None:
+    pieces = [f"work-{number}" for number in range(20)]
+    with ThreadPoolExecutor(4) as threads:
+        asked = [[threads.submit(take, tmp_path / "taken", piece) for piece in pieces] for _ in range(4)]
+    assert [sum(lane[number].result() for lane in asked) for number in range(20)] == [1] * 20
 
 
 def test_nothing_is_dealt_where_there_is_nothing() -> None:
