@@ -1,7 +1,7 @@
-"""A quick start: what Beam and Arrow import only in case somebody asks for it stays away until somebody does.
+"""A quick start: what libraries import only in case somebody asks for it stays away until somebody does.
 
-Beam looks for the clients of every cloud whose files it can read, Arrow for pandas; where they are installed that is a
-quarter of the start of a replay. Whoever needs one later imports it as ever.
+Beam looks for the clients of every cloud whose files it can read and of databases, Arrow for pandas, numba for a BLAS;
+where they are installed that is a third of the start of a replay. Whoever needs one later imports it as ever.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FILE_SYSTEMS: Final = frozenset(
         "apache_beam.io.hadoopfilesystem",
     )
 )
-#: and tables of another kind
-_TABLES: Final = "pandas"
+#: and what Beam, Arrow and numba can do without: databases, tables of another kind, and linear algebra in loops
+_LEFT_OUT: Final = FILE_SYSTEMS | {"apache_beam.io.gcp.bigquery", "bson", "pandas", "scipy.linalg"}
 
 
 class _Away(MetaPathFinder):
@@ -38,7 +38,7 @@ class _Away(MetaPathFinder):
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         """None for all others, so that the usual finders are asked."""
-        if name in FILE_SYSTEMS or name == _TABLES:
+        if name in _LEFT_OUT:
             raise ModuleNotFoundError(f"{name} is not imported at the start", name=name)
         return None
 
@@ -50,8 +50,19 @@ def lean_imports() -> Iterator[None]:
     sys.meta_path.insert(0, away)
     try:
         yield
+        _ask_now()
     finally:
         sys.meta_path.remove(away)
+
+
+def _ask_now() -> None:
+    """Let Arrow and numba look for what is away: each looks once, and would else do so at the first row."""
+    if "pyarrow" in sys.modules:
+        arrow = sys.modules["pyarrow"]
+        arrow.chunked_array([arrow.array([0])]).to_numpy()
+    if "numba" in sys.modules:
+        with suppress(ImportError):
+            importlib.import_module("numba.np.arraymath")
 
 
 def import_file_systems() -> None:

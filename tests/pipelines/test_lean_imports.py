@@ -32,6 +32,25 @@ def test_the_file_systems_of_clouds_are_left_out_and_found_when_a_path_asks_for_
     assert printed == ["0", "False", "False", "BlobStorageFileSystem"]
 
 
+def test_nobody_looks_for_what_was_left_out_when_the_first_row_comes() -> None:
+    printed = _printed("""
+        import sys
+        from pipelines.lean_imports import lean_imports
+
+        with lean_imports():
+            import pipelines.workflows
+        import numpy as np
+        import pyarrow as pa
+        from models.hashing import hash_strings
+
+        hash_strings(pa.array(["a", "b"]))
+        print(pa.chunked_array([[1, 2]]).to_numpy().sum())
+        print([name for name in ("pandas", "scipy.linalg", "bson") if name in sys.modules])
+    """)
+
+    assert printed == ["3", "[]"]
+
+
 def test_what_was_left_out_can_be_imported_as_ever_afterwards() -> None:
     printed = _printed("""
         from pipelines.lean_imports import lean_imports
