@@ -28,7 +28,8 @@ from detectors.late_stories import LateStories, Whereabouts
 from detectors.raised import RAISED, SCORED
 from detectors.schema import TIMESTAMP
 from detectors.stories import CROWD, LEADS, TROUBLES, Stories
-from detectors.story import SHOWN_NAMES, Story, add_rows, callers_of, evidence_of, story_text, top
+from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, story_text, top
+from detectors.story_rows import StoryRows, add_rows
 from detectors.timeline import END, Tables
 from detectors.waiting import MOST, Waiting
 from models.baselines import US
@@ -56,6 +57,8 @@ _REASON: Final = pa.struct(
     ]
 )
 _NAMES: Final = pa.list_(pa.string())
+#: columns of a row that its verdict is made of
+_SETTLED: Final = (*SCORED.names, "signal")
 
 #: an incident, as written by ``replay`` and ``watch``, also into Parquet
 INCIDENT: Final[pa.Schema] = pa.schema(
@@ -123,8 +126,7 @@ class Incidents:
         self._stories = Stories(opens_at)
         self._late = LateStories(opens_at)
         self._open: dict[int, Story] = {}
-        #: incidents that ended, as JSON, since they are saved often and looked at rarely
-        self._closed: dict[int, str] = {}
+        self._closed: dict[int, Ended] = {}
         #: RAISED rows: those that came in time, and those that came late, which must not count among the others
         self._waiting, self._waiting_late = Waiting(RAISED, most_waiting), Waiting(RAISED, most_waiting)
         self._horizon: list[pa.RecordBatch] = []
@@ -168,7 +170,7 @@ class Incidents:
 
     def _amend(self, rows: pa.RecordBatch, watermark_us: int) -> None:
         """Rows that came late."""
-        closed = {number: Story(**json.loads(text)) for number, text in self._closed.items()}
+        closed = {number: ended.story() for number, ended in self._closed.items()}
         known = {number: story for number, story in sorted((closed | self._open).items()) if number < FIRST_LATE}
         told = {number: _whereabouts(number, story) for number, story in known.items() if story.opened_us >= 0}
         about = self._about(rows)
@@ -252,7 +254,7 @@ class Incidents:
         What is known of a story is worked out once it opens, since most never do.
         """
         at, before = np.asarray(rows.column("at")), waiting.came
-        place = waiting.add(rows, story, order)
+        place, taken = waiting.add(rows, story, order), StoryRows(rows, score)
         edges = np.flatnonzero(np.r_[True, story[1:] != story[:-1]]).tolist()
         for begin, end in zip(edges, [*edges[1:], len(story)], strict=True):
             number = int(story[begin])
@@ -264,9 +266,10 @@ class Incidents:
                 known.opened_us = int(at[opening])
                 known.let_go = int(place[opening]) - waiting.most
                 for part in waiting.of(number, known.let_go, before):
-                    add_rows(known, part, self._gates(part, np.asarray(part.column("signal").is_valid())))
+                    gates = self._gates(part, np.asarray(part.column("signal").is_valid()))
+                    add_rows(known, StoryRows(part, gates), 0, part.num_rows)
                 begin += int(np.searchsorted(place[begin:end], known.let_go))
-            add_rows(known, rows.slice(begin, end - begin), score[begin:end])
+            add_rows(known, taken, begin, end)
             if waiting is self._waiting_late and number < FIRST_LATE:
                 # when what came in time is told does not hang on what came late
                 known.rows -= end - begin
@@ -284,14 +287,14 @@ class Incidents:
         done = np.array([n for n, s in self._open.items() if s.opened_us >= 0 or n in ended], np.int64)
         given = []
         for waiting in (self._waiting, self._waiting_late):
-            for rows, numbers, places in waiting.settle(done):
+            for rows, numbers, places in waiting.settle(done, _SETTLED):
                 given.append(self._verdicts(rows, self._names(numbers, places, late=waiting is self._waiting_late)))
         over = {number: self._open.pop(number) for number in sorted(ended)}
         opened = {number: story for number, story in over.items() if story.opened_us >= 0}
         self._told += [self._document(story, closed=True) for story in opened.values()]
         if opened and watermark_us < END:
-            texts = [(number, story_text(story)) for number, story in list(opened.items())[-KEPT_CLOSED:]]
-            self._closed = dict([*self._closed.items(), *texts][-KEPT_CLOSED:])
+            fresh = [(number, Ended(story)) for number, story in list(opened.items())[-KEPT_CLOSED:]]
+            self._closed = dict([*self._closed.items(), *fresh][-KEPT_CLOSED:])
         if ended and len(self._late):
             self._late.keep(self._open.keys() | self._closed.keys())
         if not given:
@@ -356,7 +359,7 @@ class Incidents:
         """Stories, and the rows that wait for them."""
         return {
             "stories": _table({number: story_text(self._open[number]) for number in sorted(self._open)}),
-            "closed": _table(self._closed),
+            "closed": _table({number: ended.text for number, ended in self._closed.items()}),
             **{f"in_time.{name}": table for name, table in self._waiting.snapshot().items()},
             **{f"behind.{name}": table for name, table in self._waiting_late.snapshot().items()},
             "horizon": pa.Table.from_batches(self._horizon, RAISED),
@@ -368,7 +371,8 @@ class Incidents:
     def restore(self, tables: Mapping[str, pa.Table]) -> None:
         """Take over a snapshot."""
         self._open = {number: Story(**json.loads(text)) for number, text in _texts(tables["stories"]).items()}
-        self._closed = _texts(tables["closed"]) if "closed" in tables else {}
+        closed = _texts(tables["closed"]) if "closed" in tables else {}
+        self._closed = {number: Ended(Story(**json.loads(text)), text) for number, text in closed.items()}
         self._waiting.restore({n.removeprefix("in_time."): t for n, t in tables.items() if n.startswith("in_time.")})
         self._waiting_late.restore({n.removeprefix("behind."): t for n, t in tables.items() if n.startswith("behind.")})
         self._horizon = tables["horizon"].to_batches()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 
 from detectors.features import FEATURES
@@ -88,10 +89,21 @@ def raised_batch(columns: dict[str, Any], rows: int) -> pa.RecordBatch:
             column = columns[field.name]
             arrays.append(column if isinstance(column, pa.Array) else pa.array(column, field.type))
         elif field.nullable:
-            arrays.append(pa.nulls(rows, field.type))
+            arrays.append(_nulls(field.type, rows))
         else:
             arrays.append(_zeros(field.type, rows))
     return pa.RecordBatch.from_arrays(arrays, schema=RAISED)
+
+
+def _nulls(kind: pa.DataType, rows: int) -> pa.Array:
+    """Nulls; of matrices only the rows are null, not the numbers in them.
+
+    A single null number among those of a batch makes Arrow copy them one by one, which takes ten times as long.
+    """
+    if not pa.types.is_fixed_size_list(kind):
+        return pa.nulls(rows, kind)
+    numbers = pa.array(np.zeros(rows * kind.list_size), kind.value_type)
+    return pa.FixedSizeListArray.from_arrays(numbers, type=kind, mask=pa.array(np.ones(rows, np.bool_)))
 
 
 def _zeros(kind: pa.DataType, rows: int) -> pa.Array:

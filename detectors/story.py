@@ -8,34 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from detectors.evidence import Evidence, Silence
-from detectors.features import FEATURE_NAMES, FEATURES
-from detectors.function_features import from_matrix
+from detectors.features import FEATURE_NAMES
 from detectors.schema import CALLER_CONFIDENCE
-from detectors.signatures import SIGNATURES, signature_kinds
-from detectors.stories import ALONE, CALLER_GAP_US, FEW_EVENTS, GAP_US, VAGUE_GAP_US
-from models.baselines import US
+from detectors.stories import CALLER_GAP_US, GAP_US, VAGUE_GAP_US
 
 Vector = npt.NDArray[Any]
 
-#: invocation ids listed with an incident
-MAX_IDS: Final = 1000
-#: names of functions, callers and the like kept for a story, and shown
-MAX_NAMES: Final = 5000
+#: names of functions, callers and the like shown
 SHOWN_NAMES: Final = 50
-#: durations kept for the median
-MAX_DURATIONS: Final = 1001
-#: bool[len(FEATURES)]: of these the larger value is the stranger one
-_COUNTS: Final = np.array([feature.unit == "count" for feature in FEATURES])
 #: calls of a bystander for which one counts that points at its caller
 POINTING: Final = 10
-#: shares of scores are added up in millionths, as integers, so that the sum does not depend on how rows are cut
-MICRO: Final = 1_000_000
 
 
 @dataclass
@@ -106,83 +91,22 @@ def story_text(story: Story) -> str:
     return json.dumps({name: v for name, v in story.__dict__.items() if v != _NOTHING_KNOWN.get(name)}, sort_keys=True)
 
 
-def add_rows(story: Story, rows: pa.RecordBatch, score: Vector) -> None:
-    """Take rows (sorted by time) into a story."""
-    at = np.asarray(rows.column("at"))
-    weight = np.asarray(rows.column("item_count").fill_null(0))
-    silent = np.asarray(rows.column("signal").is_valid())
-    story.first_us, story.last_us = min(story.first_us, int(at[0])), max(story.last_us, int(at[-1]))
-    # as it counts for opening: one call may be a freak
-    few = np.maximum(FEW_EVENTS - story.rows - 1 - np.arange(rows.num_rows), 0)
-    counted = score * (1.0 - ALONE * np.where(silent, 0, few))
-    story.rows += rows.num_rows
-    story.invocations += int(weight.sum())
-    succeeded = np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1))
-    status = rows.column("status").fill_null(0).to_numpy(zero_copy_only=False)
-    story.failed += int(weight[succeeded == 0].sum())
-    story.refused += int(weight[(status >= 400) & (status < 500)].sum())
-    story.new_callers += int((np.asarray(rows.column("pair_age_us").fill_null(-1)) == 0).sum())
-    story.late += int(np.asarray(rows.column("late")).sum())
-    story.sampled += int((weight > 1).sum())
-    durations = rows.column("duration_ms").drop_null().to_numpy(zero_copy_only=False)
-    story.run_ms += int(np.rint(durations).sum())
-    story.max_ms = max(story.max_ms, float(durations.max(initial=0.0)))
-    story.durations += durations[: MAX_DURATIONS - len(story.durations)].tolist()
-    ids = rows.column("invocation_id").filter(pa.array(~silent)).slice(0, MAX_IDS - len(story.ids))
-    story.ids += ids.to_pylist()
-    story.paths += rows.column("path").drop_null().slice(0, 5 - min(len(story.paths), 5)).to_pylist()
-    deployed = np.asarray(rows.column("deployed_us").fill_null(-1))
-    if story.deployed_us < 0 and (deployed >= 0).any():
-        story.deployed_us = int(deployed[np.argmax(deployed >= 0)])
-    peak = int(np.argmax(counted))
-    if counted[peak] > story.score:
-        story.score, story.p_value = float(counted[peak]), float(rows.column("p_value")[peak].as_py())
-    heard = np.flatnonzero(~silent)
-    if len(heard):
-        # most stories are not of silence, and their matrices are read where they are
-        said = rows if len(heard) == rows.num_rows else rows.filter(pa.array(~silent))
-        shares, surprise = from_matrix(said.column("share")), from_matrix(said.column("surprise"))
-        value, typical = from_matrix(said.column("value")), from_matrix(said.column("typical"))
-        # whole numbers add up to the same sum in any cut
-        added = np.rint(shares * np.minimum(score[heard], 1e6)[:, None] * MICRO).astype(np.int64).sum(axis=0)
-        story.shares = (np.array(story.shares) + added).tolist()
-        # surprise has an upper end; of counts that reach it, the largest is told
-        most = np.where(surprise == surprise.max(axis=0), np.where(_COUNTS, value, 0.0), -np.inf)
-        best, every = most.argmax(axis=0), np.arange(len(FEATURE_NAMES))
-        found, known = surprise[best, every], np.array(story.surprise)
-        more = _COUNTS & (found > 0.0) & (found == known) & (value[best, every] > np.array(story.value))
-        for j in np.flatnonzero((found > known) | more).tolist():
-            story.surprise[j] = float(found[j])
-            story.value[j], story.typical[j] = float(value[best[j], j]), float(typical[best[j], j])
-        duration_at = FEATURE_NAMES.index("duration_high")
-        story.slow += int((surprise[:, duration_at] > 1.0).sum())
-    for i in np.flatnonzero(silent).tolist():
-        story.since_us = int(rows.column("since")[i].as_py()) if story.since_us < 0 else story.since_us
-        told = story.counts.setdefault("silent", {})
-        name = f"{rows.column('app')[i]}\x1f{rows.column('function')[i]}"
-        if name not in told:
-            told[name] = 1
-            story.per_hour += float(rows.column("per_hour")[i].as_py())
-        story.p_value = min(story.p_value, 10.0**-6)
-    for name in (
-        "app",
-        "function",
-        "caller",
-        "caller_source",
-        "country",
-        "trigger",
-        "trigger_source",
-        "exception_type",
-    ):
-        _count(story.counts.setdefault(name, {}), rows.column(name))
-    _count(story.counts.setdefault("pointed", {}), rows.column("caller").filter(rows.column("by_caller")))
-    _age(story.counts.setdefault("age", {}), rows)
-    _count(story.counts.setdefault("where", {}), _joined(rows))
-    _count(story.counts.setdefault("status", {}), rows.column("status").cast(pa.string()))
-    found = np.asarray(signature_kinds(rows.column("path")))
-    for kind in np.unique(found[found > 0]).tolist():
-        signatures = story.counts.setdefault("signature", {})
-        signatures[SIGNATURES[kind]] = signatures.get(SIGNATURES[kind], 0) + int((found == kind).sum())
+class Ended:
+    """A story that has ended: its JSON is made once, when it is first saved, since most are never looked at again."""
+
+    def __init__(self, story: Story, text: str | None = None) -> None:
+        self._story, self._text = story, text
+
+    @property
+    def text(self) -> str:
+        """The story as JSON."""
+        if self._text is None:
+            self._text = story_text(self._story)
+        return self._text
+
+    def story(self) -> Story:
+        """A copy of its own, that may go on."""
+        return Story(**json.loads(self.text))
 
 
 def evidence_of(story: Story) -> Evidence:
@@ -239,27 +163,6 @@ def evidence_of(story: Story) -> Evidence:
         late=story.late,
         revision=story.revision,
     )
-
-
-def _joined(rows: pa.RecordBatch) -> pa.Array:
-    return pc.binary_join_element_wise(rows.column("app"), rows.column("function"), "\x1f")
-
-
-def _count(counts: dict[str, int], column: pa.Array) -> None:
-    """Add up how often each value occurs; a story of very many names forgets no name that it already has."""
-    for entry in column.drop_null().value_counts().to_pylist():
-        name = entry["values"]
-        if name in counts or len(counts) < MAX_NAMES:
-            counts[name] = counts.get(name, 0) + entry["counts"]
-
-
-def _age(ages: dict[str, int], rows: pa.RecordBatch) -> None:
-    """The longest time, s, for which each caller has been known to one of the functions."""
-    known = pa.table([rows.column("caller"), rows.column("pair_age_us")], ["caller", "age"]).drop_null()
-    for entry in known.group_by("caller").aggregate([("age", "max")]).to_pylist():
-        name, age = entry["caller"], entry["age_max"] // US
-        if name in ages or len(ages) < MAX_NAMES:
-            ages[name] = max(ages.get(name, 0), age)
 
 
 def callers_of(counts: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -7,7 +7,7 @@ done with stay in theirs until half of it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,11 +78,12 @@ class Waiting:
             if mine.any():
                 yield batch.rows.filter(pa.array(mine))
 
-    def settle(self, done: Vector) -> list[tuple[pa.RecordBatch, Vector, Vector]]:
+    def settle(self, done: Vector, columns: Sequence[str]) -> list[tuple[pa.RecordBatch, Vector, Vector]]:
         """Let go of the rows of stories that are done with, and of those that ``most`` rows followed.
 
         Args:
             done: int64[m], the stories.
+            columns: that the rows are wanted with.
 
         Returns:
             rows, their stories and their places.
@@ -93,10 +94,11 @@ class Waiting:
             ready = np.isin(batch.story, done) | (batch.number < self.came - self.most)
             ready &= batch.story != _DONE
             if ready.all():
-                given.append((batch.rows, batch.story, batch.number))
+                given.append((batch.rows.select(columns), batch.story, batch.number))
                 continue
             if ready.any():
-                given.append((batch.rows.filter(pa.array(ready)), batch.story[ready], batch.number[ready]))
+                rows = batch.rows.select(columns).filter(pa.array(ready))
+                given.append((rows, batch.story[ready], batch.number[ready]))
                 batch.story = np.where(ready, _DONE, batch.story)
             left = np.flatnonzero(batch.story != _DONE)
             if not len(left):

@@ -15,7 +15,7 @@ from detectors.function_features import matrix
 from detectors.incidents import KEPT_CLOSED, Incidents
 from detectors.raised import RAISED
 from detectors.stories import CALLER_GAP_US, GAP_US, OPEN_STORIES
-from detectors.story import MAX_IDS
+from detectors.story_rows import MAX_IDS
 from detectors.timeline import END
 from models.feedback import Feedback
 from pipelines.engine import telling

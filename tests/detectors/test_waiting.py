@@ -19,7 +19,7 @@ def rows(begin: int, end: int) -> pa.RecordBatch:
 
 def settle(waiting: Waiting, *stories: int) -> dict[int, int]:
     """Rows let go of, by ``at``, with their story."""
-    given = waiting.settle(np.array(stories, np.int64))
+    given = waiting.settle(np.array(stories, np.int64), ["at"])
     return {at: s for batch, story, _ in given for at, s in zip(batch.column("at").to_pylist(), story, strict=True)}
 
 

@@ -1,0 +1,238 @@
+"""Rows on their way into stories: what stories take from them is worked out once for all rows that stand together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from detectors.features import FEATURE_NAMES, FEATURES
+from detectors.function_features import from_matrix
+from detectors.signatures import SIGNATURES, signature_kinds
+from detectors.stories import ALONE, FEW_EVENTS
+from detectors.story import Story
+from models.baselines import US
+
+Vector = npt.NDArray[Any]
+
+#: invocation ids listed with an incident
+MAX_IDS: Final = 1000
+#: names of functions, callers and the like kept for a story
+MAX_NAMES: Final = 5000
+#: durations kept for the median
+MAX_DURATIONS: Final = 1001
+#: paths kept as examples
+MAX_PATHS: Final = 5
+#: shares of scores are added up in millionths, as integers, so that the sum does not depend on how rows are cut
+MICRO: Final = 1_000_000
+#: bool[len(FEATURES)]: of these the larger value is the stranger one
+_COUNTS: Final = np.array([feature.unit == "count" for feature in FEATURES])
+#: columns whose values a story counts
+_NAMES: Final = (
+    *("app", "function", "caller", "caller_source", "country", "trigger", "trigger_source", "exception_type"),
+)
+_DURATION_AT: Final = FEATURE_NAMES.index("duration_high")
+#: the code of a value that is null
+_NONE: Final = -1
+
+
+class _Coded:
+    """A column as codes, int64[n] with ``_NONE`` for null, and the text of each code."""
+
+    def __init__(self, column: pa.Array, text: Callable[[Any], str] = str) -> None:
+        encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+        self.codes: Vector = np.asarray(encoded.indices.fill_null(_NONE)).astype(np.int64)
+        self.texts = [text(value) for value in encoded.dictionary.to_pylist()]
+
+    def found(self, codes: Vector) -> tuple[Vector, Vector]:
+        """The codes that occur in some, in the order in which they come first, and how often each does."""
+        codes = codes[codes >= 0]
+        if len(codes) * 2 > len(self.texts):
+            counts = np.bincount(codes, minlength=len(self.texts))
+            here = np.flatnonzero(counts)
+            if len(here) <= 1:
+                return here, counts[here]
+            first = np.empty(len(self.texts), np.int64)
+            first[codes[::-1]] = np.arange(len(codes))[::-1]
+            here = here[np.argsort(first[here])]
+            return here, counts[here]
+        here, first, counts = np.unique(codes, return_index=True, return_counts=True)
+        order = np.argsort(first)
+        return here[order], counts[order]
+
+
+class StoryRows:
+    """RAISED rows, those of a story side by side and sorted by time.
+
+    Args:
+        rows: n rows, at least one.
+        score: float64[n], as it counts for opening an incident.
+    """
+
+    def __init__(self, rows: pa.RecordBatch, score: Vector) -> None:
+        self.rows, self.score = rows, score
+        self.at: Vector = np.asarray(rows.column("at"))
+        self.weight = self._filled("item_count", 0)
+        self.silent: Vector = np.asarray(rows.column("signal").is_valid())
+        self.failed = np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1)) == 0
+        status = self._filled("status", 0)
+        self.refused = (status >= 400) & (status < 500)
+        self.age_us = self._filled("pair_age_us", -1)
+        self.aged: Vector = np.asarray(rows.column("pair_age_us").is_valid())
+        self.late: Vector = np.asarray(rows.column("late"))
+        self.ran: Vector = np.asarray(rows.column("duration_ms").is_valid())
+        self.duration_ms = self._filled("duration_ms", 0.0)
+        self.deployed_us = self._filled("deployed_us", -1)
+        self.p_value: Vector = np.asarray(rows.column("p_value"))
+        self.pointing: Vector = np.asarray(rows.column("by_caller").fill_null(False))
+
+    def _filled(self, name: str, value: float) -> Vector:
+        column: Vector = np.asarray(self.rows.column(name).fill_null(value))
+        return column
+
+    @cached_property
+    def names(self) -> dict[str, _Coded]:
+        """The columns that are counted."""
+        found = {name: _Coded(self.rows.column(name)) for name in _NAMES}
+        where = pc.binary_join_element_wise(self.rows.column("app"), self.rows.column("function"), "\x1f")
+        return found | {"where": _Coded(where), "status": _Coded(self.rows.column("status"))}
+
+    @cached_property
+    def signatures(self) -> Vector:
+        """int8[n], as ``signature_kinds``."""
+        return np.asarray(signature_kinds(self.rows.column("path")))
+
+    @cached_property
+    def matrices(self) -> tuple[Vector, Vector, Vector, Vector]:
+        """Shares, surprise, values and typical values, float64[n, len(FEATURES)]; of a silence they mean nothing."""
+        share, surprise, value, typical = (
+            _slots(self.rows.column(name)) for name in ("share", "surprise", "value", "typical")
+        )
+        return share, surprise, value, typical
+
+
+def _slots(column: pa.Array) -> Vector:
+    """As ``from_matrix``, with something in the place of rows that are null."""
+    if not column.null_count:
+        return from_matrix(column)
+    width = column.type.list_size
+    numbers = np.asarray(column.values.fill_null(0.0)).reshape(-1, width)
+    return numbers[column.offset : column.offset + len(column)]
+
+
+def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
+    """Take the rows from ``begin`` to before ``end``, at least one, into a story."""
+    here = slice(begin, end)
+    n = end - begin
+    at, weight, silent = rows.at[here], rows.weight[here], rows.silent[here]
+    story.first_us, story.last_us = min(story.first_us, int(at[0])), max(story.last_us, int(at[-1]))
+    # as it counts for opening: one call may be a freak
+    few = np.maximum(FEW_EVENTS - story.rows - 1 - np.arange(n), 0)
+    counted = rows.score[here] * (1.0 - ALONE * np.where(silent, 0, few))
+    story.rows += n
+    story.invocations += int(weight.sum())
+    story.failed += int(weight[rows.failed[here]].sum())
+    story.refused += int(weight[rows.refused[here]].sum())
+    story.new_callers += int((rows.age_us[here] == 0).sum())
+    story.late += int(rows.late[here].sum())
+    story.sampled += int((weight > 1).sum())
+    durations = rows.duration_ms[here][rows.ran[here]]
+    story.run_ms += int(np.rint(durations).sum())
+    story.max_ms = max(story.max_ms, float(durations.max(initial=0.0)))
+    story.durations += durations[: MAX_DURATIONS - len(story.durations)].tolist()
+    _keep_examples(story, rows.rows.slice(begin, n), silent)
+    deployed = rows.deployed_us[here]
+    if story.deployed_us < 0 and (deployed >= 0).any():
+        story.deployed_us = int(deployed[np.argmax(deployed >= 0)])
+    peak = int(np.argmax(counted))
+    if counted[peak] > story.score:
+        story.score, story.p_value = float(counted[peak]), float(rows.p_value[begin + peak])
+    _add_features(story, rows, begin, end)
+    for i in np.flatnonzero(silent).tolist():
+        _add_silence(story, rows.rows, begin + i)
+    for name in _NAMES:
+        _count(story.counts.setdefault(name, {}), rows.names[name], here)
+    callers = rows.names["caller"]
+    _count(story.counts.setdefault("pointed", {}), callers, here, rows.pointing[here])
+    _age(story.counts.setdefault("age", {}), callers, rows, here)
+    _count(story.counts.setdefault("where", {}), rows.names["where"], here)
+    _count(story.counts.setdefault("status", {}), rows.names["status"], here)
+    found = rows.signatures[here]
+    for kind in np.unique(found[found > 0]).tolist():
+        signatures = story.counts.setdefault("signature", {})
+        signatures[SIGNATURES[kind]] = signatures.get(SIGNATURES[kind], 0) + int((found == kind).sum())
+
+
+def _keep_examples(story: Story, rows: pa.RecordBatch, silent: Vector) -> None:
+    """The first ids and paths."""
+    if len(story.ids) < MAX_IDS:
+        ids = rows.column("invocation_id")
+        ids = ids.filter(pa.array(~silent)) if silent.any() else ids
+        story.ids += ids.slice(0, MAX_IDS - len(story.ids)).to_pylist()
+    if len(story.paths) < MAX_PATHS:
+        story.paths += rows.column("path").drop_null().slice(0, MAX_PATHS - len(story.paths)).to_pylist()
+
+
+def _add_features(story: Story, rows: StoryRows, begin: int, end: int) -> None:
+    """What the features of the rows that are no silence say."""
+    silent = rows.silent[begin:end]
+    if silent.all():
+        return
+    shares, surprise, value, typical = (matrix[begin:end] for matrix in rows.matrices)
+    score = rows.score[begin:end]
+    if silent.any():
+        shares, surprise, value, typical, score = (m[~silent] for m in (shares, surprise, value, typical, score))
+    # whole numbers add up to the same sum in any cut
+    added = np.rint(shares * np.minimum(score, 1e6)[:, None] * MICRO).astype(np.int64).sum(axis=0)
+    story.shares = (np.array(story.shares) + added).tolist()
+    # surprise has an upper end; of counts that reach it, the largest is told
+    most = np.where(surprise == surprise.max(axis=0), np.where(_COUNTS, value, 0.0), -np.inf)
+    best, every = most.argmax(axis=0), np.arange(len(FEATURE_NAMES))
+    found, known = surprise[best, every], np.array(story.surprise)
+    more = _COUNTS & (found > 0.0) & (found == known) & (value[best, every] > np.array(story.value))
+    for j in np.flatnonzero((found > known) | more).tolist():
+        story.surprise[j] = float(found[j])
+        story.value[j], story.typical[j] = float(value[best[j], j]), float(typical[best[j], j])
+    story.slow += int((surprise[:, _DURATION_AT] > 1.0).sum())
+
+
+def _add_silence(story: Story, rows: pa.RecordBatch, i: int) -> None:
+    """A function that says nothing."""
+    story.since_us = int(rows.column("since")[i].as_py()) if story.since_us < 0 else story.since_us
+    told = story.counts.setdefault("silent", {})
+    name = f"{rows.column('app')[i]}\x1f{rows.column('function')[i]}"
+    if name not in told:
+        told[name] = 1
+        story.per_hour += float(rows.column("per_hour")[i].as_py())
+    story.p_value = min(story.p_value, 10.0**-6)
+
+
+def _count(counts: dict[str, int], column: _Coded, here: slice, where: Vector | None = None) -> None:
+    """Add up how often each value occurs; a story of very many names forgets no name that it already has."""
+    codes = column.codes[here] if where is None else column.codes[here][where]
+    found, often = column.found(codes)
+    for code, n in zip(found.tolist(), often.tolist(), strict=True):
+        name = column.texts[code]
+        if name in counts or len(counts) < MAX_NAMES:
+            counts[name] = counts.get(name, 0) + n
+
+
+def _age(ages: dict[str, int], callers: _Coded, rows: StoryRows, here: slice) -> None:
+    """The longest time, s, for which each caller has been known to one of the functions."""
+    known = rows.aged[here] & (callers.codes[here] >= 0)
+    codes, age_us = callers.codes[here][known], rows.age_us[here][known]
+    found, _often = callers.found(codes)
+    if not len(found):
+        return
+    order = np.argsort(codes, kind="stable")
+    begins = np.r_[0, np.flatnonzero(np.diff(codes[order])) + 1]
+    longest = dict(zip(codes[order][begins].tolist(), np.maximum.reduceat(age_us[order], begins).tolist(), strict=True))
+    for code in found.tolist():
+        name, age = callers.texts[code], longest[code] // US
+        if name in ages or len(ages) < MAX_NAMES:
+            ages[name] = max(ages.get(name, 0), age)

@@ -1,0 +1,106 @@
+"""What a story takes from rows does not depend on how they are cut, and equals a count by hand."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors import story_rows
+from detectors.features import FEATURE_NAMES
+from detectors.function_features import matrix
+from detectors.raised import RAISED, raised_batch
+from detectors.story import Ended, Story, story_text
+from detectors.story_rows import StoryRows, add_rows
+
+names = st.sampled_from(["a", "b", "c", None])
+calls = st.lists(
+    st.tuples(names, names, st.integers(-1, 3), st.integers(0, 2), st.booleans(), st.booleans()),
+    min_size=1,
+    max_size=30,
+)
+
+
+def raised(rows: list[tuple[str | None, str | None, int, int, bool, bool]]) -> pa.RecordBatch:
+    """Rows of (caller, country, age in hours or -1, status in hundreds, points at its caller, is a silence)."""
+    n = len(rows)
+    caller, country, age, status, pointing, silent = zip(*rows, strict=True)
+    features = np.random.default_rng(7).random((n, len(FEATURE_NAMES)))
+    said = [not flag for flag in silent]
+    columns = {
+        "at": np.arange(n),
+        "invocation_id": pa.array([f"{number}" for number in range(n)]),
+        "app": pa.array(["app"] * n),
+        "function": pa.array([f"f{number % 2}" for number in range(n)]),
+        "trigger": pa.array(["http"] * n),
+        "caller": pa.array([name or "unknown" for name in caller]),
+        "country": pa.array(country, pa.string()),
+        "signal": pa.array(["silence" if flag else None for flag in silent], pa.string()),
+        "since": pa.array([1 if flag else None for flag in silent], pa.int64()),
+        "per_hour": pa.array([2.0 if flag else None for flag in silent]),
+        "pair_age_us": pa.array([None if hours < 0 else hours * 3_600_000_000 for hours in age], pa.int64()),
+        "status": pa.array([hundreds * 100 + 200 for hundreds in status], pa.int32()),
+        "item_count": pa.array([1] * n, pa.int32()),
+        "by_caller": pa.array(pointing),
+        **{name: matrix(features).filter(pa.array(said)) for name in ("surprise", "share", "value", "typical")},
+    }
+    whole = raised_batch({n: c for n, c in columns.items() if n not in ("surprise", "share", "value", "typical")}, n)
+    place = pa.array(np.where(said, np.cumsum(said) - 1, 0), mask=np.array(silent))
+    for name in ("surprise", "share", "value", "typical"):
+        index = whole.schema.get_field_index(name)
+        whole = whole.set_column(index, RAISED.field(name), columns[name].take(place).cast(RAISED.field(name).type))
+    return whole
+
+
+def told(rows: pa.RecordBatch, cuts: list[int]) -> Story:
+    story = Story("LT-1", "function", 0, 0)
+    edges = sorted({0, rows.num_rows, *(cut for cut in cuts if cut < rows.num_rows)})
+    together = StoryRows(rows, np.linspace(1.0, 2.0, rows.num_rows))
+    for begin, end in itertools.pairwise(edges):
+        add_rows(story, together, begin, end)
+    return story
+
+
+@given(calls, st.lists(st.integers(1, 29), max_size=4))
+def test_a_story_is_the_same_however_its_rows_are_cut(rows, cuts):
+    batch = raised(rows)
+    assert story_text(told(batch, cuts)) == story_text(told(batch, []))
+
+
+@given(calls)
+def test_names_are_counted_as_by_hand(rows):
+    story = told(raised(rows), [])
+    assert story.counts["country"] == Counter(row[1] for row in rows if row[1] is not None)
+    assert story.counts["caller"] == Counter(row[0] or "unknown" for row in rows)
+    assert story.counts["pointed"] == Counter(row[0] or "unknown" for row in rows if row[4])
+    assert story.counts["status"] == Counter(str(row[3] * 100 + 200) for row in rows)
+    ages: dict[str, int] = {}
+    for caller, _, hours, *_ in rows:
+        if hours >= 0:
+            ages[caller or "unknown"] = max(ages.get(caller or "unknown", 0), hours * 3600)
+    assert story.counts["age"] == ages
+
+
+def test_of_very_many_names_those_that_came_first_are_kept(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(story_rows, "MAX_NAMES", 2)
+    rows = [(name, "b", 0, 0, False, False) for name in ("c", "a", "b", "a", "c")]
+    assert told(raised(rows), []).counts["caller"] == {"c": 2, "a": 2}
+    assert told(raised(rows), [1, 2, 3]).counts["caller"] == {"c": 2, "a": 2}
+
+
+def test_an_ended_story_goes_on_as_a_copy():
+    ended = Ended(told(raised([("a", "b", 0, 0, True, False)]), []))
+    ended.story().rows += 5
+    assert ended.story().rows == 1
+    assert Ended(ended.story(), ended.text).text == ended.text
+
+
+def test_where_a_row_has_no_matrix_the_numbers_beside_it_are_still_whole():
+    column = raised_batch({"at": np.arange(3)}, 3).column("surprise")
+    assert column.null_count == 3
+    assert column.values.null_count == 0
