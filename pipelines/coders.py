@@ -1,4 +1,8 @@
-"""How what travels between steps is written: Arrow IPC for rows, plain JSON for where rows lie. Nothing is pickled."""
+"""How what travels between steps is written: Arrow IPC for rows, plain JSON for where rows lie. Nothing is pickled.
+
+Beam asks how large some elements are, also of those that never leave a worker. Each coder says so without writing them,
+and ``with_tag`` says of all outputs what they are: Beam pickles a batch that it does not know to count its bytes.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ from pipelines.parcels import Inline, Parcel, Spooled
 
 _INLINE: Final = b"A"
 _SPOOLED: Final = b"R"
+#: bytes of a claim check, about
+_CLAIM_BYTES: Final = 256
 
 
 def encode_batch(batch: pa.RecordBatch) -> bytes:
@@ -91,6 +97,10 @@ class RecordBatchCoder(coders.Coder):  # type: ignore[misc]
         """Read one batch."""
         return decode_batch(encoded)
 
+    def estimate_size(self, value: pa.RecordBatch) -> int:
+        """Bytes, about."""
+        return int(value.nbytes)
+
     def is_deterministic(self) -> bool:
         """Equal batches may differ in their buffers, so this is no coder for keys."""
         return False
@@ -118,6 +128,10 @@ class ParcelCoder(coders.Coder):  # type: ignore[misc]
             return Spooled(**orjson.loads(body))
         raise InputError("Not a parcel.", expected="a first byte of A or R", received=repr(kind))
 
+    def estimate_size(self, value: Parcel) -> int:
+        """Bytes, about."""
+        return value.nbytes if isinstance(value, Inline) else _CLAIM_BYTES
+
     def is_deterministic(self) -> bool:
         """As RecordBatchCoder."""
         return False
@@ -138,6 +152,10 @@ class MessageCoder(coders.Coder):  # type: ignore[misc]
         """Read one message."""
         return decode_message(encoded)
 
+    def estimate_size(self, value: Message) -> int:
+        """Bytes, about."""
+        return sum(int(batch.nbytes) for batch in value.batches)
+
     def is_deterministic(self) -> bool:
         """As RecordBatchCoder."""
         return False
@@ -145,6 +163,11 @@ class MessageCoder(coders.Coder):  # type: ignore[misc]
     def to_type_hint(self) -> Any:
         """What it is for."""
         return Message
+
+
+def with_tag(step: Any, kind: type, tag: str, main: str) -> Any:
+    """A step with two outputs, ``main`` and ``tag``, both of elements of one kind."""
+    return step.with_output_types(kind, **{tag: kind}).with_outputs(tag, main=main)
 
 
 def register() -> None:

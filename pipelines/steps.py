@@ -187,7 +187,7 @@ def address(key: tuple[str, ...], shards: int, columns: tuple[str, ...] = ()) ->
 
 def read_files(reader: Reader, run: str, taken: str | None = None) -> Any:
     """The step from (lane, files) to ``rows`` and ``dead``."""
-    return beam.ParDo(ReadDoFn(reader, run, taken)).with_outputs(DEAD, main=ROWS).with_output_types(pa.RecordBatch)
+    return coders.with_tag(beam.ParDo(ReadDoFn(reader, run, taken)), pa.RecordBatch, DEAD, ROWS)
 
 
 class CandidateDoFn(beam.DoFn):  # type: ignore[misc]
@@ -210,4 +210,4 @@ class CandidateDoFn(beam.DoFn):  # type: ignore[misc]
 
 def part_candidates(kind: type = pa.RecordBatch) -> Any:
     """The step from scored rows to ``rows`` (candidates) and ``others``; ``kind`` is how rows come."""
-    return beam.ParDo(CandidateDoFn()).with_outputs(OTHERS, main=ROWS).with_output_types(kind)
+    return coders.with_tag(beam.ParDo(CandidateDoFn()), kind, OTHERS, ROWS)

@@ -16,6 +16,7 @@ from apache_beam.metrics import Metrics
 
 from detectors.local import Stage
 from detectors.timeline import Timeline, counts_of
+from pipelines.coders import with_tag
 from pipelines.lanes import Offer, dealt, take
 from pipelines.messages import Message
 from pipelines.parcels import Parcel
@@ -131,4 +132,4 @@ class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
         else:
             rows = rows | "Group" >> beam.GroupByKey()
             step, kind = beam.ParDo(DrainDoFn(self._stage, self._shards, self._spent)), pa.RecordBatch
-        return rows | "Fold" >> step.with_outputs(RAISED, main=ROWS).with_output_types(kind)
+        return rows | "Fold" >> with_tag(step, kind, RAISED, ROWS)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,10 +16,11 @@ import pytest
 
 from detectors.schema import INVOCATION
 from models.errors import InputError
-from pipelines import spool, timeline_dofn
-from pipelines.graph import Plan
-from pipelines.jobs import deal, run_bounded
+from pipelines import coders, spool, timeline_dofn
+from pipelines.graph import Plan, judge
+from pipelines.jobs import deal, local_options, run_bounded
 from pipelines.sources.files import FileRef
+from pipelines.steps import read_files
 from tests.detectors.rows import SECOND, rows
 from tests.pipelines.toys import Callers, Functions, OneIncidents, ToyReader
 
@@ -192,3 +195,39 @@ def test_what_was_sent_to_a_stage_is_gone_from_the_disk_once_the_next_begins(tmp
     result = run_bounded(refs, PLAN, tmp_path / "out", reader=ToyReader())
     assert result.run["scored"]
     assert sorted(set(removed)) == ["caller", "function"]
+
+
+def test_nothing_that_stays_in_a_worker_is_written_to_count_its_bytes(tmp_path, monkeypatch):
+    written = []
+
+    def written_batch(batch: pa.RecordBatch) -> bytes:
+        written.append(batch.num_rows)
+        return coders.encode_batch(batch)
+
+    class Watched(coders.RecordBatchCoder):
+        def encode(self, value: pa.RecordBatch) -> bytes:
+            return written_batch(value)
+
+    monkeypatch.setattr(coders, "RecordBatchCoder", Watched)
+    coders.register()
+    try:
+        refs = write(tmp_path / "logs", tenant(), 3)
+        assert run_bounded(refs, PLAN, tmp_path / "out", reader=ToyReader(), workers=1).run["scored"]
+    finally:
+        monkeypatch.undo()
+        coders.register()
+    assert written == []
+
+
+def test_beam_knows_of_each_output_what_it_is(tmp_path):
+    pipeline = beam.Pipeline(options=local_options([], 1))
+    files = pipeline | beam.Create([(0, FileRef("logs", "parquet"))]) | beam.GroupByKey()
+    read = files | read_files(ToyReader(), "run")
+    judged = judge(read.rows, replace(PLAN, spool=str(tmp_path), lanes=2))
+    outputs = {
+        "dead": read.dead,
+        "incidents": judged.incidents,
+        "verdicts": judged.verdicts[0],
+        "others": judged.verdicts[1],
+    }
+    assert {name: found.element_type for name, found in outputs.items()} == dict.fromkeys(outputs, pa.RecordBatch)
