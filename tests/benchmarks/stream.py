@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 ROOT: Final = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # so that it runs as a script, too
 
-from detectors.story import MAX_IDS  # noqa: E402
+from detectors.story_rows import MAX_IDS  # noqa: E402
 from detectors.versions import load_model, save_model  # noqa: E402
 from pipelines.workflows import train  # noqa: E402
 from tests.benchmarks.stream_load import number_of, planted_number, thickened, write_training  # noqa: E402

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from detectors.conform import Conformed
 from detectors.order import with_at
 from detectors.schema import DEAD_LETTER
-from detectors.story import MAX_IDS
+from detectors.story_rows import MAX_IDS
 from models.errors import SinkError, SourceError
 from pipelines.engine import Engine, Given
 from pipelines.graph import Plan
