@@ -101,14 +101,18 @@ def recall(rows: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _fresh(folder: str) -> tuple[int, Any]:
-    """A file that nobody else writes, by its number."""
+    """A file that nobody else writes, by its number.
+
+    The number is taken by a file of its own: where one that exists is opened to be written anew, ext4 waits with its
+    closing until all of it, a gigabyte, is on its way to the disk.
+    """
     for number in count():
-        path = Path(_path(folder, number))
+        path = _path(folder, number)
         try:
-            path.touch(exist_ok=False)
+            Path(f"{path}.taken").touch(exist_ok=False)
         except FileExistsError:
             continue
-        return number, pa.BufferedOutputStream(pa.OSFile(str(path), "wb"), BUFFER_BYTES)
+        return number, pa.BufferedOutputStream(pa.OSFile(path, "wb"), BUFFER_BYTES)
     raise AssertionError  # pragma: no cover - numbers do not end
 
 
