@@ -22,7 +22,6 @@ from detectors.timeline import FoldFactory
 from pipelines import graph, meter
 from pipelines.beam_runners import begin
 from pipelines.held import held
-from pipelines.lanes import deal as deal_out
 from pipelines.lexicon import lexicon
 from pipelines.memory import reused
 from pipelines.outputs import (
@@ -38,9 +37,10 @@ from pipelines.outputs import (
 )
 from pipelines.parcels import Spooled
 from pipelines.progress import Progress, silent
+from pipelines.read_parts import read_parts
 from pipelines.sources.files import FileRef
 from pipelines.stations import METRICS
-from pipelines.steps import FileReader, Reader, read_files, shard
+from pipelines.steps import FileReader, Reader, shard
 
 #: s between two words of progress
 _BEAT_S: Final = 0.25
@@ -109,7 +109,8 @@ def run_bounded(
         parts = [part for ref in refs for part in reader.parts(ref)]
         if not _in_process(options):
             parts = [_anywhere(part) for part in parts]
-        read = _read(pipeline, parts, reader, run, options, staging.spool if local else None)
+        lanes = _lanes(options) if local else workers
+        read = read_parts(pipeline, parts, reader, run, lanes, staging.spool if local else None)
         judged = graph.judge(read.rows, judged_plan)
         folder = staging.folder
         _ = read.dead | "Dead letters" >> beam.ParDo(JsonParts(str(folder / DEAD_LETTERS)))
@@ -168,9 +169,9 @@ def collect(
         reader = reader or FileReader()
         parts = [part for ref in refs for part in reader.parts(ref)]
         local = not _asks_for("--runner", beam_args)
-        read = _read(pipeline, parts, reader, run, options, folder if local else None)
-        lanes = _lanes(options) if local else 0
-        plan = graph.Plan(function=folds, caller=folds, columns=columns, spool=str(folder), lanes=lanes)
+        lanes = _lanes(options) if local else workers
+        read = read_parts(pipeline, parts, reader, run, lanes, folder if local else None)
+        plan = graph.Plan(function=folds, caller=folds, columns=columns, spool=str(folder), lanes=lanes if local else 0)
         collated = graph.collate(read.rows, plan)
         _ = collated | "Keep" >> shard((), 1, str(folder)) | "Checks" >> beam.ParDo(CheckParts(str(checks)))
         with _Told(run, len(refs), len(parts), progress, "putting invocations in order"), _few_collections(), reused():
@@ -181,24 +182,6 @@ def collect(
         return account, read_checks(checks)
     finally:
         meter.end(run)
-
-
-def _read(
-    pipeline: beam.Pipeline,
-    parts: Sequence[FileRef],
-    reader: Reader,
-    run: str,
-    options: PipelineOptions,
-    spool: Path | None,
-) -> Any:
-    """Wire parts of files to ``rows`` and ``dead``; where there is a spool, whoever is free takes the next part."""
-    lanes = _lanes(options)
-    if spool is None:
-        given, taken = deal(parts, lanes), None
-    else:
-        given, taken = [(lane, part) for lane in range(lanes) for part in parts], str(spool / graph.TAKEN)
-    pieces = pipeline | "Files" >> beam.Create(given) | "Deal" >> beam.GroupByKey()
-    return pieces | "Read" >> read_files(reader, run, taken)
 
 
 def local_options(beam_args: Sequence[str], workers: int) -> PipelineOptions:
@@ -248,19 +231,6 @@ def _lanes(options: PipelineOptions) -> int:
 
 def _asks_for(option: str, beam_args: Sequence[str]) -> bool:
     return any(argument == option or argument.startswith(f"{option}=") for argument in beam_args)
-
-
-def deal(refs: Sequence[FileRef], lanes: int) -> list[tuple[int, FileRef]]:
-    """Give each file to a lane, the largest first and always to the lane with least, so that all end together."""
-    sizes = sorted(((_size(ref), ref) for ref in refs), key=lambda pair: (-pair[0], pair[1]))
-    return [(lane, ref) for lane, (_, ref) in zip(deal_out([size for size, _ in sizes], lanes), sizes, strict=True)]
-
-
-def _size(ref: FileRef) -> int:
-    if ref.size:
-        return ref.size
-    path = Path(ref.path)
-    return path.stat().st_size if "://" not in ref.path and path.exists() else 0
 
 
 def counters(result: Any) -> dict[str, int]:

@@ -18,7 +18,8 @@ from detectors.schema import INVOCATION
 from models.errors import InputError
 from pipelines import coders, spool, timeline_dofn
 from pipelines.graph import Plan, judge
-from pipelines.jobs import deal, local_options, run_bounded
+from pipelines.jobs import local_options, run_bounded
+from pipelines.read_parts import deal
 from pipelines.sources.files import FileRef
 from pipelines.steps import read_files
 from tests.detectors.rows import SECOND, rows

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.conform import ConformOptions
-from pipelines.jobs import deal
+from pipelines.read_parts import deal
 from pipelines.sources import json_files, parquet_files
 from pipelines.sources.blocks import blocks, line_ends_before
 from pipelines.sources.documents import Oversize
