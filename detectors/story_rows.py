@@ -103,7 +103,7 @@ class StoryRows:
         return found | {"where": _Coded(where), "status": _Coded(self.rows.column("status"))}
 
     @cached_property
-    def signatures(self) -> Vector:
+    def attacks(self) -> Vector:
         """int8[n], as ``signature_kinds``."""
         return np.asarray(signature_kinds(self.rows.column("path")))
 
@@ -162,7 +162,7 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     _age(story.counts.setdefault("age", {}), callers, rows, here)
     _count(story.counts.setdefault("where", {}), rows.names["where"], here)
     _count(story.counts.setdefault("status", {}), rows.names["status"], here)
-    found = rows.signatures[here]
+    found = rows.attacks[here]
     for kind in np.unique(found[found > 0]).tolist():
         signatures = story.counts.setdefault("signature", {})
         signatures[SIGNATURES[kind]] = signatures.get(SIGNATURES[kind], 0) + int((found == kind).sum())
