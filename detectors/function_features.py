@@ -21,7 +21,7 @@ from detectors.raised import raised_batch
 from detectors.signatures import signature_kinds
 from detectors.texts import is_text
 from detectors.timeline import END, Tables
-from models.baselines import COHORTS, LEVELS, Baselines, pair_codes
+from models.baselines import COHORTS, HOUR_US, LEVELS, Baselines, pair_codes
 from models.hashing import combine, hash_strings, shard_of
 from models.jit import njit
 from models.portable import log
@@ -343,7 +343,7 @@ class FunctionFeatures:
             "p_value": [SILENCE_P_VALUE] * rows,
             "signal": ["silence"] * rows,
             "since": [s for _, _, s, _ in found],
-            "per_hour": [float(self._mean_rate[self._rows[k]] * 3600.0) for _, k, _, _ in found],
+            "per_hour": [self._expected(k, s, a) / max((a - s) / HOUR_US, 1.0) for a, k, s, _ in found],
             "horizon": [h for _, _, _, h in found],
         }
         if watermark_us >= END and speaking.any():
@@ -374,6 +374,10 @@ class FunctionFeatures:
         waiting = crossings[crossings >= 0]
         return int(waiting.min()) + 1 if len(waiting) else None
 
+    def _expected(self, k: int, since_us: int, until_us: int) -> float:
+        """Calls that were to be expected from one moment to another."""
+        return float(kernel.silent_since(self._base.rate[self._rows[k]], since_us, until_us, np.inf)[1])
+
     def _crossings(self, until_us: int) -> Vector:
         """int64[functions]: when each function's silence becomes strange if it says nothing until then; -1 if not."""
         out = np.full(len(self._rows), -1, np.int64)
@@ -392,9 +396,14 @@ class FunctionFeatures:
         self._times[:, kernel.T_LAST] = 0
         self.disarm()
 
-    def longest_gaps(self) -> dict[tuple[str, str], float]:
-        """Longest silence lived through by each function, in expected calls."""
-        return {name: float(self._state[k, kernel.S_MAX_GAP]) for name, k in self._names.items()}
+    def longest_gaps(self, until_us: int) -> dict[tuple[str, str], float]:
+        """Longest silence lived through by each function up to a moment, in expected calls."""
+        gaps = self._state[:, kernel.S_MAX_GAP].copy()
+        last = self._times[:, kernel.T_LAST]
+        for k in np.flatnonzero((last > 0) & (self._rows < len(self._base))).tolist():
+            # the silence that still goes on counts, too
+            gaps[k] = max(gaps[k], self._expected(k, int(last[k]), until_us))
+        return {name: float(gaps[k]) for name, k in self._names.items()}
 
     # ------------------------------------------------------------------ state
     def snapshot(self) -> Tables:

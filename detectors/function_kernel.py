@@ -50,6 +50,8 @@ TAU_30M: Final = 1800.0 * US
 TAU_1H: Final = 3600.0 * US
 TAU_1D: Final = 86400.0 * US
 DAY_US: Final = 86400 * US
+#: us; no function counts as silent sooner, however busy it was
+LEAST_SILENCE_US: Final = np.int64(3600 * US)
 #: a pair that was silent longer is forgotten: a day for each day it was seen, at most thirty
 FORGET_DAYS: Final = 30
 #: weights of the fast and the slow moving average of a function's run times: about 16 and 200 events
@@ -62,9 +64,9 @@ NOVEL_FLOOR_US: Final = 60.0 * US
 NEW_FOR_US: Final = DAY_US
 #: a new function is watched as new for a week
 NEW_FUNCTION_US: Final = 7.0 * DAY_US
-#: columns of an app's state: calls and expected calls, of five minutes and of an hour, with the time they stand at
-(A_N5, A_E5, A_N60, A_E60) = range(4)
-APP_STATE: Final = 4
+#: columns of an app's state: calls and expected calls, of five minutes and of an hour, and an hour's newcomers
+(A_N5, A_E5, A_N60, A_E60, A_NEW60) = range(5)
+APP_STATE: Final = 5
 #: shape of the gamma distribution that a rate is drawn from around its habit: 1 / 0.35^2
 RATE_SHAPE: Final = 8.0
 #: s of run time in an hour and in a day that are too little to speak of
@@ -203,7 +205,10 @@ def _hour(at: Any) -> Any:
 
 @njit
 def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
-    """When, after ``last``, the expected calls reach ``nats`` (-1: not before ``until``), and the expected calls."""
+    """When, after ``last``, a silence is strange (-1: not before ``until``), and the calls expected meanwhile.
+
+    It is when as many calls as ``nats`` are missing, but not within an hour: a restart, or a batch that came sooner.
+    """
     total = 0.0
     at = last
     # eight weeks: a function that is expected less often than that can't be missed
@@ -214,7 +219,8 @@ def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
         per_us = rate[_hour(at)] / US
         step = per_us * (border - at)
         if total + step >= nats and per_us > 0.0:
-            return np.int64(at + (nats - total) / per_us), nats
+            strange = max(np.int64(at + (nats - total) / per_us), last + LEAST_SILENCE_US)
+            return strange if strange <= until else np.int64(-1), nats
         total += step
         at = border
     return np.int64(-1), total
@@ -587,6 +593,7 @@ def advance_functions(
             per_us = app_rate[a, _hour(now)] / US
             app_state[a, A_N5] *= f5
             app_state[a, A_N60] *= f60
+            app_state[a, A_NEW60] *= f60
             app_state[a, A_E5] = app_state[a, A_E5] * f5 + per_us * TAU_5M * (1.0 - f5)
             app_state[a, A_E60] = app_state[a, A_E60] * f60 + per_us * TAU_1H * (1.0 - f60)
         app_last[a] = now
@@ -649,9 +656,14 @@ def advance_functions(
                 value[i, 23], typical[i, 23] = np.exp(-foreign[i]), s[S_SETTLED]
             if age == 0:
                 s[S_NEW60] += 1.0
+                app_state[a, A_NEW60] += 1.0
                 s[S_NEW_TODAY] += 1.0
             if t[T_DAYS] >= 2 and age < TAU_1H:
                 usual_new = s[S_NEW_HABIT] / 24.0 * bend * lift60
+                # who comes to the app for the first time comes to several functions of it
+                elsewhere = max(app_state[a, A_NEW60] - s[S_NEW60], 0.0)
+                likely = elsewhere * s[S_E60] / max(app_state[a, A_E60] - s[S_E60], 1.0)
+                usual_new = max(usual_new, min(likely, MAX_LIFT * usual_new))
                 raw[i, 20] = pace_excess(s[S_NEW60], usual_new + PACE_FLOOR)
                 value[i, 20], typical[i, 20] = s[S_NEW60], usual_new
                 if age == 0:

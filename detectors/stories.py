@@ -131,13 +131,13 @@ def belongs(
 
 @njit
 def follows(
-    now: Any, function: Any, app: Any, trouble: Any, by_caller: Any, vague: Any,
+    now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, vague: Any,
     numbers: Any, keys: Any, gap_us: Any, storm_us: Any,
 ) -> Any:  # fmt: skip
     """Whether an event that is part of no story comes of one.
 
     A caller that floods a function makes others' calls there slow, too, and what is counted by the hour remembers a
-    flood that has ended: both are part of its story.
+    flood that has ended: both are part of its story. So is the load that it makes together with its network elsewhere.
     """
     lead = numbers[O_LEAD]
     if not _near(now, numbers, _gap(lead, gap_us)):
@@ -146,12 +146,13 @@ def follows(
     is_open = numbers[O_OPENED] >= 0
     bystander = is_open and not by_caller and lead > 0 and _near(now, numbers, AFTERMATH_US)
     after = is_open and trouble in (LOAD, SLOW) and _near(now, numbers, AFTERMATH_US)
+    own_load = is_open and lead == 1 and trouble == LOAD and caller == keys[K_CALLER]
     # who is known by a place only: what comes to one function from several places at once is one story
     places = lead == 2 and vague and by_caller and _near(now, numbers, storm_us)
     # whoever calls an app that fails has failing calls
     storm = is_open and lead == 0 and numbers[O_TROUBLE] == trouble == FAILING
     storm = storm and keys[K_APP] == app and _near(now, numbers, storm_us)
-    return storm or (mine and (bystander or after or places))
+    return storm or own_load or (mine and (bystander or after or places))
 
 
 @njit
@@ -210,7 +211,7 @@ def assign(
     # slot and number of each story, oldest first; a story that ended has left its slot
     born, oldest, youngest = np.empty((ever, 2), np.int64), 0, live
     free, spare = np.arange(room - 1, -1, -1), room - live
-    looked = np.empty(3, np.int64)
+    looked = np.empty(4, np.int64)
     for k in range(live):
         waiting = _enter(heads, behind, before, heap, waiting, k, numbers[k], keys[k], gap_us)
         born[k, 0], born[k, 1] = k, numbers[k, O_ID]
@@ -252,15 +253,15 @@ def assign(
                 break
         extends = True
         if found == NONE:
-            looked[0] = heads[bucket(heads, CALLERS_AT, function[i])]
-            for chain in range(3):
+            looked[3] = heads[bucket(heads, CALLERS_AT, function[i])]
+            for chain in range(4):
                 node = looked[chain]
                 while node != NONE:
                     k = node // 2
                     if found != NONE and numbers[k, O_ID] <= numbers[found, O_ID]:
                         break
                     if follows(
-                        now, function[i], app[i], trouble[i], by_caller[i], vague[i],
+                        now, function[i], caller[i], app[i], trouble[i], by_caller[i], vague[i],
                         numbers[k], keys[k], gap_us, storm_us,
                     ):  # fmt: skip
                         found = k

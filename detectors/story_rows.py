@@ -203,9 +203,11 @@ def _add_features(story: Story, rows: StoryRows, begin: int, end: int) -> None:
 
 def _add_silence(story: Story, rows: pa.RecordBatch, i: int) -> None:
     """A function that says nothing."""
-    story.since_us = int(rows.column("since")[i].as_py()) if story.since_us < 0 else story.since_us
     told = story.counts.setdefault("silent", {})
     name = f"{rows.column('app')[i]}\x1f{rows.column('function')[i]}"
+    if story.since_us < 0 or name in told:
+        # what fell silent again had spoken meanwhile
+        story.since_us = int(rows.column("since")[i].as_py())
     if name not in told:
         told[name] = 1
         story.per_hour += float(rows.column("per_hour")[i].as_py())

@@ -73,6 +73,11 @@ FOREST_SLOPE: Final = 0.3
 #: a function is silent after this many times the longest silence seen in training
 SILENCE_MARGIN: Final = 3.0
 MIN_SILENCE: Final = 8.0
+#: invocations that come together count as one, up to so many
+MOST_CLUMP: Final = 10.0
+CLUMP_US: Final = 300 * US
+#: calls missed that no function reaches
+UNWATCHED: Final = 1e9
 #: s; a shorter silence is a restart or a hole in the logs, however busy the function
 SILENCE_SECONDS: Final = 3600.0
 #: share of stories, the least strange, from which it is told what normal life can do
@@ -192,11 +197,17 @@ def train(
     peaks[story[expected[strange] | ~keep[strange]]] = 0.0
     curve = BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1][:CURVE_STORIES], days, JOIN_SCORE)
     silence = np.full(len(whole.cohort), DEFAULT_SILENCE)
+    # how long a function may be silent is known only where its silences were measured
+    watched, clumps = set(zip(early.apps, early.functions, strict=True)), _clumps(held, len(whole))
     for name, gap in gaps.items():
         if name in lookup:
             row = lookup[name]
+            if name not in watched:
+                silence[row] = UNWATCHED
+                continue
             # work that comes in clumps is silent between them
-            least = MIN_SILENCE * min(max(float(whole.dispersion[row]) / 2.0, 1.0), 10.0)
+            clump = max(float(whole.dispersion[row]) / 2.0, float(clumps[row]))
+            least = MIN_SILENCE * min(max(clump, 1.0), MOST_CLUMP)
             silence[row] = max(least, SILENCE_MARGIN * gap, float(whole.rate[row].mean()) * SILENCE_SECONDS)
     notes = [*learned_from(options.feedback), *restarts.notes()]
     if len(lived.holes_us):
@@ -288,7 +299,7 @@ def _features(
         **{f"function/{n}": t for n, t in functions.snapshot().items()},
         **_prefixed("caller/", callers.snapshot()),
     }
-    return _HeldOut(*joined), state, functions.longest_gaps()
+    return _HeldOut(*joined), state, functions.longest_gaps(int(lived.ends[-1]))
 
 
 def _without_holes(
@@ -325,12 +336,17 @@ def _keys(rows: pa.RecordBatch) -> Iterator[Vector]:
 
 
 def _tails(held: _HeldOut, baselines: Baselines, mask: Vector) -> Tails:
+    # functions of an app that answer the same trigger lead a like life
+    names = zip(baselines.apps, baselines.cohort[: len(baselines)].tolist(), strict=True)
+    numbers: dict[tuple[str, int], int] = {}
+    pool = np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
     return fit_tails(
         held.raw[mask],
         held.group[mask],
         held.cohort[mask],
         groups=len(baselines),
         cohorts=len(COHORTS),
+        pool=pool,
         at=held.at[mask],
         block_us=np.array(BLOCK_US),
     )
@@ -507,6 +523,16 @@ def _peaks(story: Vector, score: Vector) -> Vector:
     """Peak score of each story."""
     out = np.zeros(int(story.max()) + 1 if len(story) else 0)
     np.maximum.at(out, story, score)
+    return out
+
+
+def _clumps(held: _HeldOut, functions: int) -> Vector:
+    """float64[functions]: invocations in five minutes that have any, on the average."""
+    inside = held.group >= 0
+    group, moment = held.group[inside], held.at[inside] // CLUMP_US
+    places = np.unique(np.stack([group, moment]), axis=1)[0]
+    calls, moments = (np.bincount(rows, minlength=functions)[:functions] for rows in (group, places))
+    out: Vector = calls / np.maximum(moments, 1)
     return out
 
 

@@ -1,12 +1,14 @@
 """Surprise: how rare a value is in its group, as -log10 of a tail probability, pooled where the group says too little.
 
-Each group (a function), then each cohort (a trigger kind), then the tenant keeps, for every feature, the values that
-1/2, 1/5, 1/10 ... of its normal events reach or exceed, and an exponential tail beyond. A group's tail probability is a
-mixture of its own and its cohort's, weighted by what it has seen, so that no group is ever "initialising".
+Each group (a function), then each pool (an app's functions of one trigger), each cohort (a trigger kind), then the
+tenant keeps, for every feature, the values that 1/2, 1/5, 1/10 ... of its normal events reach or exceed, and an
+exponential tail beyond. A group's tail probability is a mixture of its own, its pool's and its cohort's, weighted by
+what each has seen, so that no group is ever "initialising".
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -25,7 +27,7 @@ EXCEEDANCE: Final = np.array(
 )
 #: events that must lie beyond a level for the level to be believed
 LEVEL_EVENTS: Final = 2.0
-#: events that the cohort weighs in a group's tail
+#: events that what stands above it weighs in a group's, a pool's or a cohort's tail
 PRIOR_EVENTS: Final = 100.0
 #: exceedances from which a tail's slope is taken, and how many exceedances the prior slope weighs
 TAIL_EVENTS: Final = 60
@@ -63,15 +65,23 @@ def _one(x: Any, values: Any, logs: Any, depth: Any, slope: Any, count: Any) -> 
 
 @njit
 def _surprises(
-    X: Any, group: Any, cohort: Any, values: Any, depth: Any, slope: Any, count: Any, scale: Any, levels: Any,
-    grain: Any, out: Any,
+    X: Any, group: Any, cohort: Any, values: Any, depth: Any, slope: Any, count: Any, scale: Any, above: Any,
+    levels: Any, grain: Any, out: Any,
 ) -> None:  # fmt: skip
     tenant_row = values.shape[0] - 1
     logs = np.empty(levels.shape[0])
     for place in range(levels.shape[0]):
         logs[place] = np.log(levels[place])
+    way = np.empty(3, np.int64)
     for i in range(X.shape[0]):
         g, c = group[i], cohort[i]
+        # from the widest to the event's own
+        way[0], steps = c, 1
+        if g >= 0:
+            if above[g] >= 0:
+                way[1], steps = above[g], 2
+            way[steps] = g
+            steps += 1
         for j in range(X.shape[1]):
             x = np.float64(X[i, j])
             if not x > 0.0:
@@ -81,14 +91,11 @@ def _surprises(
             x = x / (scale[g, j] if g >= 0 else scale[c, j])
             n = count[tenant_row, j]
             p = np.exp(_one(x, values[tenant_row, j], logs, depth[tenant_row, j], slope[tenant_row, j], n))
-            n = count[c, j]
-            if n > 0.0:
-                own = np.exp(_one(x, values[c, j], logs, depth[c, j], slope[c, j], n))
-                p = (n * own + PRIOR_EVENTS * p) / (n + PRIOR_EVENTS)
-            if g >= 0:
-                n = count[g, j]
+            for step in range(steps):
+                r = way[step]
+                n = count[r, j]
                 if n > 0.0:
-                    own = np.exp(_one(x, values[g, j], logs, depth[g, j], slope[g, j], n))
+                    own = np.exp(_one(x, values[r, j], logs, depth[r, j], slope[r, j], n))
                     p = (n * own + PRIOR_EVENTS * p) / (n + PRIOR_EVENTS)
             out[i, j] = min(max(-np.log(p) / _LOG10, 0.0), MAX_SURPRISE) if p > 0.0 else MAX_SURPRISE
             if full < grain:
@@ -97,15 +104,16 @@ def _surprises(
 
 @dataclass(frozen=True)
 class Tails:
-    """Tails of J features for G groups, C cohorts and the tenant, in this order of rows.
+    """Tails of J features for G groups, P pools, C cohorts and the tenant, N rows in this order.
 
     Attributes:
-        values: float64[G+C+1, J, len(EXCEEDANCE)], ascending along the last axis, in units of the group's scale.
-        depth: int64[G+C+1, J], levels that are believed.
-        slope: float64[G+C+1, J], scale of the exponential tail.
-        count: float64[G+C+1, J], independent observations: events, or blocks of time; 0 where only the cohort counts.
-        scale: float64[G+C+1, J], what a value is divided by: 1, or the group's mean block maximum.
-        groups: G.
+        values: float64[N, J, len(EXCEEDANCE)], ascending along the last axis, in units of the group's scale.
+        depth: int64[N, J], levels that are believed.
+        slope: float64[N, J], scale of the exponential tail.
+        count: float64[N, J], independent observations: events, or blocks of time; 0 where only what is above counts.
+        scale: float64[N, J], what a value is divided by: 1, or the group's mean block maximum.
+        above: int64[G], row of each group's pool; -1 where it has none.
+        cohorts: C.
     """
 
     values: Floats
@@ -113,7 +121,8 @@ class Tails:
     slope: Floats
     count: Floats
     scale: Floats
-    groups: int
+    above: Ints
+    cohorts: int
 
     def surprise(self, X: Any, group: Ints, cohort: Ints, grain: float = 0.0) -> Floats:
         """Surprise of each value.
@@ -129,8 +138,8 @@ class Tails:
         """
         out = np.empty(X.shape, dtype=np.float64)
         rows = np.ascontiguousarray(X)
-        tables = (self.values, self.depth, self.slope, self.count, self.scale)
-        _surprises(rows, group, self.groups + cohort, *tables, EXCEEDANCE, grain, out)
+        tables = (self.values, self.depth, self.slope, self.count, self.scale, self.above)
+        _surprises(rows, group, len(self.depth) - 1 - self.cohorts + cohort, *tables, EXCEEDANCE, grain, out)
         return out
 
     def muted(self, features: npt.NDArray[np.bool_]) -> Tails:
@@ -154,19 +163,22 @@ class Tails:
         for name in _ARRAYS:
             value = getattr(self, name)
             columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(value.reshape(-1)), value.size // rows)
-        return pa.table(columns).replace_schema_metadata({"groups": str(self.groups), "features": str(features)})
+        columns["above"] = pa.array(np.r_[self.above, np.full(rows - len(self.above), -1)])
+        numbers = {"groups": len(self.above), "cohorts": self.cohorts, "features": features}
+        return pa.table(columns).replace_schema_metadata({name: str(number) for name, number in numbers.items()})
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Tails:
         """Read what ``to_table`` wrote."""
         table = table.combine_chunks()
         meta = table.schema.metadata or {}
-        features = int(meta[b"features"])
+        groups, cohorts, features = (int(meta[name]) for name in (b"groups", b"cohorts", b"features"))
         found = {
             n: table.column(n).chunk(0).flatten().to_numpy().reshape(table.num_rows, features, -1) for n in _ARRAYS
         }
         flat = {n: v.copy() if n == "values" else v[:, :, 0].copy() for n, v in found.items()}
-        return cls(groups=int(meta[b"groups"]), **flat)
+        above = table.column("above").to_numpy()[:groups].copy()
+        return cls(above=above, cohorts=cohorts, **flat)
 
 
 _ARRAYS: Final = ("values", "depth", "slope", "count", "scale")
@@ -179,6 +191,7 @@ def fit_tails(
     *,
     groups: int,
     cohorts: int,
+    pool: Ints | None = None,
     slope: float = 1.0,
     at: Any = None,
     block_us: Any = None,
@@ -191,20 +204,23 @@ def fit_tails(
         cohort: int64[n], 0..cohorts-1.
         groups: how many groups there are.
         cohorts: how many cohorts there are.
+        pool: int64[groups], number of each group's pool, 0 and up; a pool's groups are of one cohort. None: no pools.
         slope: prior scale of the tails, in the feature's unit a nat; 1 for likelihood ratios.
         at: int64[n] us, when; needed with ``block_us``.
         block_us: int64[J], length of the blocks whose maxima count as one observation, since values within them hang
             together; 0 where each event counts for itself.
     """
     features = X.shape[1]
-    rows = groups + cohorts + 1
+    pools = int(pool.max(initial=-1)) + 1 if pool is not None else 0
+    rows = groups + pools + cohorts + 1
     out = Tails(
         values=np.zeros((rows, features, len(EXCEEDANCE))),
         depth=np.zeros((rows, features), dtype=np.int64),
         slope=np.full((rows, features), slope),
         count=np.zeros((rows, features)),
         scale=np.ones((rows, features)),
-        groups=groups,
+        above=groups + pool if pool is not None else np.full(groups, -1, dtype=np.int64),
+        cohorts=cohorts,
     )
     blocks: dict[int, tuple[Ints, Ints, Ints]] = {}
     for j in range(features):
@@ -217,10 +233,21 @@ def fit_tails(
             highest = np.zeros(len(g))
             np.maximum.at(highest, code, value)
             value = highest
-            _fit_scale(out, j, value, g, c, groups, cohorts)
-            value = value / np.where(g >= 0, out.scale[g, j], out.scale[groups + c, j])
-        _fit_feature(out, j, value, g, c, groups, cohorts, slope, own=not length)
+            _fit_scale(out, j, value, g, c)
+            value = value / np.where(g >= 0, out.scale[g, j], out.scale[groups + pools + c, j])
+        _fit_feature(out, j, value, g, c, slope, own=not length)
     return out
+
+
+def _levels_of(tails: Tails, g: Ints, c: Ints) -> Iterator[tuple[Ints, Ints, slice]]:
+    """From cohorts down to groups: the row of each event, the row above it, and the rows of the level; -1: none."""
+    groups, rows = len(tails.above), len(tails.depth)
+    cohort = rows - 1 - tails.cohorts + c
+    yield cohort, np.full(len(c), rows - 1), slice(rows - 1 - tails.cohorts, rows - 1)
+    pool = np.where(g >= 0, np.r_[tails.above, -1][g], -1)
+    if rows - 1 - tails.cohorts > groups:
+        yield pool, cohort, slice(groups, rows - 1 - tails.cohorts)
+    yield g, np.where(pool >= 0, pool, cohort), slice(0, groups)
 
 
 def _blocks(group: Ints, cohort: Ints, number: Ints) -> tuple[Ints, Ints, Ints]:
@@ -233,51 +260,43 @@ def _blocks(group: Ints, cohort: Ints, number: Ints) -> tuple[Ints, Ints, Ints]:
     return code.reshape(-1), pair // wide - 1, pair % wide
 
 
-def _fit_scale(out: Tails, j: int, value: Floats, g: Ints, c: Ints, groups: int, cohorts: int) -> None:
-    """Mean block maximum of each group, shrunk to its cohort's, which is shrunk to the tenant's."""
+def _fit_scale(out: Tails, j: int, value: Floats, g: Ints, c: Ints) -> None:
+    """Mean block maximum of each row, shrunk to that of the row above it."""
     # a single wild block must not buy a group licence
     capped = np.minimum(value, np.quantile(value, 0.99)) if len(value) else value
-    tenant = float(capped.mean()) if len(capped) else 0.0
-    tenant = max(tenant, MIN_SCALE)
-    out.scale[-1, j] = tenant
-    for offset, size, owner in ((groups, cohorts, c), (0, groups, g)):
-        inside = owner >= 0
-        total = np.bincount(owner[inside], weights=capped[inside], minlength=size)[:size]
-        number = np.bincount(owner[inside], minlength=size)[:size]
-        if offset:
-            prior = np.full(size, tenant)
-        else:
-            prior = np.full(size, tenant)
-            prior[owner[inside]] = out.scale[groups + c[inside], j]
-        out.scale[offset : offset + size, j] = np.maximum(
-            (total + PRIOR_BLOCKS * prior) / (number + PRIOR_BLOCKS), MIN_SCALE
-        )
+    tenant = max(float(capped.mean()) if len(capped) else 0.0, MIN_SCALE)
+    out.scale[:, j] = tenant
+    for own, above, level in _levels_of(out, g, c):
+        inside = own >= 0
+        total = np.bincount(own[inside], weights=capped[inside], minlength=level.stop)[level]
+        number = np.bincount(own[inside], minlength=level.stop)[level]
+        prior = np.full(level.stop - level.start, tenant)
+        prior[own[inside] - level.start] = out.scale[above[inside], j]
+        out.scale[level, j] = np.maximum((total + PRIOR_BLOCKS * prior) / (number + PRIOR_BLOCKS), MIN_SCALE)
 
 
-def _fit_feature(
-    out: Tails, j: int, value: Floats, g: Ints, c: Ints, groups: int, cohorts: int, prior: float, *, own: bool
-) -> None:
+def _fit_feature(out: Tails, j: int, value: Floats, g: Ints, c: Ints, prior: float, *, own: bool) -> None:
     positive = np.flatnonzero(value > 0)
     order = positive[np.argsort(-value[positive], kind="stable")]
     ordered = value[order]
     out.count[-1, j] = len(value)
     out.values[-1, j], out.depth[-1, j], out.slope[-1, j] = _levels(ordered, out.count[-1, j], prior)
     out.slope[:-1, j] = out.slope[-1, j]
-    for offset, size, owner in ((groups, cohorts, c), (0, groups, g)):
-        if not offset and not own:
+    for owner, above, level in _levels_of(out, g, c):
+        if level.start == 0 and not own:
             continue
         inside = owner[owner >= 0]
-        out.count[offset : offset + size, j] = np.bincount(inside, minlength=size)[:size]
+        out.count[level, j] = np.bincount(inside, minlength=level.stop)[level]
         mine = owner[order]
         by_owner = np.argsort(mine, kind="stable")
-        edges = np.searchsorted(mine[by_owner], np.arange(size + 1))
-        for k in range(size):
+        edges = np.searchsorted(mine[by_owner], np.arange(level.start, level.stop + 1))
+        for k in range(level.stop - level.start):
             part = by_owner[edges[k] : edges[k + 1]]
             if len(part):
-                row = offset + k
-                base = out.slope[-1, j] if offset else out.slope[groups + c[order[part[0]]], j]
+                row = level.start + k
+                base = float(out.slope[above[order[part[0]]], j])
                 out.values[row, j], out.depth[row, j], out.slope[row, j] = _levels(
-                    ordered[part], out.count[row, j], float(base)
+                    ordered[part], out.count[row, j], base
                 )
 
 

@@ -181,6 +181,26 @@ def test_a_crowd_of_callers_never_seen_counts_as_newcomers(usual: Baselines) -> 
     assert found.raw("newcomers", "Pay")[-100:].max() < 0.5
 
 
+def test_a_campaign_brings_newcomers_to_all_functions_of_an_app_and_a_flood_to_one(usual: Baselines) -> None:
+    days = []
+    for name in ("Pay", "Catalogue"):
+        days += ordinary(LEARNED - 3 * DAY, 78, function=name)
+        # somebody new now and then
+        first = {"caller": lambda n: f"address:198.18.0.{n}", "every": HOUR, "app": "shop"}
+        days += [
+            {**call, "invocation_id": f"first-{call['invocation_id']}"}
+            for call in ordinary(LEARNED - 3 * DAY, 78, function=name, **first)
+        ]
+
+    def crowd(function: str) -> list[dict[str, Any]]:
+        come = trouble(40, 20 * SECOND, caller=lambda n: f"address:198.51.100.{n}")
+        return [{**call, "function": function, "invocation_id": f"{function}-{call['invocation_id']}"} for call in come]
+
+    flood = live(usual, days, crowd("Pay")).raw("newcomers", "Pay-bad").max()
+    campaign = live(usual, days, crowd("Catalogue"), crowd("Pay")).raw("newcomers", "Pay-bad").max()
+    assert campaign < 0.7 * flood
+
+
 def test_a_cold_start_is_excused_for_its_run_time(usual: Baselines) -> None:
     cold = [
         {**record, "host_instance": f"host-{number}" if number % 10 == 5 else "host-1"}
@@ -254,15 +274,35 @@ def test_delays_of_whole_seconds_by_one_caller_look_like_probes(usual: Baselines
 
 
 def test_silence_is_raised_once_at_the_time_when_the_calls_missed_have_added_up(usual: Baselines) -> None:
-    found = live(usual, before(), silence=15.0, watermark_us=EPOCH_US + NOW + 12 * HOUR)
+    found = live(usual, before(), silence=60.0, watermark_us=EPOCH_US + NOW + 12 * HOUR)
     (silence,) = found.silences()
     last = found.rows["at"][-1].as_py()
     assert silence["function"] == "Pay"
     assert silence["since"] == last
-    # 15 calls at 30 an hour
-    assert silence["at"] - last == pytest.approx(0.5 * HOUR, rel=0.2)
+    # 60 calls at 30 an hour
+    assert silence["at"] - last == pytest.approx(2.0 * HOUR, rel=0.2)
     assert silence["per_hour"] == pytest.approx(30.0, rel=0.1)
     assert not silence["horizon"]
+
+
+def test_no_function_is_silent_within_an_hour_however_busy(usual: Baselines) -> None:
+    found = live(usual, before(), silence=1.0, watermark_us=EPOCH_US + NOW + 12 * HOUR)
+    (silence,) = found.silences()
+    assert silence["at"] - silence["since"] == HOUR
+    back = live(
+        usual, before(), ordinary(NOW + 50 * MINUTE, 0.5), silence=1.0, watermark_us=EPOCH_US + NOW + 80 * MINUTE
+    )
+    assert back.silences() == []
+
+
+def test_the_longest_silence_that_a_function_lived_through_may_still_go_on(usual: Baselines) -> None:
+    fold = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
+    batch = rows(before())
+    last = batch["at"][-1].as_py()
+    fold.advance(batch, last + 1)
+    soon, later = (fold.longest_gaps(last + hours * HOUR)["shop", "Pay"] for hours in (1, 6))
+    assert later == pytest.approx(6 * 30.0, rel=0.2)
+    assert soon < later
 
 
 def test_a_silence_that_an_event_ends_is_raised_as_one_that_time_finds(usual: Baselines) -> None:

@@ -439,6 +439,12 @@ def test_a_silent_tenant_is_one_incident() -> None:
     assert "ilen" in incident["title"]
 
 
+def test_what_falls_silent_again_is_told_since_it_spoke_last() -> None:
+    _, (incident,) = incidents_of([silent(HOUR, "Tick"), silent(3 * HOUR, "Tick")])
+    _, (once,) = incidents_of([silent(3 * HOUR, "Tick")])
+    assert incident["summary"] == once["summary"]
+
+
 @pytest.mark.parametrize(("reach", "told"), [(2 * HOUR, 1), (HOUR - 1, 0)], ids=["logs go on", "logs end before"])
 def test_silence_at_the_end_counts_only_as_far_as_the_logs_reach(reach: int, told: int) -> None:
     _, found = incidents_of([silent(HOUR, "Tick", horizon=True), tick(reach)])

@@ -64,6 +64,16 @@ def test_load_that_an_hours_sum_remembers_is_the_aftermath_of_the_flood_before_i
     assert told({**flood, "score": 3.0}, after)[0] == [0, 1]
 
 
+def test_load_that_a_caller_makes_with_its_network_is_part_of_its_own_story_wherever_it_goes() -> None:
+    # of two addresses of a network neither makes most of the calls, so that the load points at neither
+    load = {"function": 2, "by_caller": False, "trouble": "load"}
+    assert told({}, load)[0] == [0, 0]
+    assert told({}, {**load, "caller": 7})[0] == [0, 1]
+    assert told({}, {**load, "trouble": "slow"})[0] == [0, 1]
+    assert told({"score": 3.0}, load)[0] == [0, 1]
+    assert told({"vague": True}, {**load, "vague": True})[0] == [0, 1]
+
+
 def test_failures_in_the_functions_of_an_app_are_one_storm_while_they_follow_one_another() -> None:
     failing = {"by_caller": False, "caller": 0, "trouble": "failing"}
     soon = {"function": 2, **failing}

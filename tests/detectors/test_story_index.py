@@ -29,7 +29,7 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
         found = next(iter(own or part_of), None)
         extends = True
         if found is None:
-            about = (now, function, app, trouble, by_caller, vague)
+            about = (now, function, caller, app, trouble, by_caller, vague)
             found = next((one for one in reversed(open_) if module.follows(*about, one[0], one[1], gap, storm)), None)
             extends = found is None or found[0][O_LEAD] == 0 or by_caller
         if found is None:

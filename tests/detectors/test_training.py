@@ -19,7 +19,7 @@ from detectors.local import Stage, run_local
 from detectors.model import Model
 from detectors.order import with_at
 from detectors.timeline import END, Timeline
-from detectors.training import TrainingOptions, train
+from detectors.training import UNWATCHED, TrainingOptions, train
 from models.bundle import encode_bundle
 from models.errors import InputError
 from pipelines import workflows
@@ -82,6 +82,23 @@ def test_the_same_logs_and_seed_give_the_same_bundle_however_they_are_sliced(
     there = bytes_of(model)
     assert again.keys() == there.keys()
     assert [name for name in again if again[name] != there[name]] == []
+
+
+def test_nobody_misses_a_function_whose_silences_were_never_measured(learned: pa.RecordBatch, model: Model) -> None:
+    app, function = ("shop", "Newborn")
+    mine = learned.slice(learned.num_rows - 200)
+    for name, value in (("app", app), ("function", function)):
+        place = mine.schema.get_field_index(name)
+        mine = mine.set_column(
+            place, mine.schema.field(name), pa.repeat(value, mine.num_rows).cast(mine.schema.types[place])
+        )
+    ids = pa.array([f"newborn-{n}" for n in range(mine.num_rows)])
+    place = mine.schema.get_field_index("invocation_id")
+    mine = mine.set_column(place, mine.schema.field("invocation_id"), ids.cast(mine.schema.types[place]))
+    later = train(lambda: [learned, mine.slice(0, 0), mine])
+    names = list(zip(later.judge.baselines.apps, later.judge.baselines.functions, strict=True))
+    assert later.silence_nats[names.index((app, function))] >= UNWATCHED
+    assert (model.silence_nats < UNWATCHED).mean() > 0.5
 
 
 def test_another_seed_grows_another_forest_and_leaves_the_rest(learned: pa.RecordBatch, model: Model) -> None:

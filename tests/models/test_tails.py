@@ -137,6 +137,41 @@ def test_the_order_of_events_does_not_matter() -> None:
     assert one.to_table().equals(other.to_table())
 
 
+def pooled() -> tuple[Tails, Tails]:
+    """Tails of six groups of one cohort, without pools and with: three lead a calm life and three a wild one."""
+    rng = np.random.default_rng(3)
+    group = np.repeat(np.arange(6), 200)
+    X = np.where(group < 3, rng.exponential(1.0, 1200), rng.exponential(1.0, 1200) ** 3)[:, None]
+    zero = np.zeros(len(X), np.int64)
+    options: dict[str, Any] = {"at": np.tile(np.arange(200) * HOUR, 6), "block_us": np.array([HOUR])}
+    plain = fit_tails(X, group, zero, groups=6, cohorts=1, **options)
+    return plain, fit_tails(X, group, zero, groups=6, cohorts=1, pool=np.array([0, 0, 0, 1, 1, 1]), **options)
+
+
+def test_a_group_is_judged_by_its_pool_before_its_cohort() -> None:
+    plain, pools = pooled()
+    far, zero = np.full((2, 1), 12.0), np.zeros(2, np.int64)
+    before, after = (tails.surprise(far, np.array([0, 3]), zero)[:, 0] for tails in (plain, pools))
+    # what the wild ones do is no excuse for the calm, nor what the calm ones do a reproach for the wild
+    assert after[0] > before[0]
+    assert after[1] <= before[1]
+
+
+def test_a_group_that_was_never_seen_is_judged_by_its_cohort_with_pools_as_without() -> None:
+    plain, pools = pooled()
+    far, never = np.array([[3.0], [12.0]]), np.full(2, -1)
+    zero = np.zeros(2, np.int64)
+    assert pools.surprise(far, never, zero) == pytest.approx(plain.surprise(far, never, zero), rel=0.2)
+
+
+def test_pools_come_back_from_a_table() -> None:
+    _, pools = pooled()
+    back = Tails.from_table(pools.to_table())
+    far, zero = np.full((6, 1), 7.0), np.zeros(6, np.int64)
+    assert (back.surprise(far, np.arange(6), zero) == pools.surprise(far, np.arange(6), zero)).all()
+    assert back.to_table().equals(pools.to_table())
+
+
 def test_a_table_brings_it_back_through_a_file(tmp_path: Any) -> None:
     path = tmp_path / "tails.arrow"
     table = FITTED.to_table()
