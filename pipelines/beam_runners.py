@@ -28,6 +28,11 @@ _FLINK_STREAM: Final = (
     "--finish_bundle_before_checkpointing",
     "--max_bundle_time_mills=200",
 )
+#: these answer who asks for a job before it runs, and Beam then takes its patience with an answer, 300 s, for that of
+#: the whole job: it ended after five minutes
+_ASKED_EARLY: Final = ("PrismRunner", "PortableRunner")
+#: s; longer than a process lives
+_FOREVER_S: Final = 10 * 365 * 86_400
 #: how Beam begins to say that it could not download a runner
 _NOT_FETCHED: Final = "Unable to fetch remote"
 
@@ -104,9 +109,12 @@ def begin(pipeline: Any) -> Any:
     Raises:
         InputError: the runner's program is not here, and Beam can't fetch it.
     """
-    if type(pipeline.runner).__name__.lower() not in BOUNDED_ONLY:
+    name = type(pipeline.runner).__name__
+    if name.lower() not in BOUNDED_ONLY:
         # it may stage files wherever its options say
         import_file_systems()
+    if name in _ASKED_EARLY:
+        _be_patient(pipeline.options)
     try:
         return pipeline.run()
     except RuntimeError as error:
@@ -119,6 +127,15 @@ def begin(pipeline: Any) -> Any:
             hint="Name the program behind '--': --prism_location=FILE, or --flink_job_server_jar=FILE "
             "(docs/deploy.md).",
         ) from None
+
+
+def _be_patient(options: Any) -> None:
+    """Wait for the end of a job as long as it takes, unless the user named another time."""
+    from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
+
+    portable = options.view_as(PortableOptions)
+    if portable.job_server_timeout == PipelineOptions([]).view_as(PortableOptions).job_server_timeout:
+        portable.job_server_timeout = _FOREVER_S
 
 
 def same_process(runner: str, options: Any) -> bool:

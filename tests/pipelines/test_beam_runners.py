@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 
 from models.errors import InputError
 from pipelines.beam_runners import begin, refuse_beam_options, runner_of, stream_arguments
@@ -51,6 +52,27 @@ def test_words_for_beam_without_a_runner_of_beam_are_refused():
     refuse_beam_options(["--runner=embedded"])
     with pytest.raises(InputError, match="mean nothing"):
         refuse_beam_options(["--runner", "embedded", "--streaming"])
+
+
+class PrismRunner:
+    """By the name of Beam's."""
+
+
+class Begun:
+    """A pipeline that only begins."""
+
+    def __init__(self, runner: object, *words: str) -> None:
+        self.runner, self.options = runner, PipelineOptions(list(words))
+
+    def run(self) -> int:
+        return int(self.options.view_as(PortableOptions).job_server_timeout)
+
+
+def test_a_job_under_prism_may_take_longer_than_beam_waits_for_an_answer():
+    """Beam gives the stream of a job's states the time-out of a single answer where the runner answers early."""
+    assert begin(Begun(PrismRunner())) > 365 * 86_400
+    assert begin(Begun(PrismRunner(), "--job_server_timeout=77")) == 77
+    assert begin(Begun(None)) == 300
 
 
 class Broken:
