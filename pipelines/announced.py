@@ -16,9 +16,7 @@ from detectors.timeline import FoldFactory
 from models.errors import InputError
 from pipelines.champion import Champion, Judging
 from pipelines.graph import CALLER, FUNCTION, INCIDENT, Plan
-
-#: between the name of a version and the digest of what people said of its incidents
-_SAID: Final = "+"
+from pipelines.messages import SAID_AFTER
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Announced:
                 for old in [key for key in _plans if key[0] == self]:
                     del _plans[old]
                 champion = Champion(self.models, self.budget, self.public_key)
-                _plans[self, label] = champion.load(label.partition(_SAID)[0]).plan
+                _plans[self, label] = champion.load(label.partition(SAID_AFTER)[0]).plan
             return _plans[self, label]
 
 
@@ -70,6 +68,11 @@ class Herald:
         self._poll_s = announced.poll_s
         self._looked_s = float("-inf")
         self.label = announced.first
+
+    @property
+    def refused(self) -> int:
+        """Versions that it refused."""
+        return self._champion.refused
 
     def look(self) -> str:
         """The label of what is to judge from here on; a champion that can't be used is refused, and said so once."""
@@ -101,4 +104,4 @@ def label_of(judging: Judging) -> str:
     """A version, and what people said of its incidents."""
     if not judging.feedback:
         return judging.version
-    return f"{judging.version}{_SAID}{zlib.crc32(repr(judging.feedback).encode()):08x}"
+    return f"{judging.version}{SAID_AFTER}{zlib.crc32(repr(judging.feedback).encode()):08x}"

@@ -141,5 +141,7 @@ def _timelines(stage: str, key: tuple[str, ...], folds: FoldFactory, plan: Plan)
     taken = "" if plan.spool is None else str(Path(plan.spool) / TAKEN)
     before = {CALLER: FUNCTION, INCIDENT: CALLER}.get(stage)
     spent = None if before is None else _spool(before, plan)
-    shards = plan.shards if key else 1
-    return OrderedTimelines(Stage(stage, key, folds), shards, speaking, plan.announced, lanes, taken, spent)
+    shards, judges = plan.shards if key else 1, stage == CALLER
+    return OrderedTimelines(
+        Stage(stage, key, folds), shards, speaking, plan.announced, lanes, taken, spent, judges=judges
+    )

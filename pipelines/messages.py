@@ -15,6 +15,8 @@ import pyarrow as pa
 from detectors.timeline import END, START
 from models.errors import InputError
 
+#: in the label of a version, between its name and the digest of what people said of its incidents
+SAID_AFTER: Final = "+"
 #: columns of ``Inbox.to_table``
 _ORIGINS: Final = pa.schema([("origin", pa.string()), ("next", pa.int64()), ("watermark_us", pa.int64())])
 

@@ -36,6 +36,8 @@ _METRICS: Final = (
     ("checkpoint_s", "checkpoint_seconds", "How long the last checkpoint took.", False),
     ("notes", "notes", "Notes added to checkpoints since the start.", True),
     ("note_s", "note_seconds", "How long the last note took.", False),
+    ("unheard_s", "runner_unheard_seconds", "How long the runner of Beam has told nothing.", False),
+    ("unasked_s", "sources_unasked_seconds", "How long no worker of the runner has asked a source.", False),
 )
 
 
@@ -52,7 +54,7 @@ class VitalsCollector:
         vitals = self._vitals()
         for name, metric, text, counts in _METRICS:
             value = getattr(vitals, name)
-            if value is not None:
+            if value is not None and name not in vitals.lacking:
                 family = CounterMetricFamily if counts else GaugeMetricFamily
                 yield family(f"lonetree_{metric}", text, value=float(value))
         model = GaugeMetricFamily("lonetree_model", "The version that judges.", labels=["version"])

@@ -74,7 +74,11 @@ class Station(Protocol):
         ...
 
     def counts(self) -> dict[str, int]:
-        """What was counted so far, snapshots included; becomes metrics."""
+        """What was counted so far, snapshots included; becomes counters."""
+        ...
+
+    def gauges(self) -> dict[str, int]:
+        """How it is now; becomes gauges. Names are its own, also beside those of other shards."""
         ...
 
 
@@ -125,6 +129,7 @@ class StationDoFn(beam.DoFn):  # type: ignore[misc]
         self._job = uuid.uuid4().hex
         self._sure: set[int] = set()
         self._counters: dict[str, Any] = {}
+        self._gauges: dict[str, Any] = {}
 
     def start_bundle(self) -> None:
         """The bundle before may have failed."""
@@ -176,7 +181,7 @@ class StationDoFn(beam.DoFn):  # type: ignore[misc]
         return live
 
     def _settle(self, live: _Live) -> None:
-        """Add what was counted to the metrics, each once."""
+        """Add what was counted to the metrics, each once, and say how it is."""
         now = live.station.counts()
         for name, count in now.items():
             more = count - live.counted.get(name, 0)
@@ -185,6 +190,10 @@ class StationDoFn(beam.DoFn):  # type: ignore[misc]
                     self._counters[name] = Metrics.counter(METRICS, name)
                 self._counters[name].inc(more)
         live.counted = now
+        for name, value in live.station.gauges().items():
+            if name not in self._gauges:
+                self._gauges[name] = Metrics.gauge(METRICS, name)
+            self._gauges[name].set(value)
 
 
 def _save(live: _Live, log: Any, saved: Any) -> None:

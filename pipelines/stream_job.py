@@ -35,8 +35,8 @@ from pipelines.stream_timeline import RAISED, ROWS
 
 #: shards of a stage on one machine: each step of the source costs a message a pair of shards
 LOCAL_SHARDS: Final = 1
-#: between two looks at the counters, s
-TELL_S: Final = 10.0
+#: between two looks at the metrics, s
+TELL_S: Final = 5.0
 #: names of stations beside those of the graph; that of the sinks also names the folder of their outboxes
 SINKS: Final = "sinks"
 _VERDICTS: Final = "verdicts"
@@ -127,7 +127,7 @@ def run(
         runner: Beam's name of a runner that streams.
         beam_args: more options of Beam.
         stop: tells to stop.
-        told: is told the job's counters now and then.
+        told: is told all counters and gauges now and then; none where the runner does not answer.
 
     Returns:
         Whether the end was reached, and the counters; with them how far each source trails the clock, s.
@@ -177,7 +177,7 @@ def run(
                     retry=True,
                 )
             if told is not None:
-                told(_plain(counted))
+                told(counted)
         waiting.raise_for_failure()
         everything = _counters(result)
     lacking = stations_of(job, plan) - _ended(everything)

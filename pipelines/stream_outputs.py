@@ -29,6 +29,14 @@ DRAIN_S: Final = 60.0
 _LOOK_S: Final = 0.1
 #: tag of what the world gets
 OUT: Final = "out"
+#: how a sink is -> begins the names of gauges, the sink's name follows
+SINK_SIGNS: Final = {
+    "pending": "sink_waiting_",
+    "delivered": "sink_delivered_",
+    "refused": "sink_refused_",
+    "lost": "sink_lost_",
+    "failures": "sink_failures_",
+}
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,10 @@ class Files:
         """Nothing."""
         return {}
 
+    def gauges(self) -> dict[str, int]:
+        """Nothing."""
+        return {}
+
     def snapshot(self) -> Tables:
         """The next part's number, the rows that wait, and who has said what."""
         number, waiting = self._parts.snapshot()
@@ -183,8 +195,11 @@ class Telling:
                     told.append(json.loads(json_line({**telling(incident), AMENDS: amends})))
                     self._counts["tellings"] += 1
                     self._counts["incidents"] += not amends
-        if told and not again:
-            self._sinks().send(told)
+        if not again:
+            # also where there is nothing new: what waits from before is to go on
+            sinks = self._sinks()
+            if told:
+                sinks.send(told)
         if self.ended and not again:
             close_sinks(self._made.folder)
         return []
@@ -203,6 +218,12 @@ class Telling:
     def counts(self) -> dict[str, int]:
         """Incidents, tellings, and those that feedback expects."""
         return dict(self._counts)
+
+    def gauges(self) -> dict[str, int]:
+        """How the sinks are, where they are open."""
+        sinks = _SINKS.get(self._made.folder)
+        found = [] if sinks is None else sinks.status()
+        return {f"{begins}{one.name}": int(getattr(one, sign)) for one in found for sign, begins in SINK_SIGNS.items()}
 
     def snapshot(self) -> Tables:
         """Counts, open incidents, and who has said what."""

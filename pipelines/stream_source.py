@@ -48,6 +48,11 @@ DEAD: Final = "dead"
 LAG: Final = "lag_s_"
 #: how gauges of where sources are begin; the unit and the source's name follow
 PLACE: Final = "position_"
+#: the same, 1: it is read to its end and well; 1: it can't be read, and will be asked again
+IDLE: Final = "idle_"
+FAILING: Final = "failing_"
+#: gauge: versions that were refused, by the process that reads a source
+REFUSED: Final = "versions_refused"
 #: rows of a message, about: enough that what Beam costs a message is small beside what the rows cost
 MESSAGE_ROWS: Final = 10_000
 #: rows of a bundle, about, and how long it may take, s: results leave a worker when their bundle ends
@@ -235,6 +240,17 @@ class Reading:
         """Whether it has said that nothing more will come."""
         return self._ended
 
+    def tell(self) -> None:
+        """Say by gauges where it is and how it is; also where nothing came, since the clock goes on."""
+        if self._said_us > START:
+            lag_us = microseconds(_now()) - self._said_us
+            Metrics.gauge(METRICS, f"{LAG}{self._name}").set(lag_us // 1_000_000)
+        for unit, number in position_of(self._cursor or {}).items():
+            Metrics.gauge(METRICS, f"{PLACE}{unit}_{self._name}").set(int(number))
+        Metrics.gauge(METRICS, f"{IDLE}{self._name}").set(int(self._polling is None and self.source.idle))
+        if self._herald is not None:
+            Metrics.gauge(METRICS, REFUSED).set(self._herald.refused)
+
     def commit(self, place: Place) -> None:
         """Tell the source that a place is durable; places come in any order, and from several threads.
 
@@ -276,11 +292,6 @@ class Reading:
         if self._clock.watermark_us > self._said_us:
             self._said_us, self._since_mark = self._clock.watermark_us, 0
         mark = END if self._ended else self._said_us
-        if self._said_us > START:
-            lag_us = microseconds(_now()) - self._said_us
-            Metrics.gauge(METRICS, f"{LAG}{self._name}").set(lag_us // 1_000_000)
-        for unit, number in position_of(self._cursor or {}).items():
-            Metrics.gauge(METRICS, f"{PLACE}{unit}_{self._name}").set(int(number))
         version = self._herald.look() if self._herald is not None else ""
         said = (
             Message(self._name, self._number, mark, tuple(rows), version),
@@ -327,6 +338,7 @@ class LiveDoFn(beam.DoFn):  # type: ignore[misc]
         name = source_name(uri)
         reading: Reading | None = None
         Metrics.counter(METRICS, POLLS).inc()
+        failing = Metrics.gauge(METRICS, f"{FAILING}{name}")
         try:
             reading = self._reading(name, uri, tracker.current_restriction())
             for message, dead in reading.messages():
@@ -336,12 +348,15 @@ class LiveDoFn(beam.DoFn):  # type: ignore[misc]
                     return
                 yield message
                 yield beam.pvalue.TaggedOutput(DEAD, dead)
+            reading.tell()
+            failing.set(0)
         except SourceError as error:
             if reading is not None:
                 reading.source.close()
             if not error.retry:
                 raise
             _log.warning("source %s fails, it will be tried again: %s", name, terminal(str(error)))
+            failing.set(1)
             tracker.defer_remainder(Duration(seconds=FAILED_S))
             return
         if reading.ended:

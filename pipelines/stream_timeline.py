@@ -12,7 +12,7 @@ import pyarrow as pa
 from detectors.local import Stage
 from detectors.timeline import END, START, FoldFactory, Tables, Timeline, counts_of, lag_of
 from pipelines.carry_over import carried_over
-from pipelines.messages import Inbox, Message
+from pipelines.messages import SAID_AFTER, Inbox, Message
 from pipelines.sinks.escape import terminal
 
 _log = logging.getLogger(__name__)
@@ -20,6 +20,11 @@ _log = logging.getLogger(__name__)
 #: tags, and what the names of origins end in
 ROWS: Final = "rows"
 RAISED: Final = "raised"
+#: begin the names of gauges, a stage and a shard follow: rows that wait for the watermark, and how far all is done, ms
+WAITING: Final = "waiting_"
+WATERMARK: Final = "watermark_ms_"
+#: begins the names of counters of what each version judged
+JUDGED_BY: Final = "judged_by_"
 #: rows of a message at most: runners keep each in memory several times over
 MESSAGE_ROWS: Final = 10_000
 #: tables of the station beside those of its timeline
@@ -57,12 +62,14 @@ class TimelineStations:
         shards: of this stage.
         origins: all that speak to each of them.
         versions: where the folds of announced versions come from; None: announcements are not heard.
+        judges: what it gives and raises is counted by the version that judged it.
     """
 
     stage: Stage
     shards: int
     origins: tuple[str, ...]
     versions: Versions | None = None
+    judges: bool = False
 
     def make(self, shard: int) -> TimelineStation:
         """The station of a shard."""
@@ -87,6 +94,8 @@ class TimelineStation:
         self._name, self._shard = made.stage.name, shard
         self._said = {ROWS: 0, RAISED: 0}
         self._reached_us = {ROWS: START, RAISED: START}
+        #: rows by version, since it is in this process
+        self._judged: dict[str, int] = {}
 
     @property
     def ended(self) -> bool:
@@ -149,6 +158,10 @@ class TimelineStation:
             return []
         rows = self._timeline.advance(watermark_us)
         raised = self._timeline.take_raised()
+        if self._made.judges and self._version and (rows or raised):
+            name = f"{JUDGED_BY}{self._version.partition(SAID_AFTER)[0]}"
+            # what is strange is raised instead of given
+            self._judged[name] = self._judged.get(name, 0) + sum(batch.num_rows for batch in (*rows, *raised))
         reached = END if watermark_us >= END else max(watermark_us - lag_of(self._timeline.fold), START)
         return [*self._say(ROWS, rows, reached), *self._say(RAISED, raised, reached)]
 
@@ -172,8 +185,14 @@ class TimelineStation:
         return self._inbox.early()
 
     def counts(self) -> dict[str, int]:
-        """Those of the fold, and late rows."""
-        return {**counts_of(self._timeline.fold), f"late_{self._name}": self._timeline.late}
+        """Those of the fold, late rows, and rows by version."""
+        return {**counts_of(self._timeline.fold), f"late_{self._name}": self._timeline.late, **self._judged}
+
+    def gauges(self) -> dict[str, int]:
+        """Rows that wait, and how far it is, until the end."""
+        named, reached_us = f"{self._name}_{self._shard}", self._timeline.watermark_us - lag_of(self._timeline.fold)
+        far = {f"{WATERMARK}{named}": reached_us // 1_000} if START < self._timeline.watermark_us < END else {}
+        return {f"{WAITING}{named}": self._timeline.pending(), **far}
 
     def snapshot(self) -> Tables:
         """The timeline with its waiting rows, who has said what, and what it has said itself."""

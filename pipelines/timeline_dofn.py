@@ -100,6 +100,7 @@ class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
         lanes: by grouping, how many workers share the shards; 0: as the runner has it.
         taken: folder in which workers of one machine note who has taken which shard; needed where there are lanes.
         spent: folder of the spool of the stage before, which nobody reads once this one begins; None: there is none.
+        judges: in a stream, what it gives and raises is counted by the version that judged it.
     """
 
     def __init__(
@@ -111,8 +112,11 @@ class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
         lanes: int = 0,
         taken: str = "",
         spent: str | None = None,
+        *,
+        judges: bool = False,
     ) -> None:
         super().__init__()
+        self._judges = judges
         self._spent = spent
         self._lanes = lanes
         self._taken = taken
@@ -124,7 +128,7 @@ class OrderedTimelines(beam.PTransform):  # type: ignore[misc]
     def expand(self, rows: Any) -> Any:
         """Wire the step."""
         if self._origins:
-            stations = TimelineStations(self._stage, self._shards, self._origins, self._announced)
+            stations = TimelineStations(self._stage, self._shards, self._origins, self._announced, self._judges)
             step, kind = beam.ParDo(StationDoFn(self._stage.name, stations, ROWS)), Message
         elif self._lanes:
             rows = dealt(rows, self._lanes)

@@ -17,6 +17,12 @@ from pipelines.sources.base import from_microseconds
 STALLED_S: Final = 600.0
 #: a sink that has failed for so long needs a person, s
 SINK_DEAD_S: Final = 900.0
+#: a runner that tells nothing for so long is not well, s: it is asked every few seconds
+UNHEARD_S: Final = 120.0
+
+#: signs that only a job on a runner of Beam has, and those that only the embedded one has
+OF_RUNNERS: Final = frozenset({"unheard_s", "unasked_s"})
+OF_EMBEDDED: Final = frozenset({"checkpoints", "checkpoint_bytes", "checkpoint_s", "notes", "note_s"})
 
 
 @dataclass
@@ -72,6 +78,11 @@ class Vitals:
     sinks_down_s: dict[str, float] = field(default_factory=dict)
     #: how long each source has given nothing and not been at its end, s
     sources_down_s: dict[str, float] = field(default_factory=dict)
+    #: with a runner of Beam: how long it has told nothing, and how long no worker of it has asked a source, s
+    unheard_s: float = 0.0
+    unasked_s: float = 0.0
+    #: signs that such a job does not have, so that nobody shows them
+    lacking: frozenset[str] = OF_RUNNERS
 
 
 #: counters that go on after a restart
@@ -81,6 +92,10 @@ KEPT: Final = ("read", "dead_letter", "ignored", "tellings", "incidents", "suppr
 def troubles(vitals: Vitals, stalled_s: float = STALLED_S, sink_dead_s: float = SINK_DEAD_S) -> list[str]:
     """Why a person should look, one sentence each; none where all is well."""
     found = []
+    if vitals.unheard_s > UNHEARD_S:
+        found.append(f"The runner has told nothing for {vitals.unheard_s:.0f} s; numbers are of then.")
+    if vitals.unasked_s > stalled_s:
+        found.append(f"No worker has asked a source for {vitals.unasked_s:.0f} s.")
     if vitals.standing_s > stalled_s:
         found.append(f"The watermark has stood for {vitals.standing_s:.0f} s while {vitals.pending:,} rows wait.")
     found += [f"The source {name} fails: {why}" for name, why in sorted(vitals.source_trouble.items())]
@@ -102,7 +117,7 @@ def troubles(vitals: Vitals, stalled_s: float = STALLED_S, sink_dead_s: float = 
 
 def as_json(vitals: Vitals) -> dict[str, Any]:
     """One line of the log."""
-    apart = ("sinks", "sinks_down_s", "positions", "blind_spots")
+    apart = {"sinks", "sinks_down_s", "positions", "blind_spots", "lacking"} | vitals.lacking
     shown = {name: value for name, value in vars(vitals).items() if name not in apart}
     # the sentences stand in lines of their own, once
     shown["blind_spots"] = None if vitals.blind_spots is None else len(vitals.blind_spots)
@@ -161,8 +176,12 @@ def position_of(cursor: Mapping[str, Any]) -> dict[str, float]:
 
 def place_of(cursor: Mapping[str, Any]) -> str:
     """Where a source is, in a few words."""
-    position = position_of(cursor)
+    return place_at(position_of(cursor))
+
+
+def place_at(position: Mapping[str, float]) -> str:
+    """The same, of what ``position_of`` gave."""
     if "ingested_seconds" in position:
         reached = utc_text(from_microseconds(round(position["ingested_seconds"] * 1e6)))[:19]
-        return f"{position['tables']} tables, ingested to {reached}Z"
-    return ", ".join(f"{number:,} {unit}" for unit, number in position.items()) or "somewhere"
+        return f"{position['tables']:.0f} tables, ingested to {reached}Z"
+    return ", ".join(f"{number:,.0f} {unit}" for unit, number in position.items()) or "somewhere"

@@ -15,7 +15,6 @@ import json
 import logging
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from pipelines.champion import Champion, Judging
 from pipelines.checkpoint import Checkpoints, Saved
 from pipelines.engine import GRID_US, Engine, Given
 from pipelines.journal import Step
+from pipelines.lately import Down, Rate, Standing
 from pipelines.memory import given_back
 from pipelines.part_files import PartFiles, as_lines, as_parquet
 from pipelines.sinks.base import AMENDS
@@ -61,8 +61,6 @@ DEAD_PARTS: Final = 100
 BLIND_ROWS, BLIND_S = 1_000, 300.0
 #: how often that is looked at again, s
 _BLIND_EVERY_S: Final = 60.0
-#: events a second are taken over so long, s
-_RATE_S: Final = 30.0
 
 #: the judgement of one invocation, as ``watch`` writes it: that of ``replay``, and whether the row came too late
 WATCHED: Final[pa.Schema] = VERDICT.append(pa.field("late", pa.bool_()))
@@ -174,10 +172,9 @@ class Watch:
             self._engine.swap(judging.plan)
             self._whole = True
         now_s = steady()
-        self._last_save = self._last_note = self._last_look = self._moved_s = now_s
-        self._stopped_at_us = self._engine.watermark_us
-        self._rates: deque[tuple[float, int]] = deque([(now_s, self.vitals.read)])
-        self._sink_down_since: dict[str, float] = {}
+        self._last_save = self._last_note = self._last_look = now_s
+        self._standing = Standing(now_s, self._engine.watermark_us)
+        self._rate, self._sinks_down = Rate(now_s, self.vitals.read), Down()
         self._blind_since = self._blind_look = now_s
         self.vitals.model_version = judging.version
         self._deliver()
@@ -496,21 +493,13 @@ class Watch:
         if engine.watermark_us > START and not engine.ended:
             vitals.watermark_us = engine.watermark_us
             vitals.lag_s = (microseconds(self._clock()) - engine.watermark_us) / 1e6
-        if engine.watermark_us != self._stopped_at_us or not vitals.pending:
-            self._stopped_at_us, self._moved_s = engine.watermark_us, now_s
-        vitals.standing_s = now_s - self._moved_s
-        self._rates.append((now_s, vitals.read))
-        while self._rates[0][0] < now_s - _RATE_S and len(self._rates) > 2:
-            self._rates.popleft()
-        (then_s, then), (_, now) = self._rates[0], self._rates[-1]
-        vitals.events_per_second = (now - then) / (now_s - then_s) if now_s > then_s else 0.0
+        vitals.standing_s = self._standing.take(now_s, engine.watermark_us, vitals.pending > 0)
+        vitals.events_per_second = self._rate.take(now_s, vitals.read)
         vitals.cursors = {name: place_of(cursor) for name, cursor in self._cursors.items()}
         vitals.positions = {name: position_of(cursor) for name, cursor in self._cursors.items()}
         self._look_for_blind_spots(counts, now_s)
         vitals.sinks = self._sinks.status()
-        failing = {sink.name for sink in vitals.sinks if sink.failures}
-        self._sink_down_since = {name: self._sink_down_since.get(name, now_s) for name in failing}
-        vitals.sinks_down_s = {name: now_s - since for name, since in self._sink_down_since.items()}
+        vitals.sinks_down_s = self._sinks_down.take(now_s, [sink.name for sink in vitals.sinks if sink.failures])
         vitals.sources_down_s = {name: now_s - since for name, since in self._source_down_since.items()}
 
 

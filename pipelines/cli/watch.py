@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +14,7 @@ import click
 
 from models.errors import InputError, LonetreeError
 from pipelines.beam_runners import EMBEDDED, refuse_beam_options, runner_of
-from pipelines.cli.console import console, printable
+from pipelines.cli.console import printable
 from pipelines.cli.options import (
     ABOVE_ZERO,
     FOLDER,
@@ -30,6 +27,7 @@ from pipelines.cli.options import (
     value_option,
     verdicts_option,
 )
+from pipelines.cli.shown import Shown, served
 
 if TYPE_CHECKING:
     from pipelines.vitals import Vitals
@@ -37,10 +35,6 @@ if TYPE_CHECKING:
 
 #: pause after a round that brought nothing, s
 _PAUSE_S: Final = 1.0
-#: between two lines of a log that is no terminal, s
-_LINE_EVERY_S: Final = 30.0
-#: between two looks of the line on a terminal, s
-_LOOK_EVERY_S: Final = 0.5
 
 
 @click.command("watch", cls=LogsCommand, short_help="Judge logs as they come; sends incidents to sinks.")
@@ -158,8 +152,8 @@ def command(
       lonetree watch --source kafka:logs?connection=env:EVENT_HUBS --models models --sink stdout --output out
 
     It runs in this process. With --runner it is a job of Beam, whose options stand behind '--': state is the runner's,
-    --state holds what waits for sinks, and --http and --checkpoint-every say nothing (docs/deploy.md). Beam's local
-    runner for bounded input can't stream, and is refused.
+    --state holds what waits for sinks, and --checkpoint-every says nothing (docs/deploy.md). Beam's local runner for
+    bounded input can't stream, and is refused.
     """
     from detectors.conform import ConformOptions
     from pipelines.champion import Champion
@@ -172,9 +166,9 @@ def command(
         from pipelines.stream_source import LiveOptions
 
         refuse_given(
-            ("http", "http_host", "checkpoint_every"),
+            ("checkpoint_every",),
             "is for the embedded runner",
-            "The runner has metrics and checkpoints of its own: docs/deploy.md.",
+            "The runner has its own: docs/deploy.md.",
         )
         live = LiveOptions(round(allowed_lateness * 1e6), round(idle_after * 1e6), until_idle)
         stream = StreamJob(
@@ -183,13 +177,12 @@ def command(
         registry = str(models) if "://" in str(models) else str(Path(models).absolute())
         followed = Announced(registry, budget, _key(demand_signature), poll_models, "")
         with _stopping() as stop:
-            on_beam(stream, runner, beam_options(), followed, shards, stop, _line)
+            on_beam(stream, runner, beam_options(), followed, shards, stop, (http, http_host))
         return
     refuse_beam_options(beam_options())
     champion = Champion(models, budget, _key(demand_signature))
     from pipelines.checkpoint import Checkpoints
     from pipelines.memory import one_heap
-    from pipelines.serve import Served
     from pipelines.sinks.uri import open_sinks
     from pipelines.sources.uri import check_source, open_sources
     from pipelines.watch import INCIDENT_NOTE_S, Watch, WatchOptions, refuse_ended
@@ -222,21 +215,16 @@ def command(
             unwind.callback(fan_out.close)
             fan_out.start()
             job = Watch(opened, saved, champion, checkpoints, fan_out, options)
-            served = Served(lambda: job.vitals, http, http_host) if http is not None else None
+            serving = ExitStack()
+            serving.enter_context(served(lambda: job.vitals, http, http_host))
             # from here on the job closes what it was given
             unwind.pop_all()
-        if served is not None:
-            click.echo(f"http://{http_host}:{served.port}/healthz and /metrics", err=True)
-        try:
-            with _Shown(job) as shown:
-                ended = run(job, stop, shown, until_idle, done=saved is not None and bool(saved.document["ended"]))
-        finally:
-            if served is not None:
-                served.close()
+        with serving, Shown(lambda: job.vitals) as shown:
+            ended = run(job, stop, shown, until_idle, done=saved is not None and bool(saved.document["ended"]))
     click.echo(printable(_last_words(job.vitals, ended)), err=True)
 
 
-def run(job: Watch, stop: threading.Event, shown: _Shown, until_idle: float | None, *, done: bool = False) -> bool:
+def run(job: Watch, stop: threading.Event, shown: Shown, until_idle: float | None, *, done: bool = False) -> bool:
     """Round after round until told to stop, or until there is nothing more; whether the end was reached.
 
     Args:
@@ -315,64 +303,3 @@ def _stopping() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _JsonLog(logging.Handler):
-    """Warnings and errors as JSON lines among the others."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """One line."""
-        _line({"level": record.levelname.lower(), "message": printable(record.getMessage())})
-
-
-def _line(what: dict[str, Any]) -> None:
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    sys.stderr.write(json.dumps({"at": at, **what}, ensure_ascii=True, default=str) + "\n")
-    sys.stderr.flush()
-
-
-class _Shown:
-    """The job on stderr: a line that is kept current on a terminal, else JSON lines."""
-
-    def __init__(self, job: Watch) -> None:
-        self._job = job
-        self._live: Any = None
-        self._said = float("-inf")
-
-    def __enter__(self) -> _Shown:
-        if sys.stderr.isatty():
-            from rich.live import Live
-
-            self._live = Live(console=console(sys.stderr), auto_refresh=False, transient=True)
-            self._live.start()
-        else:
-            handler = _JsonLog(level=logging.WARNING)
-            for name in ("models", "detectors", "pipelines"):
-                logger = logging.getLogger(name)
-                logger.handlers = [handler]
-                logger.propagate = False
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-        else:
-            self._say()
-
-    def look(self) -> None:
-        """Show how it is, if it is time to."""
-        now = time.monotonic()
-        if now - self._said < (_LOOK_EVERY_S if self._live is not None else _LINE_EVERY_S):
-            return
-        self._said = now
-        self._say()
-
-    def _say(self) -> None:
-        from pipelines.vitals import as_json, status_line
-
-        if self._live is None:
-            _line({"level": "info", **as_json(self._job.vitals)})
-            return
-        from rich.text import Text
-
-        self._live.update(Text(printable(status_line(self._job.vitals))), refresh=True)

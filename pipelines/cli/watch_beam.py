@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import click
 
@@ -14,11 +13,15 @@ from detectors.conform import ConformOptions
 from pipelines.announced import Announced, label_of
 from pipelines.beam_runners import DURABLE, stream_arguments
 from pipelines.champion import Champion
+from pipelines.cli.shown import Shown, served
 from pipelines.jobs import account_of
 from pipelines.sinks.uri import parse_sink
 from pipelines.sources.uri import check_source
 from pipelines.stream_job import StreamJob, run
-from pipelines.watch import BLIND_ROWS, kind_of
+from pipelines.stream_vitals import StreamVitals
+from pipelines.watch import kind_of
+
+_log = logging.getLogger(__name__)
 
 
 def on_beam(
@@ -28,7 +31,7 @@ def on_beam(
     followed: Announced,
     shards: int,
     stop: threading.Event,
-    line: Callable[[dict[str, Any]], None],
+    http: tuple[int | None, str],
 ) -> None:
     """Run the job until its sources end or until told to stop, and say what it came to.
 
@@ -39,10 +42,10 @@ def on_beam(
         followed: the registry, whose champion judges.
         shards: parts of each stage.
         stop: tells to stop.
-        line: writes one line of the log; used where stderr is no terminal.
+        http: port and address of ``/healthz`` and ``/metrics``; no port: they are not served.
 
     Raises:
-        InputError: the runner, a source or a sink can't be used.
+        InputError: the runner, a source, a sink or the port can't be used.
         ModelError: no version can be used.
     """
     stream_arguments(runner, beam)
@@ -54,23 +57,23 @@ def on_beam(
     judging = champion.start()
     followed = replace(followed, first=label_of(judging))
 
+    vitals = StreamVitals(judging.version, ends=job.live.until_idle_s is not None)
     blind: set[str] = set()
 
-    def say(counted: Mapping[str, int]) -> None:
-        found = account_of(dict(counted), whole=False)
-        numbers = {name: count for name, count in found.items() if isinstance(count, int)}
-        spots = found["blind_spots"] if found["scored"] >= BLIND_ROWS else []
-        said = {"blind_spots": len(spots)} if found["scored"] >= BLIND_ROWS else {}
-        line({"level": "info", "runner": runner, "began_with": judging.version, **numbers, **said})
-        for spot in spots:
+    def heard(counted: Mapping[str, int]) -> None:
+        vitals.heard(counted)
+        for spot in vitals().blind_spots or ():
             if kind_of(spot) not in blind:
                 blind.add(kind_of(spot))
-                line({"level": "warning", "message": f"not in these logs: {spot}"})
+                _log.warning("not in these logs: %s", spot)
+        shown.look()
 
     plan = replace(judging.plan, shards=shards, announced=followed)
     conform = ConformOptions(caller_property=champion.caller_property())
     job = replace(job, live=replace(job.live, conform=conform, announced=followed))
-    ended, counted = run(job, plan, runner, beam, stop=stop, told=None if sys.stderr.isatty() else say)
+    with served(vitals, *http), Shown(vitals, runner=runner) as shown:
+        ended, counted = run(job, plan, runner, beam, stop=stop, told=heard)
+        vitals.heard(counted)
     # a durable runner counts since it last went on from a checkpoint
     account = account_of(counted, whole=ended and runner not in DURABLE)
     click.echo(

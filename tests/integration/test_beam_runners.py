@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -36,6 +37,7 @@ from pipelines.sources.base import Polled
 from pipelines.sources.files import expand
 from pipelines.stream_job import StreamJob, run
 from pipelines.stream_source import LiveOptions
+from pipelines.stream_timeline import JUDGED_BY
 from pipelines.workflows import plan_for
 from tests.conftest import Tenant
 from tests.integration import flink, prism
@@ -259,6 +261,7 @@ def test_a_version_promoted_while_it_runs_judges_from_there_on_and_nothing_is_lo
     by = judged["model_version"].to_pylist()
     assert set(by[:500]) == {first}
     assert set(by[-500:]) == {second}
+    assert {name: counted[f"{JUDGED_BY}{name}"] for name in (first, second)} == Counter(by)
 
 
 def test_a_stream_from_kafka_gives_what_a_replay_gives(runner, lines, expected, model, tmp_path):

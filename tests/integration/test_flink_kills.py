@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from pipelines.cli.failures import ExitCode
 from tests.integration import flink
+from tests.integration.kafka_broker import free_port
 from tests.integration.test_beam_runners import (
     LINES,
     PATIENCE_S,
@@ -56,6 +58,16 @@ def alive(name: str, parent: int) -> list[int]:
     return [child for child in named(name, parent) if "\nState:\tZ" not in Path(f"/proc/{child}/status").read_text()]
 
 
+def seen(port: int) -> dict[str, float]:
+    """What the job says of itself; nothing where it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return {}
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+
 class Growing:
     """A log that grows while the test waits for something."""
 
@@ -90,10 +102,13 @@ def test_kills_of_task_managers_and_of_workers_lose_nothing_and_tell_nothing_twi
     with worker_pool() as (pid, more):
         words = [f"--flink_job_server_jar={flink.job_server()}", f"--flink_master={cluster.master}", *more]
         words += ["--parallelism=2", "--checkpointing_interval=1000"]
-        job = ["--until-idle", "5", "--shards", "2", "--allowed-lateness", "3600"]
+        port = free_port()
+        job = ["--until-idle", "5", "--shards", "2", "--allowed-lateness", "3600", "--http", str(port)]
         process = start(tmp_path, models, ("FlinkRunner", words), *job)
         try:
             log.until(lambda: cluster.all_run() and cluster.checkpoints()["completed"] > 0)
+            log.until(lambda: seen(port).get("lonetree_pending_rows", 0.0) > 0.0)
+            assert seen(port)["lonetree_healthy"] == 1.0
             for kill in range(KILLS):
                 before, dies = cluster.checkpoints()["restored"], time.monotonic() + generator.uniform(0.0, LIFE_S)
                 log.until(lambda dies=dies: time.monotonic() > dies)

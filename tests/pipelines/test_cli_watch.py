@@ -6,16 +6,21 @@ import json
 import os
 import signal
 import threading
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from models.errors import InputError, SourceError
+from pipelines import stream_job
 from pipelines.cli.entry import run
 from pipelines.cli.failures import ExitCode
 from pipelines.cli.watch import _stopping
 from pipelines.cli.watch import run as rounds
+from pipelines.serve import Served
 from pipelines.sources.tail import TailSource
 from pipelines.sources.uri import check_source, open_sources, source_name
 
@@ -84,7 +89,6 @@ def test_a_runner_that_cannot_stream_is_refused_with_the_reason(tmp_path, models
     [
         (["--runner", "FlinkRuner"], "No such runner"),
         (["--", "--flink_master=localhost:8081"], "mean nothing without one of its runners"),
-        (["--runner", "FlinkRunner", "--http", "0"], "--http is for the embedded runner"),
         (["--runner", "PrismRunner", "--checkpoint-every", "5"], "docs/deploy.md"),
     ],
 )
@@ -93,6 +97,70 @@ def test_options_that_would_say_nothing_are_refused(tmp_path, models, capsys, mo
     at = given.index("--source")
     assert run([*given[:at], *more, *given[at:]] if more[0] != "--" else [*given, *more]) == ExitCode.USAGE
     assert said in capsys.readouterr().err
+
+
+class Ran:
+    """A job on a runner as Beam shows it: it tells what it counted, and is over when it was looked at."""
+
+    def __init__(self, look: Callable[[], bool]) -> None:
+        self._look, self._over = look, threading.Event()
+
+    def wait_until_finish(self) -> None:
+        self._over.wait()
+
+    def metrics(self) -> Ran:
+        if self._look():
+            self._over.set()
+        return self
+
+    def query(self, _filter: Any = None) -> dict[str, list[Any]]:
+        counters = {"read": 21, "invocations": 20, "dead_letter": 1, "polls": 3}
+        gauges = {"waiting_function_0": 7, "idle_files-0a": 1}
+        return {
+            "counters": [told_of(name, count) for name, count in counters.items()],
+            "gauges": [told_of(name, SimpleNamespace(value=value)) for name, value in gauges.items()],
+        }
+
+
+def told_of(name: str, result: Any) -> Any:
+    return SimpleNamespace(key=SimpleNamespace(metric=SimpleNamespace(namespace="lonetree", name=name)), result=result)
+
+
+def test_a_job_on_a_runner_of_beam_is_seen_by_http_and_by_lines(tmp_path, models, capsys, monkeypatch):
+    pytest.importorskip("prometheus_client")
+    servers: list[Served] = []
+    answers: dict[str, str] = {}
+
+    class Listening(Served):
+        def __init__(self, *words: Any) -> None:
+            super().__init__(*words)
+            servers.append(self)
+
+    def look() -> bool:
+        if not answers:
+            answers["none"] = "before the first look"
+            return False
+        for path in ("healthz", "metrics"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{servers[0].port}/{path}") as answer:
+                answers[path] = answer.read().decode()
+        return True
+
+    monkeypatch.setattr("pipelines.serve.Served", Listening)
+    monkeypatch.setattr(stream_job, "begin", lambda pipeline: Ran(look))
+    monkeypatch.setattr(stream_job, "TELL_S", 0.0)
+    monkeypatch.setattr(stream_job, "_LOOK_S", 0.001)
+    log(tmp_path / "logs")
+    given = words(tmp_path, models, "--runner", "PrismRunner", "--http", "0")
+    assert run(given) == ExitCode.OK
+    assert json.loads(answers["healthz"]) == {"healthy": True, "troubles": []}
+    found = answers["metrics"].splitlines()
+    assert {"lonetree_records_total 21.0", "lonetree_pending_rows 7.0", "lonetree_healthy 1.0"} <= {*found}
+    assert not [line for line in found if "checkpoint" in line]
+    said = capsys.readouterr().err.splitlines()
+    shown = json.loads(said[-2])
+    assert (shown["runner"], shown["read"], shown["scored"], shown["pending"]) == ("PrismRunner", 21, 20, 7)
+    assert shown["sources"] == {"files-0a": True}
+    assert said[-1].startswith("All is judged: 21 records read, 20 scored")
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,30 @@ def test_several_sources_are_waited_for():
     assert told(of(given, ROWS)) == replayed(records)[0]
 
 
+def test_a_station_says_how_many_rows_wait_how_far_all_is_done_and_which_version_judged():
+    made = TimelineStations(FUNCTION, 2, ("s",), Labelled(), judges=True)
+    station = made.make(1)
+    assert station.gauges() == {"waiting_function_1": 0}
+    given = [one for message in source("s", calls(), 30)[:2] for one in station.take(message)]
+    reached_us = EPOCH_US + calls()[60]["event_time"]
+    # the fold waits two seconds for second copies
+    assert station.gauges()["watermark_ms_function_1"] == (reached_us - 2 * SECOND) // 1_000
+    station.take(Message("s", 2, reached_us, (rows(calls()[60:63]),)))
+    assert station.gauges()["waiting_function_1"] == 3
+    assert station.counts()["judged_by_v1"] == sum(message.rows for _, message in given) > 0
+    station.take(Message("s", 3, END))
+    assert station.gauges() == {"waiting_function_1": 0}
+
+
+class Labelled:
+    """A version of which people have said something; nobody announces another."""
+
+    first = "v1+0badcafe"
+
+    def folds(self, label: str, stage: str) -> Functions:
+        raise AssertionError((label, stage))
+
+
 def test_every_step_is_told_to_those_behind_even_where_it_gave_nothing():
     records = calls()
     given = step(1, "s").bundle(addressed(source("s", records, 30), 1))

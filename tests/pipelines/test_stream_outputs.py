@@ -106,6 +106,18 @@ def told(tmp_path: Path) -> list[tuple[str, int]]:
     return [(line["incident_id"], line["revision"]) for line in map(json.loads, lines)]
 
 
+def test_how_sinks_are_is_told_from_the_first_message_on_so_that_what_waits_goes_on(tmp_path):
+    made = SinkStations((f"ndjson:{tmp_path / 'incidents.ndjson'}",), str(tmp_path / "sinks"), ("a",))
+    station = made.make(0)
+    assert station.gauges() == {}
+    station.take(Message("a", 0, 0))
+    told = station.gauges()
+    close_sinks(made.folder)
+    assert {name.rpartition("_")[0]: value for name, value in told.items()} == {
+        f"sink_{sign}": 0 for sign in ("waiting", "delivered", "refused", "lost", "failures")
+    }
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_each_telling_reaches_the_sink_once_in_order_and_what_is_expected_does_not(tmp_path, monkeypatch, seed):
     monkeypatch.setattr(stations, "LOG_BYTES", 5_000)

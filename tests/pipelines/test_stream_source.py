@@ -125,28 +125,36 @@ def test_dead_letters_travel_beside_the_rows_under_the_same_number():
     assert account(Polled(Conformed(pieces(1)[0], no_letters(), 0), {}, None))["read"] == 1
 
 
-def test_gauges_say_where_the_source_is_and_how_far_it_trails(monkeypatch):
-    told: dict[str, int] = {}
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """What gauges say."""
+    found: dict[str, int] = {}
 
     class Gauge:
         def __init__(self, name: str) -> None:
             self.name = name
 
         def set(self, value: int) -> None:
-            told[self.name] = value
+            found[self.name] = value
 
+    monkeypatch.setattr(stream_source.Metrics, "gauge", staticmethod(lambda _, name: Gauge(name)))
+    return found
+
+
+def test_gauges_say_where_the_source_is_and_how_far_it_trails(told):
     class Tailing(Fed):
         def poll(self, now: dt.datetime) -> Iterator[Polled]:
             for piece in super().poll(now):
                 blobs = {"a": {"offset": 100 * piece.cursor["given"]}}
                 yield Polled(piece.conformed, {"kind": "tail", "blobs": blobs}, piece.watermark_us)
 
-    monkeypatch.setattr(stream_source.Metrics, "gauge", staticmethod(lambda _, name: Gauge(name)))
     one = Reading("s", Tailing(pieces(6)), Place(), options())
     read(one)
+    one.tell()
     assert told["position_bytes_s"] == 600
     assert told["position_blobs_s"] == 1
     assert told["lag_s_s"] > 0
+    assert told["idle_s"] == 1
 
 
 def test_a_split_leaves_what_was_not_claimed_and_a_source_is_not_shared():
@@ -239,7 +247,11 @@ def test_a_source_stays_open_from_bundle_to_bundle_where_the_runner_goes_on_with
     assert fed[0].closed
 
 
-def test_a_source_that_fails_is_tried_again_later_and_one_that_needs_a_person_is_not(fed, monkeypatch):
+def test_a_source_that_fails_is_tried_again_later_and_one_that_needs_a_person_is_not(fed, told, monkeypatch):
+    name = f"failing_{stream_source.source_name('fed:x')}"
+    list(LiveDoFn(options()).process("fed:x", View(Place().to_json())))
+    assert told[name] == 0
+
     def broken(retry: bool) -> Any:
         def poll(self: Fed, now: dt.datetime) -> Iterator[Polled]:
             raise SourceError("Down.", retry=retry)
@@ -250,7 +262,8 @@ def test_a_source_that_fails_is_tried_again_later_and_one_that_needs_a_person_is
     view = View(Place().to_json())
     assert list(LiveDoFn(options()).process("fed:x", view)) == []
     assert view.deferred_s == stream_source.FAILED_S
-    assert fed[0].closed
+    assert fed[1].closed
+    assert told[name] == 1
     monkeypatch.setattr(Fed, "poll", broken(False))
     with pytest.raises(SourceError):
         list(LiveDoFn(options()).process("fed:x", View(Place().to_json())))
