@@ -63,6 +63,7 @@ class StreamJob:
         output: for verdicts and dead letters; None: no verdicts.
         verdicts: which are written.
         live: how sources are followed.
+        expected_false: incidents a day that are to be expected of the version that begins; None: not known.
         marks: folder where each step that ends the stream leaves a file when it has heard the end; None: nowhere.
     """
 
@@ -72,6 +73,7 @@ class StreamJob:
     output: Path | None = None
     verdicts: Literal["anomalous", "all"] = "anomalous"
     live: LiveOptions = field(default_factory=LiveOptions)
+    expected_false: float | None = None
     marks: Path | None = None
 
     @property
@@ -106,7 +108,8 @@ def build(pipeline: Any, job: StreamJob, plan: graph.Plan) -> None:
         parts = [part | f"To verdicts {number}" >> address((), 1) for number, part in enumerate(judged.verdicts)]
         _ = parts | "All verdicts" >> beam.Flatten() | "Write verdicts" >> _station(_VERDICTS, files, job)
     if job.sinks:
-        sinks = SinkStations(job.sinks, str(job.state / SINKS), graph.speakers(graph.INCIDENT, RAISED, plan))
+        raised = graph.speakers(graph.INCIDENT, RAISED, plan)
+        sinks = SinkStations(job.sinks, str(job.state / SINKS), raised, job.expected_false)
         _ = judged.incidents | "To sinks" >> address((), 1) | "Sinks" >> _station(SINKS, sinks, job)
 
 

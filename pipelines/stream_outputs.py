@@ -17,7 +17,7 @@ from detectors.timeline import Tables
 from pipelines.engine import telling
 from pipelines.messages import Inbox, Message
 from pipelines.part_files import PartFiles, as_lines, as_parquet
-from pipelines.sinks.base import AMENDS
+from pipelines.sinks.base import AMENDS, EXPECTED_FALSE
 from pipelines.sinks.fanout import Sinks
 from pipelines.sinks.lines import json_line
 from pipelines.sinks.uri import open_sinks
@@ -148,11 +148,13 @@ class SinkStations:
         uris: of the sinks.
         folder: of their outboxes; on a cluster one that all workers see.
         origins: of the messages.
+        expected_false: incidents a day that are to be expected at the budget; None: not known.
     """
 
     uris: tuple[str, ...]
     folder: str
     origins: tuple[str, ...]
+    expected_false: float | None = None
 
     def make(self, shard: int) -> Telling:  # noqa: ARG002 - there is one
         """The station."""
@@ -192,7 +194,8 @@ class Telling:
                 self._counts["suppressed"] += len(suppressed)
                 for incident in these:
                     amends = self._told.take(incident)
-                    told.append(json.loads(json_line({**telling(incident), AMENDS: amends})))
+                    more = {AMENDS: amends, EXPECTED_FALSE: self._made.expected_false}
+                    told.append(json.loads(json_line({**telling(incident), **more})))
                     self._counts["tellings"] += 1
                     self._counts["incidents"] += not amends
         if not again:

@@ -35,7 +35,7 @@ from pipelines.journal import Step
 from pipelines.lately import Down, Rate, Standing
 from pipelines.memory import given_back
 from pipelines.part_files import PartFiles, as_lines, as_parquet
-from pipelines.sinks.base import AMENDS
+from pipelines.sinks.base import AMENDS, EXPECTED_FALSE
 from pipelines.sinks.escape import terminal
 from pipelines.sinks.fanout import SinkStatus
 from pipelines.sinks.lines import json_line
@@ -153,6 +153,7 @@ class Watch:
         self._dirty = False
         before = saved.document if saved is not None else None
         judging = champion.start(before["model_version"] if before is not None else None)
+        self._expected_false = judging.expected
         if self._options.rehearse:
             _rehearsed(judging)
         former = judging if saved is None else _former(champion, judging, saved)
@@ -297,7 +298,8 @@ class Watch:
         self.vitals.suppressed += len(given.suppressed)
         for incident in given.incidents:
             amends = self._told.take(incident)
-            self._outbox.append(json.loads(json_line({**incident, AMENDS: amends})))
+            more = {AMENDS: amends, EXPECTED_FALSE: self._expected_false}
+            self._outbox.append(json.loads(json_line({**incident, **more})))
             self.vitals.tellings += 1
             self.vitals.incidents += not amends
             self._dirty = True
@@ -317,6 +319,7 @@ class Watch:
                 self._champion.refuse(judging, error)
             else:
                 self._champion.took(judging)
+                self._expected_false = judging.expected
                 if judging.version == self.vitals.model_version:
                     _log.warning("%s judges on, with what people said since", judging.version)
                 else:

@@ -70,7 +70,8 @@ def on_beam(
 
     plan = replace(judging.plan, shards=shards, announced=followed)
     conform = ConformOptions(caller_property=champion.caller_property())
-    job = replace(job, live=replace(job.live, conform=conform, announced=followed))
+    live = replace(job.live, conform=conform, announced=followed)
+    job = replace(job, live=live, expected_false=judging.expected)
     with served(vitals, *http), Shown(vitals, runner=runner) as shown:
         ended, counted = run(job, plan, runner, beam, stop=stop, told=heard)
         vitals.heard(counted)

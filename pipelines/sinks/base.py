@@ -13,6 +13,8 @@ Incident: TypeAlias = Mapping[str, Any]
 
 #: bool field that a running job adds: the incident was told before, and this amends it
 AMENDS: Final = "amends"
+#: float field that a running job adds: false incidents a day that are to be expected at its budget
+EXPECTED_FALSE: Final = "expected_false_per_day"
 
 
 class DeliveryError(SinkError):

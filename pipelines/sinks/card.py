@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from detectors.odds import odds
-from pipelines.sinks.base import Incident, amends, key, masked, shown
+from pipelines.sinks.base import EXPECTED_FALSE, Incident, amends, key, masked, shown
 from pipelines.sinks.lines import as_datetime
 
 #: longest texts, characters: chat services cut at 3,000, people much earlier
@@ -69,7 +69,11 @@ def _fact(clean: dict[str, Any], name: str) -> str:
     """One fact as a person writes it: odds for a p-value, a time to the minute, steps with their numbers."""
     value = clean[name]
     if name == "p_value":
-        return odds(value, clean.get("score"))
+        false = clean.get(EXPECTED_FALSE)
+        said = (
+            f"; about {false:.2g} false incidents a day are to be expected" if isinstance(false, (int, float)) else ""
+        )
+        return odds(value, clean.get("score")) + said
     if name in ("first_event", "last_event") and (at := as_datetime(value)) is not None:
         return f"{at:%Y-%m-%d %H:%M} UTC"
     if name == "runbook" and isinstance(value, (list, tuple)):

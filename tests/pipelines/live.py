@@ -17,6 +17,7 @@ from detectors.story_rows import MAX_IDS
 from models.errors import SinkError, SourceError
 from pipelines.engine import Engine, Given
 from pipelines.graph import Plan
+from pipelines.sinks.base import AMENDS, EXPECTED_FALSE
 from pipelines.sinks.fanout import SinkStatus
 from pipelines.sources.base import Polled, from_microseconds, microseconds
 
@@ -124,7 +125,8 @@ def last_told(incidents: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any
     last = {incident["incident_id"]: incident for incident in incidents}
     found = orjson.loads(orjson.dumps(last, option=orjson.OPT_UTC_Z))
     return {
-        name: {k: v for k, v in incident.items() if k not in ("revision", "amends")} for name, incident in found.items()
+        name: {k: v for k, v in incident.items() if k not in ("revision", AMENDS, EXPECTED_FALSE)}
+        for name, incident in found.items()
     }
 
 
