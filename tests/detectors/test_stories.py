@@ -74,6 +74,14 @@ def test_load_that_a_caller_makes_with_its_network_is_part_of_its_own_story_wher
     assert told({"vague": True}, {**load, "vague": True})[0] == [0, 1]
 
 
+def test_whoever_calls_a_function_that_is_itself_news_is_part_of_it_unless_it_has_a_story_of_its_own() -> None:
+    news = {"function": 2, "by_caller": False, "trouble": "structure"}
+    assert told(news, {"function": 2})[0] == [0, 0]
+    assert told(news, {"function": 3})[0] == [0, 1]
+    assert told({**news, "trouble": "slow"}, {"function": 2})[0] == [0, 1]
+    assert told({"function": 3}, {**news, "caller": 2}, {"function": 2})[0] == [0, 1, 0]
+
+
 def test_failures_in_the_functions_of_an_app_are_one_storm_while_they_follow_one_another() -> None:
     failing = {"by_caller": False, "caller": 0, "trouble": "failing"}
     soon = {"function": 2, **failing}
