@@ -22,6 +22,7 @@ class Feature:
         words: how a sentence names it.
         block_s: length of the stretch of time in which its values hang together; 0 where each event counts for itself.
         unit: of ``value`` and ``typical``: 'ms', 'count', 'share', 's', 'ratio'.
+        counted: it tells how rarely, or for how short a time, something was seen: one in so many is all it can claim.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Feature:
     words: str
     unit: str
     block_s: int = 0
+    counted: bool = False
 
 
 #: measured on the function's timeline, in the order of its kernel's columns
@@ -45,7 +47,9 @@ FUNCTION_FEATURES: Final = (
     Feature("growth_days", "load", "function", "calls in a day", "count", 86400),
     Feature("cost_hour", "run", "function", "seconds of run time in an hour", "s", 10800),
     Feature("cost_days", "run", "function", "seconds of run time in a day", "s", 86400),
-    Feature("caller_new_to_function", "novelty", "caller", "seconds since the caller was first seen here", "s"),
+    Feature(
+        "caller_new_to_function", "novelty", "caller", "seconds since the caller was first seen here", "s", counted=True
+    ),
     Feature("caller_pace_here", "caller_pace", "caller", "calls by this caller in five minutes", "count", 3600),
     Feature("off_schedule", "schedule", "function", "seconds off the schedule", "s"),
     Feature("redelivery", "retry", "function", "deliveries of one message", "count", 3600),
@@ -53,18 +57,27 @@ FUNCTION_FEATURES: Final = (
     Feature("new_function", "structure", "function", "seconds since the function was first seen", "s"),
     Feature("caller_slow_here", "run", "caller", "usual run time of this caller's calls", "ms", 3600),
     Feature("round_seconds", "run", "caller", "calls delayed by a round number of seconds", "count", 3600),
-    Feature("country_rare_here", "place", "caller", "share of calls here from this country", "share"),
+    Feature("country_rare_here", "place", "caller", "share of calls here from this country", "share", counted=True),
     Feature("newcomers", "load", "function", "callers never seen here before, in an hour", "count", 3600),
     Feature("unscheduled", "schedule", "function", "runs that no schedule asked for", "count", 3600),
     Feature("duration_record", "run", "pair", "ran longer than ever before", "ms"),
-    Feature("country_new", "place", "caller", "share of calls anywhere from this country", "share"),
+    Feature("country_new", "place", "caller", "share of calls anywhere from this country", "share", counted=True),
 )
 
 #: measured on the caller's timeline, in the order of its kernel's columns
 CALLER_FEATURES: Final = (
-    Feature("caller_new", "novelty", "caller", "seconds since the caller was first seen anywhere", "s"),
-    Feature("caller_new_to_app", "reach", "caller", "seconds since the caller first reached this app", "s"),
-    Feature("caller_new_country", "place", "caller", "seconds since the caller first came from this country", "s"),
+    Feature("caller_new", "novelty", "caller", "seconds since the caller was first seen anywhere", "s", counted=True),
+    Feature(
+        "caller_new_to_app", "reach", "caller", "seconds since the caller first reached this app", "s", counted=True
+    ),
+    Feature(
+        "caller_new_country",
+        "place",
+        "caller",
+        "seconds since the caller first came from this country",
+        "s",
+        counted=True,
+    ),
     Feature("travel", "travel", "caller", "seconds between calls from two countries", "s"),
     Feature("caller_client_errors", "refusal", "caller", "refused calls of this caller in half an hour", "count", 3600),
     Feature("caller_failures", "failure", "caller", "failed calls of this caller in half an hour", "count", 3600),
@@ -73,7 +86,15 @@ CALLER_FEATURES: Final = (
     ),
     Feature("caller_pace", "caller_pace", "caller", "calls by this caller in half an hour", "count", 3600),
     Feature("caller_hours", "hours", "caller", "share of the hours at which this caller calls", "share", 3600),
-    Feature("caller_new_here", "reach", "caller", "seconds since the caller first used this function", "s", 3600),
+    Feature(
+        "caller_new_here",
+        "reach",
+        "caller",
+        "seconds since the caller first used this function",
+        "s",
+        3600,
+        counted=True,
+    ),
 )
 
 FEATURES: Final = FUNCTION_FEATURES + CALLER_FEATURES

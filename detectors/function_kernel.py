@@ -51,7 +51,7 @@ TAU_1H: Final = 3600.0 * US
 TAU_1D: Final = 86400.0 * US
 DAY_US: Final = 86400 * US
 #: us; no function counts as silent sooner, however busy it was
-LEAST_SILENCE_US: Final = np.int64(3600 * US)
+LEAST_SILENCE_US: Final = np.int64(HOUR_US)
 #: a pair that was silent longer is forgotten: a day for each day it was seen, at most thirty
 FORGET_DAYS: Final = 30
 #: weights of the fast and the slow moving average of a function's run times: about 16 and 200 events

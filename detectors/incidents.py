@@ -372,7 +372,7 @@ class Incidents:
         """Take over a snapshot."""
         self._open = {number: Story(**json.loads(text)) for number, text in _texts(tables["stories"]).items()}
         closed = _texts(tables["closed"]) if "closed" in tables else {}
-        self._closed = {number: Ended(Story(**json.loads(text)), text) for number, text in closed.items()}
+        self._closed = {number: Ended(text) for number, text in closed.items()}
         self._waiting.restore({n.removeprefix("in_time."): t for n, t in tables.items() if n.startswith("in_time.")})
         self._waiting_late.restore({n.removeprefix("behind."): t for n, t in tables.items() if n.startswith("behind.")})
         self._horizon = tables["horizon"].to_batches()

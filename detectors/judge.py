@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.features import FAMILIES, FAMILY_OF, FEATURE_NAMES
+from detectors.features import FAMILIES, FAMILY_OF, FEATURES
 from detectors.forests import FOREST_CLIP, forest_rows
 from detectors.function_features import cohorts_of, from_matrix
 from models.baselines import Baselines, pair_codes
@@ -36,13 +36,8 @@ FOREST_GRANT: Final = 2.0
 GRAIN: Final = 1.0
 #: how many times the evidence that it claims itself a feature may come to
 BELIEF: Final = 2.0
-#: features that tell how rarely, or for how short a time, something was seen: one in so many is all that they can claim
-COUNTED: Final = (
-    *("caller_new", "caller_new_to_function", "caller_new_to_app", "caller_new_here"),
-    *("caller_new_country", "country_rare_here", "country_new"),
-)
 #: float64[len(FEATURES)]: what is believed of BELIEF
-_BELIEVED: Final = np.where(np.isin(FEATURE_NAMES, COUNTED), 1.0 / BELIEF, 1.0)
+_BELIEVED: Final = np.where([feature.counted for feature in FEATURES], 1.0 / BELIEF, 1.0)
 _FAMILY: Final = np.array(FAMILY_OF)
 _MEMBERS: Final = tuple(np.flatnonzero(np.equal(_FAMILY, k)) for k in range(len(FAMILIES)))
 
@@ -221,7 +216,7 @@ def believable(surprise: Vector, raw: Vector) -> Vector:
     """The surprise as far as the evidence goes, float64[n, len(FEATURES)].
 
     A raw feature of x nats makes normal life e^x times as unlikely by its own account. Tails are extrapolated and may
-    make far more of it: at most ``BELIEF`` times its own account is believed, of ``COUNTED`` features once. What was
+    make far more of it: at most ``BELIEF`` times its own account is believed, of ``counted`` features once. What was
     not measured says nothing.
     """
     most = np.fmax(np.asarray(raw, np.float64), 0.0) * (_BELIEVED * (BELIEF / np.log(10.0)))

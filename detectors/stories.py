@@ -124,11 +124,11 @@ def belongs(
     together = trouble in (SLOW, FAILING, NEW, SILENT)
     soon = _near(now, numbers, storm_us) or trouble == NEW
     storm = keys[K_APP] == app and numbers[O_TROUBLE] == trouble and together and soon
-    # at a function that is itself news whoever calls is part of that
-    news = numbers[O_TROUBLE] == NEW and keys[K_FUNCTION] == function
-    return (keys[K_FUNCTION] == function or storm) and (
-        not by_caller or crowd == 2 or (crowd == 1 and numbers[O_TROUBLE] == LOAD) or news
-    )
+    mine = keys[K_FUNCTION] == function
+    if mine and numbers[O_TROUBLE] == NEW:
+        # at a function that is itself news whoever calls is part of that
+        return True
+    return (mine or storm) and (not by_caller or crowd == 2 or (crowd == 1 and numbers[O_TROUBLE] == LOAD))
 
 
 @njit

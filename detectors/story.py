@@ -94,15 +94,15 @@ def story_text(story: Story) -> str:
 class Ended:
     """A story that has ended: its JSON is made once, when it is first saved, since most are never looked at again."""
 
-    def __init__(self, story: Story, text: str | None = None) -> None:
-        self._story, self._text = story, text
+    def __init__(self, kept: Story | str) -> None:
+        self._kept = kept
 
     @property
     def text(self) -> str:
         """The story as JSON."""
-        if self._text is None:
-            self._text = story_text(self._story)
-        return self._text
+        if isinstance(self._kept, Story):
+            self._kept = story_text(self._kept)
+        return self._kept
 
     def story(self) -> Story:
         """A copy of its own, that may go on."""

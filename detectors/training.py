@@ -34,7 +34,7 @@ from detectors.judge import GRAIN, Judge, believable, depth_feature, family_part
 from detectors.keyed import KeyedState
 from detectors.model import Model
 from detectors.stories import ALONE, FEW_EVENTS, Stories, blame, party
-from models.baselines import COHORTS, HOUR_US, US, Baselines, BaselineSketch
+from models.baselines import BIN_US, COHORTS, HOUR_US, US, Baselines, BaselineSketch
 from models.calibration import BudgetCurve
 from models.errors import InputError
 from models.feedback import Feedback
@@ -75,10 +75,9 @@ SILENCE_MARGIN: Final = 3.0
 MIN_SILENCE: Final = 8.0
 #: invocations that come together count as one, up to so many
 MOST_CLUMP: Final = 10.0
-CLUMP_US: Final = 300 * US
 #: calls missed that no function reaches
 UNWATCHED: Final = 1e9
-#: s; a shorter silence is a restart or a hole in the logs, however busy the function
+#: s of calls at the mean pace that a silence must miss at least, also where the hour is a busy one
 SILENCE_SECONDS: Final = 3600.0
 #: share of stories, the least strange, from which it is told what normal life can do
 CALM_SHARE: Final = 0.3
@@ -172,8 +171,8 @@ def train(
     held = held.where(~changed) if 2 * int(changed.sum()) <= len(changed) else held
     group_early = held.group
     # from here on groups are rows of the final baselines
-    lookup = {n: i for i, n in enumerate(zip(whole.apps, whole.functions, strict=True))}
-    final = np.array([lookup[n] for n in zip(early.apps, early.functions, strict=True)] or [0], dtype=np.int64)
+    lookup = {name: row for row, name in enumerate(_names(whole))}
+    final = np.array([lookup[name] for name in _names(early)] or [0], dtype=np.int64)
     held.group = np.where(group_early >= 0, final[np.maximum(group_early, 0)], -1)
     tell("fitting tails and forests")
     days = max(lived.after_us(cut) / DAY_US, 1e-6)
@@ -196,19 +195,7 @@ def train(
     peaks = _peaks(story, weighed)
     peaks[story[expected[strange] | ~keep[strange]]] = 0.0
     curve = BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1][:CURVE_STORIES], days, JOIN_SCORE)
-    silence = np.full(len(whole.cohort), DEFAULT_SILENCE)
-    # how long a function may be silent is known only where its silences were measured
-    watched, clumps = set(zip(early.apps, early.functions, strict=True)), _clumps(held, len(whole))
-    for name, gap in gaps.items():
-        if name in lookup:
-            row = lookup[name]
-            if name not in watched:
-                silence[row] = UNWATCHED
-                continue
-            # work that comes in clumps is silent between them
-            clump = max(float(whole.dispersion[row]) / 2.0, float(clumps[row]))
-            least = MIN_SILENCE * min(max(clump, 1.0), MOST_CLUMP)
-            silence[row] = max(least, SILENCE_MARGIN * gap, float(whole.rate[row].mean()) * SILENCE_SECONDS)
+    silence = _silences(whole, early, held, gaps)
     notes = [*learned_from(options.feedback), *restarts.notes()]
     if len(lived.holes_us):
         missing = f"{lived.holes_us.sum() / DAY_US:,.0f} days"
@@ -526,13 +513,37 @@ def _peaks(story: Vector, score: Vector) -> Vector:
     return out
 
 
+def _names(baselines: Baselines) -> Iterator[tuple[str, str]]:
+    """App and function of each row."""
+    return zip(baselines.apps, baselines.functions, strict=True)
+
+
+def _silences(whole: Baselines, early: Baselines, held: _HeldOut, gaps: dict[tuple[str, str], float]) -> Vector:
+    """float64[len(whole.cohort)]: calls missed from which on each function, or one of a cohort, is silent.
+
+    How long a function may be silent is known only where its silences were measured, beside ``early``.
+    """
+    out = np.full(len(whole.cohort), DEFAULT_SILENCE)
+    watched, clumps = set(_names(early)), _clumps(held, len(whole))
+    for row, name in enumerate(_names(whole)):
+        if name in gaps and name not in watched:
+            out[row] = UNWATCHED
+        elif name in gaps:
+            # work that comes in clumps is silent between them
+            clump = max(float(whole.dispersion[row]) / 2.0, float(clumps[row]))
+            least = MIN_SILENCE * min(max(clump, 1.0), MOST_CLUMP)
+            out[row] = max(least, SILENCE_MARGIN * gaps[name], float(whole.rate[row].mean()) * SILENCE_SECONDS)
+    return out
+
+
 def _clumps(held: _HeldOut, functions: int) -> Vector:
-    """float64[functions]: invocations in five minutes that have any, on the average."""
+    """float64[functions]: invocations in a bin of time that has any, on the average."""
     inside = held.group >= 0
-    group, moment = held.group[inside], held.at[inside] // CLUMP_US
-    places = np.unique(np.stack([group, moment]), axis=1)[0]
-    calls, moments = (np.bincount(rows, minlength=functions)[:functions] for rows in (group, places))
-    out: Vector = calls / np.maximum(moments, 1)
+    group, moment = held.group[inside], held.at[inside] // BIN_US
+    span = int(moment.max(initial=0)) + 1
+    busy = np.unique(group * span + moment) // span
+    calls, bins = (np.bincount(rows, minlength=functions)[:functions] for rows in (group, busy))
+    out: Vector = calls / np.maximum(bins, 1)
     return out
 
 

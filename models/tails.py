@@ -8,7 +8,6 @@ what each has seen, so that no group is ever "initialising".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -42,6 +41,8 @@ MAX_SURPRISE: Final = 15.0
 #: a value that no feature reaches
 UNREACHED: Final = 1e12
 _LOG10: Final = float(np.log(10.0))
+#: of groups, pools or cohorts: the row of each event, the row above it, -1 where it has none, and the rows there are
+_Level = tuple[Ints, Ints, slice]
 
 
 @njit
@@ -124,6 +125,11 @@ class Tails:
     above: Ints
     cohorts: int
 
+    @property
+    def first_cohort(self) -> int:
+        """Row of the first cohort."""
+        return len(self.depth) - 1 - self.cohorts
+
     def surprise(self, X: Any, group: Ints, cohort: Ints, grain: float = 0.0) -> Floats:
         """Surprise of each value.
 
@@ -139,7 +145,7 @@ class Tails:
         out = np.empty(X.shape, dtype=np.float64)
         rows = np.ascontiguousarray(X)
         tables = (self.values, self.depth, self.slope, self.count, self.scale, self.above)
-        _surprises(rows, group, len(self.depth) - 1 - self.cohorts + cohort, *tables, EXCEEDANCE, grain, out)
+        _surprises(rows, group, self.first_cohort + cohort, *tables, EXCEEDANCE, grain, out)
         return out
 
     def muted(self, features: npt.NDArray[np.bool_]) -> Tails:
@@ -222,32 +228,35 @@ def fit_tails(
         above=groups + pool if pool is not None else np.full(groups, -1, dtype=np.int64),
         cohorts=cohorts,
     )
-    blocks: dict[int, tuple[Ints, Ints, Ints]] = {}
+    # of each length of blocks: the block of each event, and where blocks stand
+    blocks: dict[int, tuple[Ints | None, list[_Level]]] = {0: (None, _levels_of(out, group, cohort))}
     for j in range(features):
         length = int(block_us[j]) if block_us is not None else 0
-        value, g, c = np.asarray(X[:, j], dtype=np.float64), group, cohort
-        if length:
-            if length not in blocks:
-                blocks[length] = _blocks(group, cohort, at // length)
-            code, g, c = blocks[length]
-            highest = np.zeros(len(g))
+        if length not in blocks:
+            of_event, g, c = _blocks(group, cohort, at // length)
+            blocks[length] = of_event, _levels_of(out, g, c)
+        code, levels = blocks[length]
+        value = np.asarray(X[:, j], dtype=np.float64)
+        if code is not None:
+            own, above, _ = levels[-1]
+            highest = np.zeros(len(own))
             np.maximum.at(highest, code, value)
-            value = highest
-            _fit_scale(out, j, value, g, c)
-            value = value / np.where(g >= 0, out.scale[g, j], out.scale[groups + pools + c, j])
-        _fit_feature(out, j, value, g, c, slope, own=not length)
+            _fit_scale(out, j, highest, levels)
+            # a group that is not known is measured by its cohort
+            value = highest / out.scale[np.where(own >= 0, own, above), j]
+        _fit_feature(out, j, value, levels if code is None else levels[:-1], slope)
     return out
 
 
-def _levels_of(tails: Tails, g: Ints, c: Ints) -> Iterator[tuple[Ints, Ints, slice]]:
-    """From cohorts down to groups: the row of each event, the row above it, and the rows of the level; -1: none."""
-    groups, rows = len(tails.above), len(tails.depth)
-    cohort = rows - 1 - tails.cohorts + c
-    yield cohort, np.full(len(c), rows - 1), slice(rows - 1 - tails.cohorts, rows - 1)
+def _levels_of(tails: Tails, g: Ints, c: Ints) -> list[_Level]:
+    """From cohorts down to groups."""
+    groups, first = len(tails.above), tails.first_cohort
+    cohort = first + c
+    levels = [(cohort, np.full(len(c), first + tails.cohorts), slice(first, first + tails.cohorts))]
     pool = np.where(g >= 0, np.r_[tails.above, -1][g], -1)
-    if rows - 1 - tails.cohorts > groups:
-        yield pool, cohort, slice(groups, rows - 1 - tails.cohorts)
-    yield g, np.where(pool >= 0, pool, cohort), slice(0, groups)
+    if first > groups:
+        levels.append((pool, cohort, slice(groups, first)))
+    return [*levels, (g, np.where(pool >= 0, pool, cohort), slice(0, groups))]
 
 
 def _blocks(group: Ints, cohort: Ints, number: Ints) -> tuple[Ints, Ints, Ints]:
@@ -260,13 +269,13 @@ def _blocks(group: Ints, cohort: Ints, number: Ints) -> tuple[Ints, Ints, Ints]:
     return code.reshape(-1), pair // wide - 1, pair % wide
 
 
-def _fit_scale(out: Tails, j: int, value: Floats, g: Ints, c: Ints) -> None:
+def _fit_scale(out: Tails, j: int, value: Floats, levels: list[_Level]) -> None:
     """Mean block maximum of each row, shrunk to that of the row above it."""
     # a single wild block must not buy a group licence
     capped = np.minimum(value, np.quantile(value, 0.99)) if len(value) else value
     tenant = max(float(capped.mean()) if len(capped) else 0.0, MIN_SCALE)
     out.scale[:, j] = tenant
-    for own, above, level in _levels_of(out, g, c):
+    for own, above, level in levels:
         inside = own >= 0
         total = np.bincount(own[inside], weights=capped[inside], minlength=level.stop)[level]
         number = np.bincount(own[inside], minlength=level.stop)[level]
@@ -275,16 +284,14 @@ def _fit_scale(out: Tails, j: int, value: Floats, g: Ints, c: Ints) -> None:
         out.scale[level, j] = np.maximum((total + PRIOR_BLOCKS * prior) / (number + PRIOR_BLOCKS), MIN_SCALE)
 
 
-def _fit_feature(out: Tails, j: int, value: Floats, g: Ints, c: Ints, prior: float, *, own: bool) -> None:
+def _fit_feature(out: Tails, j: int, value: Floats, levels: list[_Level], prior: float) -> None:
     positive = np.flatnonzero(value > 0)
     order = positive[np.argsort(-value[positive], kind="stable")]
     ordered = value[order]
     out.count[-1, j] = len(value)
     out.values[-1, j], out.depth[-1, j], out.slope[-1, j] = _levels(ordered, out.count[-1, j], prior)
     out.slope[:-1, j] = out.slope[-1, j]
-    for owner, above, level in _levels_of(out, g, c):
-        if level.start == 0 and not own:
-            continue
+    for owner, above, level in levels:
         inside = owner[owner >= 0]
         out.count[level, j] = np.bincount(inside, minlength=level.stop)[level]
         mine = owner[order]

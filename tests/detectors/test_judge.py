@@ -13,7 +13,7 @@ from detectors.caller_features import CallerFeatures
 from detectors.features import FAMILIES, FEATURE_NAMES, FEATURES
 from detectors.forests import FOREST_CLIP
 from detectors.function_features import from_matrix
-from detectors.judge import BELIEF, COUNTED, GRAIN, GRANT, believable, family_parts, judge_from, tables_of
+from detectors.judge import BELIEF, GRAIN, GRANT, believable, family_parts, judge_from, tables_of
 from detectors.local import Stage, run_local
 from detectors.model import Model
 from detectors.order import hashed, with_at
@@ -95,7 +95,8 @@ def test_no_surprise_goes_far_beyond_the_evidence_it_rests_on(model: Model, clea
 def test_what_is_told_by_a_count_is_believed_once() -> None:
     claimed = np.full((1, len(FEATURES)), 6.0)
     found = believable(np.full_like(claimed, 99.0), claimed)[0] * np.log(10.0)
-    counted = [FEATURE_NAMES.index(name) for name in COUNTED]
+    counted = [place for place, feature in enumerate(FEATURES) if feature.counted]
+    assert len(counted) == 7
     assert found[counted] == pytest.approx(6.0)
     assert np.delete(found, counted) == pytest.approx(BELIEF * 6.0)
 
