@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,8 @@ from detectors.timeline import Tables
 from pipelines.engine import telling
 from pipelines.messages import Inbox, Message
 from pipelines.part_files import PartFiles, as_lines, as_parquet
-from pipelines.sinks.base import AMENDS, EXPECTED_FALSE
 from pipelines.sinks.fanout import Sinks
-from pipelines.sinks.lines import json_line
+from pipelines.sinks.lines import as_told
 from pipelines.sinks.uri import open_sinks
 from pipelines.told import Told
 from pipelines.watch import WATCHED
@@ -194,8 +192,8 @@ class Telling:
                 self._counts["suppressed"] += len(suppressed)
                 for incident in these:
                     amends = self._told.take(incident)
-                    more = {AMENDS: amends, EXPECTED_FALSE: self._made.expected_false}
-                    told.append(json.loads(json_line({**telling(incident), **more})))
+                    expected = self._made.expected_false
+                    told.append(as_told(telling(incident), amends=amends, expected_false=expected))
                     self._counts["tellings"] += 1
                     self._counts["incidents"] += not amends
         if not again:

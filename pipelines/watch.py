@@ -11,7 +11,6 @@ takes as long as its rows, a checkpoint as long as the state.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import logging
 import time
 import uuid
@@ -35,10 +34,9 @@ from pipelines.journal import Step
 from pipelines.lately import Down, Rate, Standing
 from pipelines.memory import given_back
 from pipelines.part_files import PartFiles, as_lines, as_parquet
-from pipelines.sinks.base import AMENDS, EXPECTED_FALSE
 from pipelines.sinks.escape import terminal
 from pipelines.sinks.fanout import SinkStatus
-from pipelines.sinks.lines import json_line
+from pipelines.sinks.lines import as_told
 from pipelines.sources.base import Cursor, Polled, Source, microseconds
 from pipelines.told import Told
 from pipelines.vitals import KEPT, Vitals, place_of, position_of
@@ -298,8 +296,7 @@ class Watch:
         self.vitals.suppressed += len(given.suppressed)
         for incident in given.incidents:
             amends = self._told.take(incident)
-            more = {AMENDS: amends, EXPECTED_FALSE: self._expected_false}
-            self._outbox.append(json.loads(json_line({**incident, **more})))
+            self._outbox.append(as_told(incident, amends=amends, expected_false=self._expected_false))
             self.vitals.tellings += 1
             self.vitals.incidents += not amends
             self._dirty = True

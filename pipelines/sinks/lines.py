@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.sinks.base import Incident, masked
+from pipelines.sinks.base import AMENDS, EXPECTED_FALSE, Incident, masked
 
 
 def json_line(incident: Incident) -> bytes:
@@ -20,6 +20,18 @@ def json_line(incident: Incident) -> bytes:
     """
     text = json.dumps(jsonable(masked(incident)), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("\x7f", "\\u007f").encode("ascii")
+
+
+def as_told(incident: Incident, *, amends: bool, expected_false: float | None) -> dict[str, Any]:
+    """An incident as a running job hands it to sinks: plain JSON, with what only the job knows.
+
+    Args:
+        incident: as the incident timeline tells it.
+        amends: it was told before.
+        expected_false: incidents a day that are to be expected at the budget; None: not known.
+    """
+    told: dict[str, Any] = json.loads(json_line({**incident, AMENDS: amends, EXPECTED_FALSE: expected_false}))
+    return told
 
 
 def jsonable(value: Any) -> Any:
