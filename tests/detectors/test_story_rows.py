@@ -97,7 +97,7 @@ def test_an_ended_story_goes_on_as_a_copy():
     ended = Ended(told(raised([("a", "b", 0, 0, True, False)]), []))
     ended.story().rows += 5
     assert ended.story().rows == 1
-    assert Ended(ended.story(), ended.text).text == ended.text
+    assert Ended(ended.text).text == Ended(ended.story()).text == ended.text
 
 
 def test_where_a_row_has_no_matrix_the_numbers_beside_it_are_still_whole():
