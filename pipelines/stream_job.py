@@ -46,8 +46,8 @@ _LOOK_S: Final = 0.2
 COUNTERS_S: Final = 20.0
 #: a runner may take so long to stop, s
 _CANCEL_S: Final = 30.0
-#: no source was asked for so long: nobody is there who could, s
-SILENT_S: Final = 600.0
+#: no source was asked for so long: nobody is there who could, s; one query of Azure Monitor may take 630
+SILENT_S: Final = 900.0
 #: changes of the count from which on it is believed: some runners tell counters seldom, or not at all
 _BEATS: Final = 2
 

@@ -1,6 +1,7 @@
 """Settings for all tests, and one small tenant with its model, made once for all of them.
 
-Hypothesis measures no time, because a first call may compile or import for seconds.
+Hypothesis measures no time, because a first call may compile or import for seconds. A property is tried with 50
+examples unless it says how many; ``pytest --hypothesis-profile=thorough`` takes 2,000 where none is said.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from detectors.model import Model
 
-settings.register_profile("lonetree", deadline=None)
+settings.register_profile("lonetree", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=2_000)
 settings.load_profile("lonetree")
 
 #: a Saturday and two working days to learn from, one to judge: about 25,000 and 12,000 invocations

@@ -253,7 +253,7 @@ records = st.lists(
 
 
 @given(records)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_kernel_agrees_with_the_rules_written_plainly(these):
     out, _, counts = run_local([rows(these)], [STAGE])
     found = defaultdict(list)
@@ -267,7 +267,7 @@ def test_the_kernel_agrees_with_the_rules_written_plainly(these):
 
 
 @given(records, st.lists(st.sampled_from(MOMENTS), max_size=6), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_cuts_and_snapshots_do_not_matter(these, boundaries, save):
     whole, _, counts = run_local([rows(these)], [STAGE])
     timeline = Timeline(Collate())
@@ -368,7 +368,7 @@ def test_a_late_beginning_waits_for_its_end():
     ),
     lateness=st.sampled_from([0, 5]),
 )
-@settings(max_examples=200)
+@settings(max_examples=60)
 def test_what_came_in_time_is_given_as_if_nothing_had_come_late(
     records: list[tuple[int, str, str, int, bool]], lateness: int
 ):

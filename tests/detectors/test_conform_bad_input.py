@@ -212,7 +212,7 @@ def damaged(draw):
     return record
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(st.lists(damaged(), max_size=5))
 def test_damaged_records_never_crash_and_are_accounted_for(found):
     flat = [record for record in found if not {"records", "request", "resourceSpans"} & set(record)]
@@ -220,7 +220,7 @@ def test_damaged_records_never_crash_and_are_accounted_for(found):
     accounts(lines(*found))
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(found=st.lists(damaged(), max_size=5), ascii_only=st.booleans(), compact=st.booleans())
 def test_the_fast_way_and_the_slow_way_agree(found, ascii_only, compact):
     separators = (",", ":") if compact else (", ", ": ")

@@ -350,7 +350,7 @@ EVENTS = st.tuples(
 
 
 @given(events=st.lists(EVENTS, max_size=40), restarts=st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_verdicts_and_incidents_of_what_came_in_time_are_those_without_the_late(
     events: list[tuple[int, int, str, str, float, str, bool, int]], restarts: bool
 ) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-CACHE = Path(__file__).parents[2] / ".cache"
+from tests.integration.fetching import CACHE, alone
+
 START_S = 60.0
 #: the emulator's own account and key, the same everywhere and known to all
 ACCOUNT = "devstoreaccount1"
@@ -25,12 +26,13 @@ def program() -> Path:
         pytest.skip("needs node and npm")
     folder = CACHE / "azurite"
     found = folder / "node_modules" / ".bin" / "azurite-blob"
-    if not found.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        words = ["npm", "install", "--no-fund", "--no-audit", "azurite@3"]
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
-        if done.returncode != 0 or not found.exists():
-            pytest.skip(f"Azurite can't be fetched: {done.stderr[-300:]}")
+    with alone("azurite"):
+        if not found.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            words = ["npm", "install", "--no-fund", "--no-audit", "azurite@3"]
+            done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+            if done.returncode != 0 or not found.exists():
+                pytest.skip(f"Azurite can't be fetched: {done.stderr[-300:]}")
     return found
 
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from tests.integration.fetching import CACHE, alone
 from tests.integration.kafka_broker import free_port
 
 ROOT = Path(__file__).parents[2]
-CACHE = ROOT / ".cache"
 SOURCES = ROOT / "deploy" / "flink"
 BUILD_S = 900.0
 
@@ -49,7 +49,9 @@ def _built() -> Path | str:
     mark = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
     folder = CACHE / f"flink-{mark}"
     jar = folder / "target" / "lonetree-flink-1.jar"
-    if not folder.exists():
+    with alone("flink"):
+        if folder.exists():
+            return jar
         work = folder.with_suffix(f".{os.getpid()}")
         shutil.copytree(SOURCES, work, ignore=shutil.ignore_patterns("target"))
         words = ["mvn", "-q", "-B", "package"]

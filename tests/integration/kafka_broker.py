@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.fetching import CACHE, alone
+
 VERSION = "3.9.1"
-CACHE = Path(__file__).parents[2] / ".cache"
 START_S = 120.0
 
 POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -30,10 +31,9 @@ def jars() -> Path:
     if shutil.which("java") is None or shutil.which("mvn") is None:
         pytest.skip("needs java and mvn")
     folder = CACHE / f"kafka-{VERSION}"
-    if folder.exists():
-        return folder
-    CACHE.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as work:
+    with alone("kafka"), tempfile.TemporaryDirectory(dir=CACHE) as work:
+        if folder.exists():
+            return folder
         Path(work, "pom.xml").write_text(POM)
         goal = ["dependency:copy-dependencies", "-DoutputDirectory=jars", "-DincludeScope=runtime"]
         done = subprocess.run(
