@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 #: in a pipe, a line of progress at most this often, s: enough to see life, too little to fill a log
 LINE_EVERY_S: Final = 5.0
+COMPILING: Final = "compiling loops, once after an installation: half a minute or so"
 
 
 class ShownProgress:
@@ -37,6 +38,7 @@ class ShownProgress:
         self._stage = ""
         self._line = ""
         self._began = self._said = clock()
+        self._deafen: Callable[[], None] | None = None
 
     def __enter__(self) -> ShownProgress:
         """Start to show."""
@@ -59,6 +61,8 @@ class ShownProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Say the last word and give the terminal back."""
+        if self._deafen is not None:
+            self._deafen()
         if self._bars is not None:
             self._bars.stop()
         elif kind is None:
@@ -66,6 +70,11 @@ class ShownProgress:
 
     def __call__(self, stage: str, done: float, total: float | None = None, unit: str = "") -> None:
         """See ``pipelines.progress.Progress``."""
+        # a job that compiles nothing is spared the import
+        if self._deafen is None and "models.jit" in sys.modules:
+            from models.jit import when_compiling
+
+            self._deafen = when_compiling(self._compiling)
         with self._lock:
             if self._bars is None:
                 self._say(stage, done, total, unit)
@@ -73,6 +82,13 @@ class ShownProgress:
             if stage not in self._tasks:
                 self._tasks[stage] = self._bars.add_task(printable(stage), total=total, unit=unit)
             self._bars.update(self._tasks[stage], completed=done, total=total, unit=unit)
+
+    def _compiling(self) -> None:
+        with self._lock:
+            if self._bars is None:
+                self._write(COMPILING)
+            else:
+                self._bars.console.print(COMPILING)
 
     def _say(self, stage: str, done: float, total: float | None, unit: str) -> None:
         now = self._clock()

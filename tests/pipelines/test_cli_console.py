@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.cli.bars import LINE_EVERY_S, ShownProgress
+from pipelines.cli.bars import COMPILING, LINE_EVERY_S, ShownProgress
 from pipelines.cli.console import print_json, print_table, printable
 
 
@@ -110,6 +110,27 @@ def test_a_stage_that_counts_nothing_is_only_named() -> None:
     with ShownProgress(out, Clock()) as progress:
         progress("judging", 0, None, "invocations")
     assert out.getvalue().splitlines() == ["judging …", "judging, done in 0.0 s"]
+
+
+def compiled_anew() -> int:
+    import numba
+
+    a_loop = {}
+    # a function that no cache can know
+    exec("def fresh(x):\n    return x + 1", a_loop)  # noqa: S102 (a text of this test)
+    return int(numba.njit(a_loop["fresh"])(1))
+
+
+@pytest.mark.parametrize("out", [io.StringIO(), Terminal()], ids=["in a pipe", "on a terminal"])
+def test_a_wait_for_loops_that_are_compiled_is_said_once(out: io.StringIO) -> None:
+    pytest.importorskip("numba")
+    with ShownProgress(out) as progress:
+        progress("reading", 1, 2, "files")
+        assert compiled_anew() == compiled_anew() == 2
+    assert out.getvalue().count(COMPILING) == 1
+    before = out.getvalue()
+    compiled_anew()
+    assert out.getvalue() == before
 
 
 def fail_after_a_word(out: io.StringIO) -> None:
