@@ -32,6 +32,7 @@ from detectors.order import with_at
 from detectors.timeline import END, START
 from models.errors import SourceError
 from pipelines.announced import Announced, herald
+from pipelines.lately import Rate
 from pipelines.messages import Message
 from pipelines.sinks.escape import terminal
 from pipelines.sources.base import Cursor, Polled, Source, microseconds
@@ -46,6 +47,8 @@ from pipelines.watermarks import DEFAULT_IDLE_US, DEFAULT_LATENESS_US, SourceClo
 DEAD: Final = "dead"
 #: begins the names of gauges: how far the watermark of a source trails the clock, s
 LAG: Final = "lag_s_"
+#: the same: records read a second, over the last half minute
+PACE: Final = "events_per_second_"
 #: how gauges of where sources are begin; the unit and the source's name follow
 PLACE: Final = "position_"
 #: the same, 1: it is read to its end and well; 1: it can't be read, and will be asked again
@@ -191,7 +194,8 @@ class Reading:
             self._clock.restore(place.clock)
         self._cursor, self._number = place.cursor, place.number
         self._said_us = self._clock.watermark_us
-        self._since_mark = 0
+        self._since_mark = self._read = 0
+        self._rate = Rate(time.monotonic(), 0)
         self._came = False
         self._polling: Iterator[Polled] | None = None
         self._quiet_since: float | None = None
@@ -245,6 +249,7 @@ class Reading:
         if self._said_us > START:
             lag_us = microseconds(_now()) - self._said_us
             Metrics.gauge(METRICS, f"{LAG}{self._name}").set(lag_us // 1_000_000)
+        Metrics.gauge(METRICS, f"{PACE}{self._name}").set(round(self._rate.take(time.monotonic(), self._read)))
         for unit, number in position_of(self._cursor or {}).items():
             Metrics.gauge(METRICS, f"{PLACE}{unit}_{self._name}").set(int(number))
         Metrics.gauge(METRICS, f"{IDLE}{self._name}").set(int(self._polling is None and self.source.idle))
@@ -270,7 +275,9 @@ class Reading:
             rows.append(timed)
         if piece.conformed.dead.num_rows:
             dead.append(piece.conformed.dead)
-        for name, count in account(piece).items():
+        came = account(piece)
+        self._read += came["read"]
+        for name, count in came.items():
             if count:
                 Metrics.counter(METRICS, name).inc(count)
         self._since_mark += int(timed.num_rows)

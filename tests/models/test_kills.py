@@ -21,6 +21,7 @@ from tests.models.killed import bundle, story, whole
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks to be killed")
 def test_a_kill_at_any_step_leaves_registry_and_feedback_whole(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "tests.models.killed", str(tmp_path)], cwd=ROOT, check=True)
@@ -93,6 +94,7 @@ PATIENCE = 4
 GENERATIONS = 3
 
 
+@pytest.mark.integration
 @pytest.mark.slow
 def test_a_crowd_of_trainers_speakers_and_readers_that_are_killed_loses_nothing(tmp_path: Path) -> None:
     place = tmp_path / "models"

@@ -12,6 +12,7 @@ from tests.conftest import Tenant
 from tests.pipelines.story import ask, run, story
 
 
+@pytest.mark.integration
 @pytest.mark.slow
 def test_from_the_first_version_to_a_roll_back(tenant: Tenant, tmp_path: Path) -> None:
     days = sorted(str(path) for path in tenant.train.glob("day=*"))

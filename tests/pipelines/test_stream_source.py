@@ -157,6 +157,22 @@ def test_gauges_say_where_the_source_is_and_how_far_it_trails(told):
     assert told["idle_s"] == 1
 
 
+def test_a_gauge_says_how_many_records_a_second_a_source_gives(told, monkeypatch):
+    clock = [1_000.0]
+    monkeypatch.setattr(stream_source.time, "monotonic", lambda: clock[0])
+    one = Reading("s", Fed(pieces(6)), Place(), options())
+    read(one)
+    clock[0] += 2.0
+    one.tell()
+    records = sum(piece.num_rows for piece in pieces(6))
+    assert told["events_per_second_s"] == round(records / 2.0) > 0
+    clock[0] += 40.0
+    one.tell()
+    clock[0] += 40.0
+    one.tell()
+    assert told["events_per_second_s"] == 0
+
+
 def test_a_split_leaves_what_was_not_claimed_and_a_source_is_not_shared():
     tracker = PlaceTracker(Place().to_json())
     first = Place({"given": 1}, {}, 1).to_json()
