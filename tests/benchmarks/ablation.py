@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from detectors.evaluate import evaluate  # noqa: E402
 from detectors.features import FEATURES  # noqa: E402
 from detectors.training import TrainingOptions  # noqa: E402
 from pipelines import load  # noqa: E402
-from tests.benchmarks.quality import BUDGET, WORKLOAD, Case, mean, seeds  # noqa: E402
+from tests.benchmarks.quality import BUDGET, Case, ask_for_worlds, cases, mean  # noqa: E402
 from tests.benchmarks.worlds import truth_table, write_world  # noqa: E402
 
 Part = Callable[[], AbstractContextManager[Any]]
@@ -90,9 +91,9 @@ class Outcome:
     false_per_day: float
 
 
-def judged(case: Case) -> dict[str, Outcome]:
+def judged(case: Case, workload: Path) -> dict[str, Outcome]:
     """Each variant on the same world."""
-    world = case.world(WORKLOAD)
+    world = case.world(workload)
     days = len(set(world.test["TimeGenerated"].cast("date32").to_pylist()))
     with tempfile.TemporaryDirectory() as scratch:
         write_world(world, Path(scratch))
@@ -110,18 +111,17 @@ def judged(case: Case) -> dict[str, Outcome]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=seeds, default=seeds("0-2"), help="as 0-2 or 0,3")
-    parser.add_argument("--events-per-day", type=int, default=100_000)
+    ask_for_worlds(parser, "0-2", identity="full")
     given = parser.parse_args(arguments)
-    traffics = ["simulated", *(["workload"] if WORKLOAD.is_dir() else [])]
-    heads = ["normal traffic", "variant", "worlds", "kinds at 1 a day", "average precision", "false a day"]
+    heads = ["normal traffic", "identity", "variant", "worlds", "kinds at 1 a day", "average precision", "false a day"]
     print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
-    for traffic in traffics:
-        cases = [Case(seed, "full", traffic, False, False, given.events_per_day) for seed in given.seeds]
-        results = [judged(case) for case in cases]
+    alike: dict[tuple[str, str], list[dict[str, Outcome]]] = defaultdict(list)
+    for case in cases(given):
+        alike[case.traffic, case.identity].append(judged(case, given.workload))
+    for (traffic, identity), results in alike.items():
         for name in VARIANTS:
             own = [result[name] for result in results]
-            cells = [traffic, name, str(len(own)), mean([o.kinds for o in own], 1)]
+            cells = [traffic, identity, name, str(len(own)), mean([o.kinds for o in own], 1)]
             cells += [mean([o.precision for o in own], 3), mean([o.false_per_day for o in own], 2)]
             print(f"| {' | '.join(cells)} |", flush=True)
 

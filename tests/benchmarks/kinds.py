@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))  # so that it runs as a script, too
 import pyarrow.parquet as pq  # noqa: E402
 
 from detectors.evaluate import read_incidents, scenario_of_incident  # noqa: E402
-from tests.benchmarks.quality import BUDGET, WORKLOAD, Case, cli, seeds  # noqa: E402
+from tests.benchmarks.quality import BUDGET, Case, ask_for_worlds, cases, cli  # noqa: E402
 from tests.benchmarks.worlds import write_world  # noqa: E402
 
 #: planted trouble -> (kinds that are it, kinds that lead the reader to it all the same)
@@ -126,34 +126,18 @@ def table(found: Sequence[Named]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Judge worlds, and print how their true incidents are called."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=seeds, default=seeds("100-101"), help="as 100-109 or 0,3")
-    parser.add_argument("--identity", default="full,masked", help="full, masked or both with a comma")
-    parser.add_argument("--traffic", default="simulated,workload", help="simulated, workload or both")
-    parser.add_argument("--workload", type=Path, default=WORKLOAD, help="folder of the 2019 workload's tables")
-    parser.add_argument("--worlds", default="trouble", help="trouble, extras or both with a comma")
-    parser.add_argument("--events-per-day", type=int, default=100_000)
+    ask_for_worlds(parser, "100-101")
     parser.add_argument("--keep", type=Path, help="keep the worlds and what was raised there")
     parser.add_argument("--tell", action="store_true", help="print each true incident, too")
     given = parser.parse_args(arguments)
     found: list[Named] = []
-    for seed in given.seeds:
-        for traffic in given.traffic.split(","):
-            for identity in given.identity.split(","):
-                for what in given.worlds.split(","):
-                    case = Case(
-                        seed,
-                        identity,
-                        traffic,
-                        clean=False,
-                        extras=what == "extras",
-                        events_per_day=given.events_per_day,
-                    )
-                    with tempfile.TemporaryDirectory() as scratch:
-                        folder = given.keep / case.name if given.keep else Path(scratch)
-                        if not (_judged(folder) / "incidents.ndjson").exists():
-                            print(case.name, file=sys.stderr, flush=True)
-                            judge(case, given.workload, folder)
-                        found += named(folder)
+    for case in cases(given):
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = given.keep / case.name if given.keep else Path(scratch)
+            if not (_judged(folder) / "incidents.ndjson").exists():
+                print(case.name, file=sys.stderr, flush=True)
+                judge(case, given.workload, folder)
+            found += named(folder)
     if given.tell:
         for one in sorted(found, key=lambda one: (one.grade, one.planted)):
             print(f"{one.grade}: {one.planted} as {one.said}: {one.incident['title']} | {one.incident['summary']}")

@@ -216,16 +216,38 @@ def seeds(text: str) -> list[int]:
     return [seed for part in parts for seed in range(int(part[0]), int(part[-1]) + 1)]
 
 
+def ask_for_worlds(
+    parser: argparse.ArgumentParser, of: str, *, identity: str = "full,masked", worlds: str = "trouble"
+) -> None:
+    """Give a parser the options that say which worlds are meant, and what they are unless said; see ``cases``."""
+    parser.add_argument("--seeds", type=seeds, default=seeds(of), help="as 100-109 or 0,3")
+    parser.add_argument("--identity", default=identity, help="full, masked or both with a comma")
+    parser.add_argument("--traffic", default="simulated,workload", help="simulated, workload or both")
+    parser.add_argument("--workload", type=Path, default=WORKLOAD, help="folder of the 2019 workload's tables")
+    parser.add_argument("--worlds", default=worlds, help="trouble, clean, extras; several with commas")
+    parser.add_argument("--events-per-day", type=int, default=100_000)
+
+
+def cases(given: argparse.Namespace) -> list[Case]:
+    """The worlds that are meant, seed by seed; without the workload's tables those of simulated traffic only."""
+    traffics = given.traffic.split(",")
+    if "workload" in traffics and not given.workload.is_dir():
+        print(f"no 2019 workload in {given.workload}: simulated traffic only", file=sys.stderr)
+        traffics.remove("workload")
+    return [
+        Case(seed, identity, traffic, what == "clean", what == "extras", given.events_per_day)
+        for seed in given.seeds
+        for traffic in traffics
+        for identity in given.identity.split(",")
+        for what in given.worlds.split(",")
+    ]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the suite."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=seeds, default=seeds("100-109"), help="as 100-109 or 0,3")
-    parser.add_argument("--identity", default="full,masked", help="full, masked or both with a comma")
-    parser.add_argument("--traffic", default="simulated,workload", help="simulated, workload or both")
-    parser.add_argument("--workload", type=Path, default=WORKLOAD, help="folder of the 2019 workload's tables")
+    ask_for_worlds(parser, "100-109", worlds="trouble,clean")
     parser.add_argument("--detectors", default=",".join([LONETREE, *COMPARATORS]), help="names with commas")
-    parser.add_argument("--worlds", default="trouble,clean", help="trouble, clean, extras; several with commas")
-    parser.add_argument("--events-per-day", type=int, default=100_000)
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "quality", help="folder for the JSON")
     parser.add_argument("--keep", type=Path, help="keep the worlds and Lonetree's output there")
     parser.add_argument("--again", action="store_true", help="do finished cases again")
@@ -236,20 +258,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"no such detector: {', '.join(sorted(unknown))}; there are {', '.join([LONETREE, *COMPARATORS])}")
     if given.quick:
         given.seeds, given.identity, given.traffic, given.events_per_day = [0], "full", "simulated", 20_000
-    traffics = given.traffic.split(",")
-    if "workload" in traffics and not given.workload.is_dir():
-        print(f"no 2019 workload in {given.workload}: simulated traffic only", file=sys.stderr)
-        traffics.remove("workload")
-    cases = [
-        Case(seed, identity, traffic, what == "clean", what == "extras", given.events_per_day)
-        for seed in given.seeds
-        for traffic in traffics
-        for identity in given.identity.split(",")
-        for what in given.worlds.split(",")
-    ]
     given.out.mkdir(parents=True, exist_ok=True)
     results: list[dict[str, Any]] = []
-    for case in cases:
+    for case in cases(given):
         file = given.out / f"{case.name}.json"
         done = json.loads(file.read_text()) if file.exists() and not given.again else []
         wanted = [d for d in given.detectors.split(",") if d not in {r["detector"] for r in done}]
