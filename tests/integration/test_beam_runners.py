@@ -58,7 +58,7 @@ pytestmark = pytest.mark.integration
 BUDGET = 20.0
 #: lines of the replayed day
 LINES = 4_000
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 MINUTE = 60_000_000
 KILLS = 10
 #: s that a job lives, at most
