@@ -146,7 +146,8 @@ class Watch:
         self._step_rows = 0
         #: what happened can't be noted: the next save is a whole checkpoint
         self._whole = saved is None
-        self._source_down_since: dict[str, float] = {}
+        #: sources that gave nothing when they were asked last, and were not read to their end
+        self._stuck: set[str] = set()
         self._job = uuid.uuid4().hex[:12]
         self._dirty = False
         before = saved.document if saved is not None else None
@@ -173,7 +174,7 @@ class Watch:
         now_s = steady()
         self._last_save = self._last_note = self._last_look = now_s
         self._standing = Standing(now_s, self._engine.watermark_us)
-        self._rate, self._sinks_down = Rate(now_s, self.vitals.read), Down()
+        self._rate, self._sources_down, self._sinks_down = Rate(now_s, self.vitals.read), Down(), Down()
         self._blind_since = self._blind_look = now_s
         self.vitals.model_version = judging.version
         self._deliver()
@@ -255,9 +256,9 @@ class Watch:
         self.vitals.source_trouble.pop(name, None)
         self.vitals.sources[name] = source.idle
         if came or source.idle:
-            self._source_down_since.pop(name, None)
+            self._stuck.discard(name)
         else:
-            self._source_down_since.setdefault(name, self._steady())
+            self._stuck.add(name)
         self._engine.polled(name, source.idle, now_us)
         return came
 
@@ -500,7 +501,7 @@ class Watch:
         self._look_for_blind_spots(counts, now_s)
         vitals.sinks = self._sinks.status()
         vitals.sinks_down_s = self._sinks_down.take(now_s, [sink.name for sink in vitals.sinks if sink.failures])
-        vitals.sources_down_s = {name: now_s - since for name, since in self._source_down_since.items()}
+        vitals.sources_down_s = self._sources_down.take(now_s, self._stuck)
 
 
 def kind_of(spot: str) -> str:
