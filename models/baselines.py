@@ -54,6 +54,9 @@ SCHEDULE_SHARE: Final = 0.3
 #: starts up to which a timer's schedule is told by how its runs flock, and minutes that part two flocks
 SPARSE_STARTS: Final = 60
 FLOCK_MINUTES: Final = 10
+#: countries that are counted: Azure knows some 250, so that only forged logs have more. Those with the least hashes
+#: stay, whatever the order they came in, each with all its calls
+MOST_COUNTRIES: Final = 4_096
 COHORTS: Final = ("http", "queue", "servicebus", "eventhub", "blob", "timer", "host-api", "other")
 
 
@@ -131,6 +134,11 @@ class BaselineSketch:
         for key, count in zip(hash_strings(names).tolist(), calls.tolist(), strict=True):
             if key and count:
                 self.countries[key] = self.countries.get(key, 0.0) + count
+        self._bound_countries()
+
+    def _bound_countries(self) -> None:
+        if len(self.countries) > 2 * MOST_COUNTRIES:
+            self.countries = {key: self.countries[key] for key in sorted(self.countries)[:MOST_COUNTRIES]}
 
     def function_index(self, apps: pa.Array, functions: pa.Array) -> Ints:
         """int64[n]: a number for each (app, function), new ones added."""
@@ -146,6 +154,7 @@ class BaselineSketch:
             self.triggers[mine] = self.triggers.get(mine, 0.0) + count
         for country, count in other.countries.items():
             self.countries[country] = self.countries.get(country, 0.0) + count
+        self._bound_countries()
         for here, there in ((self._bins, other._bins), (self._runs, other._runs), (self._phases, other._phases)):
             for part in there:
                 moved = part.copy()
@@ -398,6 +407,7 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
     quantiles, tail_high, tail_low, longest, cold_extra, mean_ms, square_ms = _durations(sketch, rank, size, cohort)
     phases, phase_us, phase_count = _schedules(sketch, rank, size, cohort)
     middle = quantiles[:, int(np.searchsorted(LEVELS, 0.75))], quantiles[:, int(np.searchsorted(LEVELS, 0.25))]
+    countries = sorted(sketch.countries)[:MOST_COUNTRIES]
     return Baselines(
         apps=tuple(a for a, _ in names),
         functions=tuple(f for _, f in names),
@@ -419,8 +429,8 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
         phase_us=phase_us,
         phase_count=phase_count,
         window=(first * BIN_US, (last + 1) * BIN_US),
-        countries=np.array(sorted(sketch.countries), np.uint64),
-        country_count=np.array([sketch.countries[key] for key in sorted(sketch.countries)]),
+        countries=np.array(countries, np.uint64),
+        country_count=np.array([sketch.countries[key] for key in countries]),
     )
 
 

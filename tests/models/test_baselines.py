@@ -140,6 +140,25 @@ def test_neither_order_nor_parts_matter(seed: int, parts: int) -> None:
     same(merged.fit(), whole)
 
 
+@given(seed=st.integers(0, 2**16))
+@settings(max_examples=10)
+def test_countries_that_nobody_can_come_from_take_no_more_room_whatever_their_order(seed: int) -> None:
+    lands = [f"land {number}" for number in range(40)]
+    batch = rows([record for land in lands for record in ordinary(0, 1, every=20 * MINUTE, country=land)])
+    generator = np.random.default_rng(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "MOST_COUNTRIES", 10)
+        pieces = [sketch_of(batch.take(part)) for part in np.array_split(generator.permutation(batch.num_rows), 4)]
+        merged = pieces[0]
+        for piece in pieces[1:]:
+            merged.merge(piece)
+        assert len(merged.countries) <= 20
+        found = merged.fit()
+    hashes = np.sort(hash_strings(pa.array(lands)))
+    np.testing.assert_array_equal(found.countries, hashes[:10])
+    np.testing.assert_array_equal(found.country_count, np.full(10, batch.num_rows / len(lands)))
+
+
 LIFE = [*ordinary(0, 24), *timer(0, 24), *ordinary(5 * HOUR, 2, app="other", every=30 * SECOND)]
 
 
