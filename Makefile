@@ -44,7 +44,7 @@ bench-quality: $(VENV)/.with-dev $(VENV)/.with-bench  ## attacks and faults foun
 
 notebooks: $(VENV)/.with-dev $(VENV)/.with-notebooks  ## run every notebook in place
 	@found=$$(find notebooks -maxdepth 1 -name '*.ipynb' | sort); \
-	if [ -z "$$found" ]; then echo "no notebooks here"; else $(BIN)/jupyter execute --inplace $$found; fi
+	if [ -z "$$found" ]; then echo "no notebooks here"; else printf '%s\n' $$found | xargs -n 1 -P 2 $(BIN)/jupyter execute --inplace; fi
 	@$(BIN)/pytest -q -m "not integration" tests/notebooks
 
 docs: $(VENV)/.with-dev $(VENV)/.with-docs  ## the Python API as pages, in build/docs
