@@ -70,12 +70,12 @@ class ShownProgress:
 
     def __call__(self, stage: str, done: float, total: float | None = None, unit: str = "") -> None:
         """See ``pipelines.progress.Progress``."""
-        # a job that compiles nothing is spared the import
-        if self._deafen is None and "models.jit" in sys.modules:
-            from models.jit import when_compiling
-
-            self._deafen = when_compiling(self._compiling)
         with self._lock:
+            # a job that compiles nothing is spared the import
+            if self._deafen is None and "models.jit" in sys.modules:
+                from models.jit import when_compiling
+
+                self._deafen = when_compiling(self._compiling)
             if self._bars is None:
                 self._say(stage, done, total, unit)
                 return

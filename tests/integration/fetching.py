@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from models.storage import LocalStorage
+
 CACHE = Path(__file__).parents[2] / ".cache"
+#: s; as long as the longest build
+WAIT_S = 1_200.0
 
 
-@contextmanager
-def alone(name: str) -> Iterator[None]:
+def alone(name: str) -> AbstractContextManager[None]:
     """No other process is in here with this name; whoever comes later finds what the first has made."""
-    CACHE.mkdir(exist_ok=True)
-    with (CACHE / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return LocalStorage(CACHE).lock(f"{name}.lock", WAIT_S)
