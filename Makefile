@@ -62,6 +62,5 @@ $(BIN)/python:
 
 # one stamp for each extra of pyproject.toml, made again when what it depends on changes
 $(VENV)/.with-%: $(BIN)/python pyproject.toml constraints.txt
-	@echo "installing lonetree[$*] into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@bash .ci/install $(VENV) $*
 	@touch $@

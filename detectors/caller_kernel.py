@@ -17,7 +17,7 @@ from detectors.function_kernel import (
     poisson_excess,
 )
 from models.baselines import HOUR_US, US
-from models.jit import njit
+from models.jit import copy_row, njit
 
 #: columns of the caller state, float64
 (
@@ -80,8 +80,7 @@ def advance_callers(
     Columns are those of ``features.CALLER_FEATURES``. Rows of callers without identity are left at 0.
     """
     kept_s, kept_t = np.empty(CALLER_STATE), np.empty(CALLER_TIMES, np.int64)
-    kept_apps, kept_lands = np.empty_like(apps[:1]), np.empty_like(lands[:1])
-    kept_places = np.empty((4, PLACES), np.int64)
+    kept_names, kept_places = np.empty((2, PLACES), np.uint64), np.empty((4, PLACES), np.int64)
     kept_hours = np.empty((2, 24), np.float32)
     for i in range(row.shape[0]):
         if not ident[i]:
@@ -92,10 +91,16 @@ def advance_callers(
         # a late row is judged as of now, by the state as it is, and leaves it so: see advance_functions
         now = max(at[i], t[D_LAST]) if late[i] else at[i]
         if late[i]:
-            kept_s[:], kept_t[:] = s, t
-            kept_apps[0], kept_places[0], kept_places[1] = apps[c], app_first[c], app_last[c]
-            kept_lands[0], kept_places[2], kept_places[3] = lands[c], land_first[c], land_last[c]
-            kept_hours[0], kept_hours[1] = settled_hours[c], today_hours[c]
+            copy_row(s, kept_s)
+            copy_row(t, kept_t)
+            copy_row(apps[c], kept_names[0])
+            copy_row(lands[c], kept_names[1])
+            copy_row(app_first[c], kept_places[0])
+            copy_row(app_last[c], kept_places[1])
+            copy_row(land_first[c], kept_places[2])
+            copy_row(land_last[c], kept_places[3])
+            copy_row(settled_hours[c], kept_hours[0])
+            copy_row(today_hours[c], kept_hours[1])
         w = weight[i]
         today = now // DAY_US
         if t[D_FIRST] != 0 and t[D_LAST] < now and (now - t[D_LAST]) / DAY_US > min(FORGET_DAYS, 2 + t[D_SETTLED_DAYS]):
@@ -250,7 +255,13 @@ def advance_callers(
             value[i, 8], typical[i, 8] = near / max(active, 1.0), 0.125
         today_hours[c, hour] = 1.0
         if late[i]:
-            s[:], t[:] = kept_s, kept_t
-            apps[c], app_first[c], app_last[c] = kept_apps[0], kept_places[0], kept_places[1]
-            lands[c], land_first[c], land_last[c] = kept_lands[0], kept_places[2], kept_places[3]
-            settled_hours[c], today_hours[c] = kept_hours[0], kept_hours[1]
+            copy_row(kept_s, s)
+            copy_row(kept_t, t)
+            copy_row(kept_names[0], apps[c])
+            copy_row(kept_names[1], lands[c])
+            copy_row(kept_places[0], app_first[c])
+            copy_row(kept_places[1], app_last[c])
+            copy_row(kept_places[2], land_first[c])
+            copy_row(kept_places[3], land_last[c])
+            copy_row(kept_hours[0], settled_hours[c])
+            copy_row(kept_hours[1], today_hours[c])

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from models.baselines import HOUR_US, HOURS_A_WEEK, LEVELS, US, WEEK_OFFSET
-from models.jit import njit
+from models.jit import copy_row, njit
 
 #: columns of the function state, float64
 (
@@ -244,8 +244,8 @@ def advance_functions(
     """
     quiet = 0
     median = _MEDIAN
-    kept_s, kept_t, kept_hosts = np.empty(FUNCTION_STATE), np.empty(FUNCTION_TIMES, np.int64), np.empty_like(hosts[:1])
-    kept_operations = np.empty_like(operations[:1])
+    kept_s, kept_t = np.empty(FUNCTION_STATE), np.empty(FUNCTION_TIMES, np.int64)
+    kept_hosts, kept_operations = np.empty(HOSTS, hosts.dtype), np.empty(OPERATIONS, operations.dtype)
     kept_q, kept_qt = np.empty(PAIR_STATE), np.empty(PAIR_TIMES, np.int64)
     kept_app, kept_land = np.empty(APP_STATE), np.empty(2)
     kept_app_last, kept_land_day = np.int64(0), np.int64(0)
@@ -257,11 +257,17 @@ def advance_functions(
         # whether or not something comes late
         now = max(at[i], t[T_LAST]) if late[i] else at[i]
         if late[i]:
-            kept_s[:], kept_t[:], kept_hosts[0], kept_operations[0] = s, t, hosts[k], operations[k]
-            kept_q[:], kept_qt[:] = pair_state[pair[i]], pair_times[pair[i]]
-            kept_app[:], kept_app_last = app_state[app[k]], app_last[app[k]]
+            copy_row(s, kept_s)
+            copy_row(t, kept_t)
+            copy_row(hosts[k], kept_hosts)
+            copy_row(operations[k], kept_operations)
+            copy_row(pair_state[pair[i]], kept_q)
+            copy_row(pair_times[pair[i]], kept_qt)
+            copy_row(app_state[app[k]], kept_app)
+            kept_app_last = app_last[app[k]]
             if country_row[i] >= 0:
-                kept_land[:], kept_land_day = lands[country_row[i]], land_day[country_row[i]]
+                copy_row(lands[country_row[i]], kept_land)
+                kept_land_day = land_day[country_row[i]]
         w = weight[i]
         last = t[T_LAST]
         if last > now:
@@ -713,9 +719,15 @@ def advance_functions(
             value[i, 16] = grown / US
             typical[i, 16] = NEW_FUNCTION_US / US
         if late[i]:
-            s[:], t[:], hosts[k], operations[k] = kept_s, kept_t, kept_hosts[0], kept_operations[0]
-            pair_state[pair[i]], pair_times[pair[i]] = kept_q, kept_qt
-            app_state[app[k]], app_last[app[k]] = kept_app, kept_app_last
+            copy_row(kept_s, s)
+            copy_row(kept_t, t)
+            copy_row(kept_hosts, hosts[k])
+            copy_row(kept_operations, operations[k])
+            copy_row(kept_q, pair_state[pair[i]])
+            copy_row(kept_qt, pair_times[pair[i]])
+            copy_row(kept_app, app_state[app[k]])
+            app_last[app[k]] = kept_app_last
             if country_row[i] >= 0:
-                lands[country_row[i]], land_day[country_row[i]] = kept_land, kept_land_day
+                copy_row(kept_land, lands[country_row[i]])
+                land_day[country_row[i]] = kept_land_day
     return quiet

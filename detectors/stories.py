@@ -30,7 +30,7 @@ from detectors.story_index import (
 )
 from models.baselines import US
 from models.hashing import hash_strings
-from models.jit import njit
+from models.jit import copy_row, njit
 
 Vector = npt.NDArray[Any]
 
@@ -308,14 +308,16 @@ def assign(
             numbers[found, O_OPENED] = now
         story[i] = numbers[found, O_ID]
         opened[i] = numbers[found, O_OPENED] >= 0
-    kept = np.empty(room, np.int64)
+    # the open ones, oldest first; a slot may hold one that is yet to be moved
+    all_numbers, all_keys, all_peaks = numbers[:room].copy(), keys[:room].copy(), peak[:room].copy()
     live = 0
     for k in range(oldest, youngest):
-        if numbers[born[k, 0], O_ID] == born[k, 1]:
-            kept[live] = born[k, 0]
+        slot = born[k, 0]
+        if all_numbers[slot, O_ID] == born[k, 1]:
+            copy_row(all_numbers[slot], numbers[live])
+            copy_row(all_keys[slot], keys[live])
+            peak[live] = all_peaks[slot]
             live += 1
-    kept = kept[:live]
-    numbers[:live], keys[:live], peak[:live] = numbers[kept], keys[kept], peak[kept]
     return live, next_id
 
 

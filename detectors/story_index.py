@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.jit import njit
+from models.jit import copy_row, njit
 
 #: kinds of chains: stories of a caller, by caller and by function; stories of functions, by function and by app
 OF_CALLER, CALLERS_AT, OF_FUNCTION, IN_APP = range(4)
@@ -70,7 +70,7 @@ def push(heap: Any, size: Any, moment: Any, slot: Any, number: Any) -> Any:
         above = (at - 1) // 2
         if heap[above, 0] <= moment:
             break
-        heap[at] = heap[above]
+        copy_row(heap[above], heap[at])
         at = above
     heap[at, 0], heap[at, 1], heap[at, 2] = moment, slot, number
     return size + 1
@@ -90,7 +90,7 @@ def pop(heap: Any, size: Any) -> Any:
             below += 1
         if heap[below, 0] >= moment:
             break
-        heap[at] = heap[below]
+        copy_row(heap[below], heap[at])
         at = below
     heap[at, 0], heap[at, 1], heap[at, 2] = moment, slot, number
     return size

@@ -24,6 +24,13 @@ def njit(function: F) -> F:
     return compiled
 
 
+@njit
+def copy_row(of: Any, into: Any) -> None:
+    """Copy a row number by number: in a compiled loop, to compile an assignment of slices takes half a second each."""
+    for column in range(of.shape[0]):
+        into[column] = of[column]
+
+
 def when_compiling(tell: Callable[[], None]) -> Callable[[], None]:
     """Have somebody told once, when a first loop is compiled instead of found on the disk: that takes a while.
 

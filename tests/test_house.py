@@ -36,7 +36,37 @@ def test_a_target_first_sets_up_its_environment(target: str) -> None:
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     lines = shown.stdout.splitlines()
     assert lines[0].startswith("bash .ci/venv build/no-such-venv")
-    assert any("install" in line and "-c constraints.txt" in line for line in lines)
+    assert any(line.startswith("bash .ci/install build/no-such-venv ") for line in lines)
+
+
+@needs_bash
+@pytest.mark.parametrize(
+    ("settings", "uv", "by"),
+    [
+        ("", "exit 0", ["uv"]),
+        ("", "exit 1", ["uv", "pip"]),
+        ("global.index-url='https://own.example'", "exit 0", ["pip"]),
+    ],
+    ids=["by uv", "by pip where uv fails", "by pip where an index of its own is set up"],
+)
+def test_installing_goes(settings: str, uv: str, by: list[str], tmp_path: Path) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(
+        f"""#!/usr/bin/env bash
+        case "$*" in
+            "-m pip config list") echo "{settings}" ;;
+            "-m pip install"*) echo "$*" >> "{tmp_path}/installed" ;;
+            "-m uv pip install"*) echo "$*" >> "{tmp_path}/installed"; {uv} ;;
+        esac
+        """
+    )
+    python.chmod(0o755)
+    command = ["bash", str(ROOT / ".ci" / "install"), str(tmp_path), "dev"]
+    subprocess.run(command, capture_output=True, check=True)
+    calls = (tmp_path / "installed").read_text().splitlines()
+    assert [call.split()[1] for call in calls] == by
+    assert all(call.endswith("--constraint constraints.txt --editable .[dev]") for call in calls)
 
 
 @needs_bash

@@ -121,6 +121,9 @@ def _scan(
 ) -> Scan:
     """Scan all; with ``whole``, columns have a place for every row, also for those that are not FOUND."""
     rows = len(starts)
+    # loops are compiled anew for arrays that may be written to: these bytes never are
+    data = data.view()
+    data.flags.writeable = False
     status = np.full(rows, BLANK, np.uint8)
     found = Found.make(len(keys.names), rows)
     _scan_and_keep(
