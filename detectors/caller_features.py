@@ -64,13 +64,14 @@ class CallerFeatures:
         row = np.zeros(n, np.int64)
         late = np.asarray(rows.column("late"))
         row[ident], in_time = self._callers.rows_in_time(keys[ident], late[ident])
+        raw_function = from_matrix(rows.column("raw_function"))
         c = self._callers.columns
         kernel.advance_callers(
             row, np.asarray(rows.column("at")), ident,
             hashed(rows, "app"), np.asarray(rows.column(FUNCTION_KEY)).astype(np.int64), hashed(rows, "country"),
             np.asarray(rows.column("pair_age_us")), failed, refused, weight,
             late, np.asarray(rows.column("company")), np.asarray(rows.column("usual_peak")),
-            from_matrix(rows.column("raw_function"))[:, INDEX["country_rare_here"]].copy(),
+            raw_function[:, INDEX["country_rare_here"]].copy(), raw_function[:, INDEX["country_new"]].copy(),
             np.asarray(rows.column("failure_rate")), np.asarray(rows.column("refusal_rate")),
             c["state"], c["times"], c["apps"], c["app_first"], c["app_last"],
             c["lands"], c["land_first"], c["land_last"],

@@ -38,6 +38,9 @@ FLIGHT_US: Final = 4 * 3600 * US
 #: calls and days that make an hour-of-day habit
 HABIT_CALLS: Final = 30.0
 HABIT_DAYS: Final = 2
+#: functions and calls added to those of a caller's past, to say how many functions new to it are to be expected
+ROOM_FUNCTIONS: Final = 6.0
+ROOM_CALLS: Final = 12.0
 #: refused calls that any caller is allowed in half an hour before they count
 ERROR_FLOOR: Final = 0.3
 
@@ -69,7 +72,7 @@ def _place(keys: Any, first: Any, last: Any, key: Any, now: Any) -> Any:
 def advance_callers(
     row: Any, at: Any, ident: Any, app: Any, function: Any, country: Any, pair_age: Any, failed: Any, refused: Any,
     weight: Any,
-    late: Any, company: Any, usual_peak: Any, rare: Any,
+    late: Any, company: Any, usual_peak: Any, rare: Any, news: Any,
     failure_rate: Any, refusal_rate: Any,
     state: Any, times: Any, apps: Any, app_first: Any, app_last: Any, lands: Any, land_first: Any, land_last: Any,
     settled_hours: Any, today_hours: Any,
@@ -190,9 +193,11 @@ def advance_callers(
             gap = now - elsewhere
             if foreign and elsewhere > 0 and 0 <= gap < FLIGHT_US:
                 # between places a caller is used to, hopping is a habit (two networks, a proxy); to a new one it is not
-                # one call may come through somebody else's network, twenty do not
+                # one call may come through somebody else's network, twenty do not; and such networks stand where others
+                # call from, too; but who has hardly called before may be anybody
                 s[C_ABROAD] += w
-                raw[i, 3] = np.log(FLIGHT_US / (gap + NOVEL_FLOOR_US)) * np.log(1.0 + s[C_ABROAD])
+                hop = np.log(FLIGHT_US / (gap + NOVEL_FLOOR_US)) + min(max(news[i], 0.0), history)
+                raw[i, 3] = hop * np.log(1.0 + s[C_ABROAD])
                 value[i, 3] = gap / US
             typical[i, 3] = FLIGHT_US / US
 
@@ -227,9 +232,11 @@ def advance_callers(
         # breadth and pace
         if pair_age[i] == 0:
             s[C_SPREAD] += 1.0
+        # who comes for the first time looks around; who has been here for long knows where to go
+        wanders = s[C_N30] * (s[C_FUNCTIONS] + ROOM_FUNCTIONS) / (s[C_SETTLED] + ROOM_CALLS)
         if pair_age[i] < ARRIVAL_US:
-            raw[i, 6] = max(s[C_SPREAD] - 1.0, 0.0)
-        value[i, 6] = s[C_SPREAD]
+            raw[i, 6] = poisson_excess(s[C_SPREAD], wanders + 1.0)
+        value[i, 6], typical[i, 6] = s[C_SPREAD], wanders
         # a batch of a hundred calls is one habit, not a hundred: hours count by the days on which they were used
         active, once = 0.0, 0.0
         for other in range(24):

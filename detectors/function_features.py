@@ -96,10 +96,10 @@ def own_rows(tables: Mapping[str, pa.Table], column: str, shard: int, shards: in
 def _cross(
     rows: Any, times: Any, rate: Any, mean_rate: Any, silence_nats: Any, until: Any, known: Any, out: Any
 ) -> None:
-    """When each function known from training, and heard since, has been silent for too long."""
+    """When each function known from training, and at its pace since, has been silent for too long."""
     for k in range(rows.shape[0]):
         row = rows[k]
-        if row < known and times[k, kernel.T_ARMED] == 1 and mean_rate[row] > 0.0:
+        if row < known and times[k, kernel.T_ARMED] == kernel.PACED and mean_rate[row] > 0.0:
             out[k], _ = kernel.silent_since(rate[row], times[k, kernel.T_LAST], until, silence_nats[row])
 
 
@@ -321,12 +321,12 @@ class FunctionFeatures:
         """Silences that events ended, and those that the watermark found still going on; None if there are none."""
         found = [(int(a), int(k), int(s), False) for k, a, s in zip(f, at, since, strict=True)]
         # functions that spoke in these logs; what others said may be later, in logs that a model was trained on
-        speaking = self._times[:, kernel.T_ARMED] == 1
+        speaking = self._times[:, kernel.T_ARMED] >= kernel.HEARD
         crossings = self._crossings(min(watermark_us, END))
         for k in np.flatnonzero((crossings >= 0) & (crossings < watermark_us)).tolist():
             found.append((int(crossings[k]), k, int(self._times[k, kernel.T_LAST]), watermark_us >= END))
-            # told once: the next event arms it again
-            self._times[k, kernel.T_ARMED] = 0
+            # told once: it counts as missing again when it has come back to its pace
+            self._times[k, kernel.T_ARMED] = kernel.UNHEARD
         if not found and watermark_us < END:
             return None
         found.sort()
@@ -388,8 +388,8 @@ class FunctionFeatures:
         return out
 
     def disarm(self) -> None:
-        """Silence counts only from a function's first event on: a gap between training and replay is no silence."""
-        self._times[:, kernel.T_ARMED] = 0
+        """Silence counts only from when a function is at its pace: a gap between training and replay is no silence."""
+        self._times[:, kernel.T_ARMED] = kernel.UNHEARD
 
     def begin_anew(self) -> None:
         """What comes follows a hole in the logs: it is no silence, and windows begin anew."""

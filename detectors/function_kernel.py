@@ -27,6 +27,8 @@ FUNCTION_STATE: Final = 35
     T_TOP, T_TOP_REFUSED, T_TOP60, T_TOP_RECENT,
 ) = range(12)  # fmt: skip
 FUNCTION_TIMES: Final = 12
+#: values of T_ARMED: nothing heard yet in these logs; heard; heard at its usual pace, so that silence would be news
+UNHEARD, HEARD, PACED = range(3)
 #: hosts remembered per function, to tell a cold start
 HOSTS: Final = 32
 
@@ -52,6 +54,10 @@ TAU_1D: Final = 86400.0 * US
 DAY_US: Final = 86400 * US
 #: us; no function counts as silent sooner, however busy it was
 LEAST_SILENCE_US: Final = np.int64(HOUR_US)
+#: share of a usual hour that its window must have run for, and share of the calls expected in it that must have come,
+#: before anybody is missed: rows that come days late may stand hours before the logs really begin
+RAN_FOR: Final = 0.4
+CAME: Final = 0.15
 #: a pair that was silent longer is forgotten: a day for each day it was seen, at most thirty
 FORGET_DAYS: Final = 30
 #: weights of the fast and the slow moving average of a function's run times: about 16 and 200 events
@@ -199,6 +205,12 @@ def goes_on(seen: Any, usual: Any) -> Any:
 
 
 @njit
+def at_its_pace(calls: Any, expected: Any, an_hour: Any) -> Any:
+    """Whether an hour's window has run for a while and holds a fair part of the calls expected in it."""
+    return expected >= RAN_FOR * an_hour and calls >= CAME * expected
+
+
+@njit
 def _hour(at: Any) -> Any:
     return (at // HOUR_US + WEEK_OFFSET) % HOURS_A_WEEK
 
@@ -303,8 +315,10 @@ def advance_functions(
                     begin = border
                 if max_rate[k] * (dt / US) >= 1.0:
                     crossing, gap = silent_since(rate[k], last, now, silence_nats[k])
-                    s[S_MAX_GAP] = max(s[S_MAX_GAP], gap)
-                    if crossing >= 0 and t[T_ARMED] == 1 and not late[i]:
+                    if t[T_ARMED] == PACED:
+                        s[S_MAX_GAP] = max(s[S_MAX_GAP], gap)
+                    if crossing >= 0 and t[T_ARMED] == PACED and not late[i]:
+                        t[T_ARMED] = HEARD
                         quiet_function[quiet] = k
                         quiet_at[quiet] = crossing
                         quiet_since[quiet] = last
@@ -325,7 +339,7 @@ def advance_functions(
             s[S_TOP60] *= d60
             s[S_COSTDAY] *= dday
         t[T_LAST] = now
-        t[T_ARMED] = 1
+        t[T_ARMED] = max(t[T_ARMED], HEARD)
         s[S_N5] += w
         s[S_N60] += w
         # an hour counts in the day's sum for at most three times its habit: growth is slow, a flood is not
@@ -477,10 +491,11 @@ def advance_functions(
             s[S_LOGFAST] = lnd[i] if fresh or s[S_LOGFAST] == 0.0 else s[S_LOGFAST] + FAST * (lnd[i] - s[S_LOGFAST])
             # the slow average remembers: it counts as far as the fast one still agrees
             z = max(zf, min(zs, 3.0 * zf))
-            if v > 0.0 and z > 0.0:
+            # what others of its kind take says where a new function may lie, not where it has moved from
+            if v > 0.0 and z > 0.0 and known[k]:
                 raw[i, 2] = 0.5 * z * z * min(v, 1.0)
             z = min(-zs, -3.0 * zf)
-            if v < 0.0 and z > 0.0:
+            if v < 0.0 and z > 0.0 and known[k]:
                 # a little faster is good news; work that is skipped is not
                 faster = quantiles[k, median] - s[S_LOGFAST]
                 raw[i, 3] = 0.25 * z * z * min(-v, 1.0) * min(max(faster - 0.7, 0.0), 1.0)
@@ -610,6 +625,11 @@ def advance_functions(
             lift5 = min(max((others + SIBLINGS) / (max(usual_others, 0.0) + SIBLINGS), 1.0), MAX_LIFT)
             others, usual_others = app_state[a, A_N60] - s[S_N60], app_state[a, A_E60] - s[S_E60]
             lift60 = min(max((others + SIBLINGS) / (max(usual_others, 0.0) + SIBLINGS), 1.0), MAX_LIFT)
+            hour = _hour(now)
+            if at_its_pace(s[S_N60], s[S_E60], 3600.0 * rate[k, hour]) and at_its_pace(
+                app_state[a, A_N60], app_state[a, A_E60], 3600.0 * app_rate[a, hour]
+            ):
+                t[T_ARMED] = PACED
 
         # pace
         if known[k] and not fresh:

@@ -161,6 +161,25 @@ def test_a_caller_that_tries_many_functions_spreads(usual: Baselines) -> None:
     assert found.raw("caller_new_here", "odd").max() > 3.0
 
 
+def test_who_comes_for_the_first_time_may_look_around(usual: Baselines) -> None:
+    tried = {"function": lambda n: f"Get{n}"}
+    known = live(usual, working_days(), odd(12, **tried)).raw("caller_spread", "odd")
+    newcomer = live(usual, working_days(), odd(12, caller="user:eve", **tried)).raw("caller_spread", "odd")
+    assert newcomer.max() < 0.2 * known.max()
+
+
+def test_travel_to_where_nobody_calls_from_weighs_more_than_to_a_colleagues_country(usual: Baselines) -> None:
+    abroad = {"begin": NOW + 2 * MINUTE, "every": 10 * SECOND}
+    colleagues = ordinary(0, 140, country="France")
+    travel = [
+        live(usual, working_days(), colleagues, hers(NOW - HOUR, 1), odd(20, country=country, **abroad)).raw(
+            "travel", "odd"
+        )
+        for country in ("Chile", "France")
+    ]
+    assert travel[0].max() > 1.5 * travel[1].max() > 0.0
+
+
 def test_a_pace_that_is_not_the_callers_stands_out(usual: Baselines) -> None:
     found = live(usual, working_days(), odd(100, every=10 * SECOND))
     pace = found.raw("caller_pace", "odd")

@@ -250,6 +250,16 @@ def test_an_attack_signature_is_told_by_path_and_grows_with_each(usual: Baseline
     assert (found.raw("attack_signature", "Pay") == 0.0).all()
 
 
+def test_a_function_that_training_did_not_know_is_not_called_slower_or_faster_than_usual(usual: Baselines) -> None:
+    for run_ms, feature in ((2.0, "latency_drop"), (900.0, "latency_shift")):
+        known, new = (
+            live(usual, ordinary(LEARNED, 24), ordinary(NOW, 4, duration_ms=run_ms, function=name)).raw(feature, name)
+            for name in ("Pay", "Backdoor")
+        )
+        assert known.max() > 5.0
+        assert (new == 0.0).all()
+
+
 def test_a_function_never_seen_is_new_for_a_week_and_then_no_more(usual: Baselines) -> None:
     found = live(usual, ordinary(LEARNED, 9 * 24, every=HOUR, function="Backdoor"))
     news = found.raw("new_function")
@@ -315,6 +325,14 @@ def test_a_silence_that_an_event_ends_is_raised_as_one_that_time_finds(usual: Ba
 def test_a_function_that_speaks_again_may_fall_silent_again(usual: Baselines) -> None:
     found = live(usual, before(), ordinary(NOW + 3 * HOUR, 1), silence=15.0, watermark_us=EPOCH_US + NOW + 12 * HOUR)
     assert len(found.silences()) == 2
+
+
+def test_nobody_is_missed_between_rows_that_come_late_and_the_begin_of_the_logs(usual: Baselines) -> None:
+    stragglers = [record for hours in (9, 5) for record in ordinary(NOW - hours * HOUR, 1 / 60, every=MINUTE)]
+    begun = live(usual, stragglers, ordinary(NOW, 2), silence=30.0, watermark_us=EPOCH_US + NOW + 2 * HOUR)
+    assert begun.silences() == []
+    ended = live(usual, stragglers, ordinary(NOW, 2), silence=30.0, watermark_us=EPOCH_US + NOW + 12 * HOUR)
+    assert len(ended.silences()) == 1
 
 
 def test_a_fold_says_when_the_next_silence_is_due(usual: Baselines) -> None:
