@@ -54,6 +54,10 @@ SCHEDULE_SHARE: Final = 0.3
 #: starts up to which a timer's schedule is told by how its runs flock, and minutes that part two flocks
 SPARSE_STARTS: Final = 60
 FLOCK_MINUTES: Final = 10
+#: hours for which an app may rest, over a long weekend, and hours with calls that must be missing besides, before a
+#: function's first call is taken for its beginning
+REST_HOURS: Final = 84.0
+HOURS_MISSED: Final = 20.0
 #: countries that are counted: Azure knows some 250, so that only forged logs have more. Those with the least hashes
 #: stay, whatever the order they came in, each with all its calls
 MOST_COUNTRIES: Final = 4_096
@@ -402,8 +406,9 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
 
     failure_rate = _shrunk(_trimmed_rate(rated, rated_who, 3, size, cohort), failures, count, size, cohort)
     refusal_rate = _shrunk(_trimmed_rate(rated, rated_who, 4, size, cohort), refusals, count, size, cohort)
-    rate = _rhythm(bins, who, size, cohorts, covered)
-    dispersion = _dispersion(bins, who, rate, size, cohorts, len(covered))
+    lives = _lives(bins, who, size, covered)
+    rate = _rhythm(bins, who, size, cohorts, covered, lives)
+    dispersion = _dispersion(bins, who, rate, size, cohorts, len(covered) - lives)
     quantiles, tail_high, tail_low, longest, cold_extra, mean_ms, square_ms = _durations(sketch, rank, size, cohort)
     phases, phase_us, phase_count = _schedules(sketch, rank, size, cohort)
     middle = quantiles[:, int(np.searchsorted(LEVELS, 0.75))], quantiles[:, int(np.searchsorted(LEVELS, 0.25))]
@@ -464,8 +469,25 @@ def _shrunk(trimmed: tuple[Floats, Floats], errors: Floats, count: Floats, size:
     return out
 
 
-def _rhythm(bins: Floats, who: Ints, size: int, cohorts: int, covered: Ints) -> Floats:
-    """Expected rate per second by hour of week.
+def _lives(bins: Floats, who: Ints, size: int, covered: Ints) -> Ints:
+    """For each function the place in ``covered`` where it came into being; 0 where it may have been there all along.
+
+    It came later if more hours with calls are missing before its first than chance explains, as busy as it was since.
+    """
+    first = np.full(size, np.iinfo(np.int64).max)
+    np.minimum.at(first, who, bins[:, 1].astype(np.int64))
+    lives = np.searchsorted(covered, first)
+    an_hour = HOUR_US // BIN_US
+    hours = np.unique(who * 2**32 + bins[:, 1].astype(np.int64) // an_hour)
+    busy = np.bincount(hours // 2**32, minlength=size)
+    # its first hour has hardly begun
+    lived = np.maximum((len(covered) - lives) / an_hour, busy)
+    missing = busy / np.maximum(lived, 1.0) * (lives / an_hour - REST_HOURS)
+    return np.where(missing >= HOURS_MISSED, lives, 0)
+
+
+def _rhythm(bins: Floats, who: Ints, size: int, cohorts: int, covered: Ints, lives: Ints) -> Floats:
+    """Expected rate per second by hour of week, of the time since each function came into being.
 
     A flat rate, bent by the hour of the day, then by weekday or weekend, then by the hour of the week, each step shrunk
     by one event's worth of evidence for the step before.
@@ -473,20 +495,22 @@ def _rhythm(bins: Floats, who: Ints, size: int, cohorts: int, covered: Ints) -> 
     rate = np.zeros((size + cohorts, HOURS_A_WEEK))
     if len(bins) == 0:
         return rate
-    hours_seen = np.zeros(HOURS_A_WEEK)
-    np.add.at(hours_seen, hour_of_week(covered * BIN_US), BIN_US / HOUR_US)
+    hours = hour_of_week(covered * BIN_US)
+    hours_seen = np.empty((size, HOURS_A_WEEK))
+    for begin in np.unique(lives):
+        hours_seen[lives == begin] = np.bincount(hours[begin:], minlength=HOURS_A_WEEK) * (BIN_US / HOUR_US)
     by_hour = np.zeros((size, HOURS_A_WEEK))
     np.add.at(by_hour, (who, hour_of_week(bins[:, 1].astype(np.int64) * BIN_US)), bins[:, 2])
     day = np.arange(HOURS_A_WEEK) % 24
     weekend = (np.arange(HOURS_A_WEEK) >= 120).astype(np.int64)
-    flat = by_hour.sum(1) / max(hours_seen.sum(), 1e-9)
+    flat = by_hour.sum(1) / np.maximum(hours_seen.sum(1), 1e-9)
     level = np.repeat(flat[:, None], HOURS_A_WEEK, axis=1)
     for group in (day, day + 24 * weekend, np.arange(HOURS_A_WEEK)):
         groups = int(group.max()) + 1
         observed, expected = np.zeros((size, groups)), np.zeros((size, groups))
         for hour in range(HOURS_A_WEEK):
             observed[:, group[hour]] += by_hour[:, hour]
-            expected[:, group[hour]] += level[:, hour] * hours_seen[hour]
+            expected[:, group[hour]] += level[:, hour] * hours_seen[:, hour]
         # the finest step needs more to be believed: a single week shows each of its hours once
         weight = 1.0 if groups < HOURS_A_WEEK else 30.0
         level = level * ((observed + weight) / (expected + weight))[:, group]
@@ -495,7 +519,7 @@ def _rhythm(bins: Floats, who: Ints, size: int, cohorts: int, covered: Ints) -> 
     return rate
 
 
-def _dispersion(bins: Floats, who: Ints, rate: Floats, size: int, cohorts: int, covered: int) -> Floats:
+def _dispersion(bins: Floats, who: Ints, rate: Floats, size: int, cohorts: int, covered: Ints) -> Floats:
     out = np.full(size + cohorts, 2.0)
     if len(bins) == 0:
         return out

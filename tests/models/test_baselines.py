@@ -61,6 +61,27 @@ def test_a_weekend_is_told_from_working_days() -> None:
     assert rate[:120].mean() > 10.0 * rate[120:].mean()
 
 
+def test_a_function_born_in_the_last_days_is_as_busy_as_it_was_since() -> None:
+    others = ordinary(0, 7 * 24, every=10 * MINUTE)
+    found = baselines_of([*others, *ordinary(6 * DAY, 24, every=MINUTE, function="Recommend")])
+    rate = found.rate[row_of(found, "Recommend")] * 3600.0
+    assert rate.min() > 40.0
+    assert rate.mean() == pytest.approx(60.0, rel=0.1)
+    # empty five minutes before it was there are none of its life
+    assert found.dispersion[row_of(found, "Recommend")] == pytest.approx(1.0, abs=0.3)
+
+
+def test_an_app_that_rests_while_the_logs_begin_is_not_taken_for_new() -> None:
+    # 2026-11-01 is a Sunday, before it a Saturday: nobody works till Monday
+    others = ordinary(-DAY, 7 * 24, every=10 * MINUTE)
+    office = [
+        record for day in range(1, 6) for record in ordinary(day * DAY + 8 * HOUR, 9, every=MINUTE, function="Book")
+    ]
+    found = baselines_of([*others, *office])
+    rate = found.rate[row_of(found, "Book")] * 3600.0
+    assert rate[120:].max() < 0.1 * rate[:120].max()
+
+
 def test_hours_of_the_week_begin_on_monday() -> None:
     assert hour_of_week(np.array([EPOCH_US]))[0] == 6 * 24
     assert hour_of_week(np.array([EPOCH_US + DAY]))[0] == 0
