@@ -719,14 +719,16 @@ def advance_functions(
             value[i, 14] = tries
         typical[i, 14] = 1.0
         if unscheduled[i] == 1:
-            # where it was never run by hand in n runs, the chance is below 1 in 2 n; each adds
+            # where nobody ran it by hand on n days, somebody does today with a chance below 1 in 2 n; each more
+            # adds as much as one that never was in n runs, 1 in 2 n
             s[S_MANUAL] += 1.0
             s[S_MANUAL_TODAY] += 1.0
             usual = s[S_MANUAL_SETTLED] / max(t[T_DAYS], 1)
             if s[S_MANUAL_SETTLED] > 0.0:
                 raw[i, 21] = pace_excess(s[S_MANUAL], usual + PACE_FLOOR)
             else:
-                raw[i, 21] = s[S_MANUAL] * np.log(2.0 * s[S_SETTLED] + 2.0)
+                more = max(s[S_MANUAL] - 1.0, 0.0) * np.log(2.0 * s[S_SETTLED] + 2.0)
+                raw[i, 21] = np.log(2.0 * t[T_DAYS] + 2.0) + more
             value[i, 21], typical[i, 21] = s[S_MANUAL], usual
         if signature[i] > 0:
             q[P_SIGN] += 1.0

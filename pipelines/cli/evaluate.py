@@ -34,7 +34,8 @@ SILENCE: Final = "silence"
     metavar="FILE",
     required=True,
     type=click.Path(path_type=Path),
-    help="Parquet with InvocationId and scenario; invocations that are not in it are normal.",
+    help="Parquet with InvocationId and scenario, and TimeGenerated if need be for those without a verdict; "
+    "invocations that are not in it are normal.",
 )
 @click.option(
     "--incidents",
@@ -116,6 +117,13 @@ def silences(path: Path) -> list[dict[str, Any]]:
         ) from None
 
 
+def _seen(events: int | None) -> str:
+    """Bad invocations up to the one with which an incident was told; none if it was open when they began."""
+    if events is None:
+        return "-"
+    return f"{events:,}" if events else "open already"
+
+
 def print_evaluation(found: Evaluation) -> None:
     """Print a row for each kind of trouble, and the figures over all of them."""
     print_table(
@@ -125,7 +133,7 @@ def print_evaluation(found: Evaluation) -> None:
                 one.name,
                 "yes" if one.found else "no",
                 f"{one.events:,}",
-                f"{one.events_to_detect:,}" if one.events_to_detect is not None else "-",
+                _seen(one.events_to_detect),
                 elapsed(one.seconds_to_detect),
             )
             for one in found.scenarios

@@ -231,7 +231,8 @@ def test_a_timer_off_its_schedule_stands_out_and_one_on_it_never(usual: Baseline
 def test_a_run_that_no_schedule_asked_for_is_named(usual: Baselines, run: dict[str, Any]) -> None:
     odd = [{**record, **run, "invocation_id": "bad"} for record in timer(NOW, 0.09)]
     found = live(usual, timer(LEARNED - DAY, 24), odd)
-    assert found.raw("unscheduled", "bad")[0] > np.log(24)
+    # of a day without any such run the chance of one tells little
+    assert 0.0 < found.raw("unscheduled", "bad")[0] < np.log(24)
     assert (found.raw("unscheduled", "Tick") == 0.0).all()
 
 
@@ -421,7 +422,7 @@ def test_each_run_by_hand_adds_where_none_ever_was_and_is_ordinary_where_they_ar
     life = timer(NOW - 4 * DAY, 96)
     never = live(usual, life, evenings(0)).raw("unscheduled", "hand0")
     often = live(usual, life, *(evenings(day) for day in (-3, -2, -1, 0))).raw("unscheduled", "hand0")
-    assert (np.diff(never) > 0.0).all()
+    assert (np.diff(never) > np.log(24)).all()
     assert often.max() < 0.2 * never.max()
 
 
