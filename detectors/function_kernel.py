@@ -313,11 +313,11 @@ def advance_functions(
                     e60 += per_us * TAU_1H * (np.exp(-b / TAU_1H) - np.exp(-a / TAU_1H))
                     eday += per_us * TAU_1D * (np.exp(-b / TAU_1D) - np.exp(-a / TAU_1D))
                     begin = border
-                if max_rate[k] * (dt / US) >= 1.0:
+                if t[T_ARMED] == PACED and max_rate[k] * (dt / US) >= 1.0:
                     crossing, gap = silent_since(rate[k], last, now, silence_nats[k])
-                    if t[T_ARMED] == PACED:
+                    if crossing < 0:
                         s[S_MAX_GAP] = max(s[S_MAX_GAP], gap)
-                    if crossing >= 0 and t[T_ARMED] == PACED and not late[i]:
+                    elif not late[i]:
                         t[T_ARMED] = HEARD
                         quiet_function[quiet] = k
                         quiet_at[quiet] = crossing
