@@ -21,7 +21,7 @@ pythons:  ## unit tests with every Python from 3.10 to 3.13 that is found
 	@bash .ci/pythons
 
 integration: $(VENV)/.with-dev $(VENV)/.with-azure $(VENV)/.with-kafka  ## tests that start real servers
-	@$(BIN)/pytest -n 2 --dist loadfile -m integration; code=$$?; \
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m integration; code=$$?; \
 	if [ $$code -eq 5 ]; then echo "no integration tests here"; exit 0; fi; exit $$code
 
 lint: $(VENV)/.with-dev  ## ruff and mypy --strict

@@ -33,6 +33,8 @@ _FLINK_STREAM: Final = (
 _ASKED_EARLY: Final = ("PrismRunner", "PortableRunner")
 #: s; longer than a process lives
 _FOREVER_S: Final = 10 * 365 * 86_400
+#: s within which a job server that the user named has to answer
+_ANSWERS_S: Final = 60.0
 #: how Beam begins to say that it could not download a runner
 _NOT_FETCHED: Final = "Unable to fetch remote"
 
@@ -107,12 +109,14 @@ def begin(pipeline: Any) -> Any:
         Beam's result.
 
     Raises:
-        InputError: the runner's program is not here, and Beam can't fetch it.
+        InputError: the runner's program is not here, and Beam can't fetch it; or nothing answers where the user said
+            that a job server does.
     """
     name = type(pipeline.runner).__name__
     if name.lower() not in BOUNDED_ONLY:
         # it may stage files wherever its options say
         import_file_systems()
+    _must_answer(pipeline.options)
     if name in _ASKED_EARLY:
         _be_patient(pipeline.options)
     try:
@@ -127,6 +131,26 @@ def begin(pipeline: Any) -> Any:
             hint="Name the program behind '--': --prism_location=FILE, or --flink_job_server_jar=FILE "
             "(docs/deploy.md).",
         ) from None
+
+
+def _must_answer(options: Any) -> None:
+    """Look for the job server that the user named; Beam would wait for it for minutes, or for ever, and say nothing."""
+    from apache_beam.options.pipeline_options import PortableOptions
+
+    endpoint = options.view_as(PortableOptions).job_endpoint
+    if not endpoint or endpoint == "embed":
+        return
+    import grpc
+
+    with grpc.insecure_channel(endpoint) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=_ANSWERS_S)
+        except grpc.FutureTimeoutError:
+            raise InputError(
+                f"No job server answered within {_ANSWERS_S:.0f} s.",
+                expected="--job_endpoint=HOST:PORT, where a job server runs",
+                received=endpoint,
+            ) from None
 
 
 def _be_patient(options: Any) -> None:

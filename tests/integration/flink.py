@@ -9,12 +9,16 @@ import shutil
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.flink_runner import FlinkJarJobServer
 
 from tests.integration.fetching import CACHE, alone
 from tests.integration.kafka_broker import free_port
@@ -61,6 +65,19 @@ def _built() -> Path | str:
             return done.stdout[-500:]
         work.rename(folder)
     return jar
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """A job server with Flink in its own process, for one job after the other: where it listens."""
+    port = free_port()
+    words = [f"--flink_job_server_jar={job_server()}", "--flink_master=[local]", f"--job_port={port}"]
+    server = FlinkJarJobServer(PipelineOptions(words))
+    try:
+        server.start()
+        yield f"localhost:{port}"
+    finally:
+        server.stop()
 
 
 #: what Flink itself needs of the job server's jars: a cluster gets the rest with the job

@@ -74,9 +74,9 @@ def prism_words() -> Words:
     return "PrismRunner", [f"--prism_location={prism.program()}"]
 
 
-def flink_words() -> Words:
-    local = ["--flink_master=[local]", "--parallelism=1", "--checkpointing_interval=2000"]
-    return "FlinkRunner", [f"--flink_job_server_jar={flink.job_server()}", *local]
+def flink_words(server: str) -> Words:
+    """What Beam is told of a job server, by its jar or by where it listens."""
+    return "FlinkRunner", [server, "--flink_master=[local]", "--parallelism=1", "--checkpointing_interval=2000"]
 
 
 class Piecewise:
@@ -101,10 +101,19 @@ class Piecewise:
         """Nothing is open."""
 
 
-@pytest.fixture(params=[prism_words, flink_words], ids=["prism", "flink"])
+@pytest.fixture(scope="module")
+def flink_server() -> Iterator[str]:
+    with flink.serving() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=["prism", "flink"])
 def runner(request: pytest.FixtureRequest) -> Words:
-    words: Words = request.param()
-    return words
+    if request.param == "prism":
+        return prism_words()
+    if request.param == "flink from its jar":
+        return flink_words(f"--flink_job_server_jar={flink.job_server()}")
+    return flink_words(f"--job_endpoint={request.getfixturevalue('flink_server')}")
 
 
 def as_lines(folder: Path) -> list[str]:
@@ -161,6 +170,7 @@ def job(folder: Path, **live: Any) -> StreamJob:
     )
 
 
+@pytest.mark.parametrize("runner", ["prism", "flink from its jar"], indirect=True)
 def test_a_replay_elsewhere_gives_what_it_gives_here(runner, lines, expected, models, tmp_path):
     (tmp_path / "logs.ndjson").write_text("\n".join(lines) + "\n")
     words = ["--input", str(tmp_path / "logs.ndjson"), "--models", str(models), "--output", str(tmp_path / "out")]

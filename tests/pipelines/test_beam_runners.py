@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 
@@ -75,13 +77,12 @@ def test_a_job_under_prism_may_take_longer_than_beam_waits_for_an_answer():
     assert begin(Begun(None)) == 300
 
 
-class Broken:
-    runner = None
-
+class Broken(Begun):
     def __init__(self, message: str) -> None:
+        super().__init__(None)
         self.message = message
 
-    def run(self) -> None:
+    def run(self) -> int:
         raise RuntimeError(self.message)
 
 
@@ -92,3 +93,13 @@ def test_a_runner_that_can_not_be_fetched_is_told_with_the_way_out():
     assert "--flink_job_server_jar" in str(refused.value.hint)
     with pytest.raises(RuntimeError, match="another"):
         begin(Broken("another fault"))
+
+
+def test_a_job_server_that_does_not_answer_is_told_and_not_waited_for(monkeypatch):
+    monkeypatch.setattr("pipelines.beam_runners._ANSWERS_S", 0.1)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        endpoint = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with pytest.raises(InputError, match="No job server answered") as raised:
+            begin(Begun(PrismRunner(), f"--job_endpoint={endpoint}"))
+    assert endpoint in str(raised.value)
