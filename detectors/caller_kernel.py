@@ -19,9 +19,9 @@ from detectors.function_kernel import (
 from models.baselines import HOUR_US, US
 from models.jit import copy_row, njit
 
-#: columns of the caller state, float64
+#: columns of the caller state, float64; up to C_SPREAD half an hour's, C_ODD a night's
 (
-    C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_FAILED_MOST, C_XFAILED, C_ODD, C_ABROAD, C_SPREAD, C_SETTLED, C_TODAY,
+    C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_FAILED_MOST, C_XFAILED, C_ABROAD, C_SPREAD, C_ODD, C_SETTLED, C_TODAY,
     C_SETTLED_REFUSED, C_TODAY_REFUSED, C_SETTLED_FAILED, C_TODAY_FAILED, C_FUNCTIONS, C_TODAY_FUNCTIONS, C_APPS,
     C_LANDS, C_PEAK, C_PEAK_TODAY, C_COMPANY,
 ) = range(22)  # fmt: skip
@@ -38,6 +38,11 @@ FLIGHT_US: Final = 4 * 3600 * US
 #: calls and days that make an hour-of-day habit
 HABIT_CALLS: Final = 30.0
 HABIT_DAYS: Final = 2
+#: days after which an hour-of-day habit counts half of what it shows
+SURE_DAYS: Final = 3.0
+#: a night's memory, us, and the share of a day's calls that may well be made in one
+NIGHT_US: Final = 6 * 3600 * US
+NIGHT_SHARE: Final = 1 / 3
 #: functions and calls added to those of a caller's past, to say how many functions new to it are to be expected
 ROOM_FUNCTIONS: Final = 6.0
 ROOM_CALLS: Final = 12.0
@@ -142,12 +147,13 @@ def advance_callers(
             t[D_DAY] = today
         gone = now - t[D_LAST]
         if gone < 0:
-            for column in range(C_SPREAD + 1):
+            for column in range(C_ODD + 1):
                 s[column] = 0.0
             gone = 0
         decay = np.exp(-gone / TAU_30M)
         for column in range(C_SPREAD + 1):
             s[column] *= decay
+        s[C_ODD] *= np.exp(-gone / NIGHT_US)
         t[D_LAST] = now
         age = now - t[D_FIRST]
         if age < 0:
@@ -190,8 +196,9 @@ def advance_callers(
             for other in range(PLACES):
                 if other != slot and lands[c, other] != 0 and land_last[c, other] > elsewhere:
                     elsewhere = land_last[c, other]
-            gap = now - elsewhere
-            if foreign and elsewhere > 0 and 0 <= gap < FLIGHT_US:
+            # who stays there does not make the way any longer; who is in both places at once makes it shorter
+            gap = now - elsewhere if elsewhere > land_first[c, slot] else land_first[c, slot] - elsewhere
+            if foreign and elsewhere > 0 and 0 <= gap < FLIGHT_US and now - elsewhere < FLIGHT_US:
                 # between places a caller is used to, hopping is a habit (two networks, a proxy); to a new one it is not
                 # one call may come through somebody else's network, twenty do not; and such networks stand where others
                 # call from, too; but who has hardly called before may be anybody
@@ -256,9 +263,12 @@ def advance_callers(
             fresh = (once + 0.5) / (active + 1.0)
             odd = max(-np.log(max(8.0 * (near + 0.3) / (active + 2.4), fresh)), 0.0)
             if odd > 0.0:
-                # one call at a strange hour is a late evening, fifty are not
+                # one call at a strange hour is a late evening, fifty are not; least of all where they are a day's work
                 s[C_ODD] += w
-                raw[i, 8] = odd * np.log(1.0 + s[C_ODD])
+                evening = max(NIGHT_SHARE * total / t[D_SETTLED_DAYS], s[C_PEAK])
+                # and the fewer the days, the less is known of where a caller's day ends
+                sure = t[D_SETTLED_DAYS] / (t[D_SETTLED_DAYS] + SURE_DAYS)
+                raw[i, 8] = sure * (odd * np.log(1.0 + s[C_ODD]) + pace_excess(s[C_ODD], evening + 1.0))
             value[i, 8], typical[i, 8] = near / max(active, 1.0), 0.125
         today_hours[c, hour] = 1.0
         if late[i]:

@@ -38,10 +38,10 @@ OPERATIONS: Final = 2 * FAILED_OPERATIONS
 
 #: columns of the state of a caller at a function, float64
 (
-    P_N5, P_V, P_VVAR, P_ROUND, P_SIGN, P_SETTLED, P_TODAY, P_SETTLED_V, P_TODAY_V, P_REFUSED, P_PEAK, P_PEAK_TODAY,
-    P_COMPANY, P_N60, P_FROM, P_FROM_TODAY,
-) = range(16)  # fmt: skip
-PAIR_STATE: Final = 16
+    P_N5, P_V, P_VVAR, P_ROUND, P_DELAYED, P_SIGN, P_SETTLED, P_TODAY, P_SETTLED_V, P_TODAY_V, P_REFUSED, P_PEAK,
+    P_PEAK_TODAY, P_COMPANY, P_N60, P_FROM, P_FROM_TODAY,
+) = range(17)  # fmt: skip
+PAIR_STATE: Final = 17
 #: columns of its times, int64
 Q_LAST, Q_FIRST, Q_DAY, Q_SETTLED_DAYS = range(4)
 PAIR_TIMES: Final = 4
@@ -70,6 +70,8 @@ NOVEL_FLOOR_US: Final = 60.0 * US
 NEW_FOR_US: Final = DAY_US
 #: a new function is watched as new for a week
 NEW_FUNCTION_US: Final = 7.0 * DAY_US
+#: nats that calls of a new function can add: those of twenty
+MOST_CALLED: Final = 3.0
 #: columns of an app's state: calls and expected calls, of five minutes and of an hour, and an hour's newcomers
 (A_N5, A_E5, A_N60, A_E60, A_NEW60) = range(5)
 APP_STATE: Final = 5
@@ -93,6 +95,8 @@ MAX_LIFT: Final = 5.0
 MEAN_WANDERS: Final = 0.25
 #: chance that a delay looks like a round number of seconds by accident
 ROUND_CHANCE: Final = 0.12
+#: ms for each second of a delay within which it must be round, to be looked at
+ROUND_WITHIN: Final = 60.0
 #: expected calls added to every expectation of pace, so that one call is never a flood
 PACE_FLOOR: Final = 1.0
 #: the same where only what still goes on is to be told from what has ended
@@ -418,7 +422,7 @@ def advance_functions(
             qt[Q_DAY] = today
         gone = now - qt[Q_LAST]
         if gone < 0:
-            for column in (P_N5, P_N60, P_V, P_VVAR, P_ROUND, P_SIGN, P_REFUSED):
+            for column in (P_N5, P_N60, P_V, P_VVAR, P_ROUND, P_DELAYED, P_SIGN, P_REFUSED):
                 q[column] = 0.0
             gone = 0
         q[P_N5] = q[P_N5] * np.exp(-gone / TAU_5M) + w
@@ -427,6 +431,7 @@ def advance_functions(
         slow_decay = np.exp(-gone / TAU_30M)
         q[P_REFUSED] *= np.exp(-gone / TAU_15M)
         q[P_ROUND] *= slow_decay
+        q[P_DELAYED] *= slow_decay
         q[P_SIGN] *= slow_decay
         q[P_TODAY] += w
         qt[Q_LAST] = now
@@ -448,8 +453,8 @@ def advance_functions(
                 part = max(part, 0.5)
             part = max(part, 0.05)
 
-        # one caller that makes most of the calls: what it does is not the others' doing
-        if identified:
+        # one caller that makes most of the calls, in a sample, too: what it does is not the others' doing
+        if ident[i]:
             if caller[i] == t[T_TOP] or q[P_N5] > s[S_TOP]:
                 s[S_TOP] = q[P_N5]
                 t[T_TOP] = caller[i]
@@ -457,7 +462,7 @@ def advance_functions(
                 part *= max(1.0 - 1.2 * s[S_TOP] / s[S_N5], 0.0)
         # nor is what it did in the hour, when it may have stopped
         hour_calls = s[S_N60]
-        if identified:
+        if ident[i]:
             if caller[i] == t[T_TOP60] or q[P_N60] > s[S_TOP60]:
                 s[S_TOP60] = q[P_N60]
                 t[T_TOP60] = caller[i]
@@ -547,9 +552,13 @@ def advance_functions(
             delay = (ms - usual_ms) / 1000.0
             whole = np.round(delay)
             delayed = v > 1.2 and whole >= 1.0 and whole <= 60.0 and spread[k] < 400.0 and identified
-            if delayed and abs(delay - whole) * 1000.0 < 40.0 + 0.25 * spread[k]:
-                q[P_ROUND] += 1.0
-                raw[i, 18] = q[P_ROUND] * -np.log(ROUND_CHANCE)
+            tolerance = 40.0 + 0.25 * spread[k]
+            # runs that are slower by about a second are just slow, unless they are slower by very nearly that
+            if delayed and tolerance <= ROUND_WITHIN * whole:
+                q[P_DELAYED] += 1.0
+                if abs(delay - whole) * 1000.0 < tolerance:
+                    q[P_ROUND] += 1.0
+                    raw[i, 18] = binomial_excess(q[P_ROUND], q[P_DELAYED], ROUND_CHANCE)
             value[i, 18] = q[P_ROUND]
 
         # errors: only an event that failed carries the evidence of a burst of failures
@@ -580,7 +589,7 @@ def advance_functions(
             s[S_C15] += w
             c = refusal_rate[k]
             in_time, in_calls = s[S_C15], s[S_CEW]
-            if identified:
+            if ident[i]:
                 # one caller that is refused again and again says nothing about the next one's typing error
                 q[P_REFUSED] += w
                 if caller[i] == t[T_TOP_REFUSED] or q[P_REFUSED] > s[S_TOP_REFUSED]:
@@ -737,7 +746,8 @@ def advance_functions(
         if not known[k]:
             grown = now - t[T_FIRST]
             if 0 <= grown < NEW_FUNCTION_US:
-                raw[i, 16] = np.log(NEW_FUNCTION_US / (grown + NOVEL_FLOOR_US))
+                # one that is called once a month was there before; one that is called all the time was not
+                raw[i, 16] = np.log(NEW_FUNCTION_US / (grown + NOVEL_FLOOR_US)) + min(np.log(s[S_COUNT]), MOST_CALLED)
             value[i, 16] = grown / US
             typical[i, 16] = NEW_FUNCTION_US / US
         if late[i]:

@@ -90,6 +90,7 @@ class StoryRows:
         self.deployed_us = self._filled("deployed_us", -1)
         self.p_value: Vector = np.asarray(rows.column("p_value"))
         self.pointing: Vector = np.asarray(rows.column("by_caller").fill_null(False))
+        self.caller_key = self._filled("caller_key", 0)
 
     def _filled(self, name: str, value: float) -> Vector:
         column: Vector = np.asarray(self.rows.column(name).fill_null(value))
@@ -155,8 +156,10 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     _add_features(story, rows, begin, end)
     for i in np.flatnonzero(silent).tolist():
         _add_silence(story, rows.rows, begin + i)
+    # where a caller was is told by its own calls, not by those that its doing touched
+    own = rows.caller_key[here] == np.uint64(story.keys[1]) if story.lead == "caller" else None
     for name in _NAMES:
-        _count(story.counts.setdefault(name, {}), rows.names[name], here)
+        _count(story.counts.setdefault(name, {}), rows.names[name], here, own if name == "country" else None)
     callers = rows.names["caller"]
     _count(story.counts.setdefault("pointed", {}), callers, here, rows.pointing[here])
     _age(story.counts.setdefault("age", {}), callers, rows, here)

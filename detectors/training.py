@@ -54,6 +54,10 @@ DAY_US: Final = 86400 * US
 JOIN_SCORE: Final = 2.0
 #: stretches of the held-out part, each judged by tails of the others
 FOLDS: Final = 5
+#: what comes back each day: at least this share of a story's peak, at the same hour, in so many hours a day at most
+DAILY_SHARE: Final = 0.5
+DAILY_HOURS: Final = 4
+HOURS_A_DAY: Final = 24
 FOLD_US: Final = 6 * HOUR_US
 #: prior slope of the tails of surprise, in -log10 p a nat; 1 / ln 10 if extrapolation were always right
 HONEST_SLOPE: Final = 0.6
@@ -186,6 +190,7 @@ def train(
         # what people expect is normal life, and is no false incident either
         peaks[story[expected[strange]]] = 0.0
         extreme = peaks > _beyond_life(peaks[peaks > 0.0])
+        extreme &= ~_daily(held, strange, story, score, peaks, extreme)
         if not extreme.any():
             break
         keep[strange[extreme[story]]] = False
@@ -544,6 +549,22 @@ def _clumps(held: _HeldOut, functions: int) -> Vector:
     busy = np.unique(group * span + moment) // span
     calls, bins = (np.bincount(rows, minlength=functions)[:functions] for rows in (group, busy))
     out: Vector = calls / np.maximum(bins, 1)
+    return out
+
+
+def _daily(held: _HeldOut, strange: Vector, story: Vector, score: Vector, peaks: Vector, asked: Vector) -> Vector:
+    """Which of the stories asked for come back at the same hour of another day, bool[stories]: jobs, not attacks."""
+    out = np.zeros(len(peaks), np.bool_)
+    for number in np.flatnonzero(asked).tolist():
+        members = strange[story == number]
+        peak = members[np.argmax(score[members])]
+        strong = strange[score[strange] >= DAILY_SHARE * peaks[number]]
+        alike = strong[held.function[strong] == held.function[peak]]
+        hours = np.unique(held.at[alike] // HOUR_US)
+        apart = np.abs(hours - held.at[peak] // HOUR_US) % HOURS_A_DAY
+        days = np.unique((hours[np.minimum(apart, HOURS_A_DAY - apart) <= 1] + 1) // HOURS_A_DAY)
+        # what goes on day and night is no job
+        out[number] = len(days) >= 2 and len(hours) <= DAILY_HOURS * len(days)
     return out
 
 

@@ -495,15 +495,19 @@ def _rhythm(bins: Floats, who: Ints, size: int, cohorts: int, covered: Ints, liv
     rate = np.zeros((size + cohorts, HOURS_A_WEEK))
     if len(bins) == 0:
         return rate
-    hours = hour_of_week(covered * BIN_US)
+    hours, at = hour_of_week(covered * BIN_US), bins[:, 1].astype(np.int64)
+    flat = np.bincount(who, bins[:, 2], size) / np.maximum((len(covered) - lives) * (BIN_US / HOUR_US), 1e-9)
+    # of an hour that the logs cover in part nobody knows what its rest holds: a job may run at its end
+    whole = _whole_hours(covered)
     hours_seen = np.empty((size, HOURS_A_WEEK))
     for begin in np.unique(lives):
-        hours_seen[lives == begin] = np.bincount(hours[begin:], minlength=HOURS_A_WEEK) * (BIN_US / HOUR_US)
+        seen = hours[begin:][whole[begin:]]
+        hours_seen[lives == begin] = np.bincount(seen, minlength=HOURS_A_WEEK) * (BIN_US / HOUR_US)
+    inside = whole[np.searchsorted(covered, at)]
     by_hour = np.zeros((size, HOURS_A_WEEK))
-    np.add.at(by_hour, (who, hour_of_week(bins[:, 1].astype(np.int64) * BIN_US)), bins[:, 2])
+    np.add.at(by_hour, (who[inside], hour_of_week(at[inside] * BIN_US)), bins[inside, 2])
     day = np.arange(HOURS_A_WEEK) % 24
     weekend = (np.arange(HOURS_A_WEEK) >= 120).astype(np.int64)
-    flat = by_hour.sum(1) / np.maximum(hours_seen.sum(1), 1e-9)
     level = np.repeat(flat[:, None], HOURS_A_WEEK, axis=1)
     for group in (day, day + 24 * weekend, np.arange(HOURS_A_WEEK)):
         groups = int(group.max()) + 1
@@ -517,6 +521,14 @@ def _rhythm(bins: Floats, who: Ints, size: int, cohorts: int, covered: Ints, liv
     before, after = np.roll(level, 1, axis=1), np.roll(level, -1, axis=1)
     rate[:size] = (0.15 * before + 0.7 * level + 0.15 * after) / 3600.0
     return rate
+
+
+def _whole_hours(covered: Ints) -> npt.NDArray[np.bool_]:
+    """Which of the spans that logs cover lie in hours covered whole, bool[n]; all of them if those are not a day."""
+    an_hour = HOUR_US // BIN_US
+    _, which, spans = np.unique(covered // an_hour, return_inverse=True, return_counts=True)
+    whole: npt.NDArray[np.bool_] = spans[which.reshape(-1)] == an_hour
+    return whole if int(whole.sum()) >= 24 * an_hour else np.ones(len(covered), np.bool_)
 
 
 def _dispersion(bins: Floats, who: Ints, rate: Floats, size: int, cohorts: int, covered: Ints) -> Floats:

@@ -185,7 +185,7 @@ def plan_for(
 def replay(
     inputs: Sequence[str],
     models: str | Path,
-    output: Path,
+    output: str | Path,
     *,
     version: str | None = None,
     budget: float = 1.0,
@@ -218,7 +218,7 @@ def replay(
     return run_bounded(
         expand(inputs),
         plan,
-        output,
+        Path(output),
         reader=FileReader.of(conform or reading(model.caller_property), plan.columns),
         verdicts=verdicts,
         beam_args=beam_args,

@@ -33,7 +33,10 @@ def reaches(s: Signs) -> bool:
     reach = s.share("caller_new_to_app")
     # one who guesses is refused nearly always; one who is known and new here may be, too
     tries = s.refused < 0.6 or reach >= s.of("refusal")
-    return known_elsewhere and reach >= 0.1 and s.caller_source in ONE_CALLER and tries
+    # who is told that it may not knows where it knocks; who guesses is told that there is no such thing
+    forbidden = s.e.statuses.get(401, 0) + s.e.statuses.get(403, 0) >= 0.8 * max(s.e.refused, 1)
+    arrives = (reach >= 0.1 and tries) or (reach >= 0.03 and forbidden)
+    return known_elsewhere and arrives and s.caller_source in ONE_CALLER
 
 
 def _takes_much(s: Signs) -> bool:
@@ -165,7 +168,7 @@ NEW_COUNTRY: Final = Kind(
     summary="{Calls} {during} {to} {where} {from_abroad}, {foreign}{bad}.",
     meaning="New to the caller, or rare at the function. Travel or a new exit of a proxy looks the same.",
     attack=("T1078.004",),
-    severity=lambda s: level("medium", s.e.caller_confidence >= 0.7, s.refused > 0.3 or s.functions > 3),
+    severity=lambda s: level("low", s.e.caller_confidence >= 0.7, s.refused > 0.3 or s.functions > 3),
     runbook=(
         "In Log Analytics, list AppRequests of this caller by ClientCountryOrRegion for the last month.",
         "Ask the owner whether they travel or changed their network.",

@@ -228,6 +228,15 @@ def test_someone_known_who_is_refused_where_it_never_was_moves_sideways() -> Non
     assert classify(replace(refused, value={"caller_new": 0.0})).id == "enumeration"
 
 
+def test_someone_known_who_is_forbidden_again_and_again_where_it_never_was_moves_sideways() -> None:
+    example = BY_ID["lateral-movement"].example
+    share = {"caller_client_errors": 0.93, "caller_new_to_app": 0.05, "caller_new_to_function": 0.02}
+    refused = replace(example, refused=32, share=share, surprise=dict.fromkeys(share, 4.0))
+    assert classify(replace(refused, statuses={403: 32})).id == "lateral-movement"
+    # who is told that there is no such thing guesses
+    assert classify(replace(refused, statuses={404: 32})).id == "enumeration"
+
+
 def test_someone_known_at_a_function_that_nobody_called_moves_sideways() -> None:
     example = BY_ID["lateral-movement"].example
     first = {"new_function": 0.3, **dict(example.share)}

@@ -167,6 +167,16 @@ def test_sampled_rows_are_counted_by_their_weight_and_are_nobodys_news(usual: Ba
     assert found.raw("pace_minutes", "bad").max() > 10.0
 
 
+def test_a_flood_by_one_caller_is_not_laid_at_the_others_door_where_rows_are_sampled_either(usual: Baselines) -> None:
+    flood = trouble(60, 10 * SECOND, caller=STRANGER, item_count=20)
+    alongside = [
+        {**record, "item_count": 20, "invocation_id": f"by-{n}"} for n, record in enumerate(ordinary(NOW, 0.2))
+    ]
+    found = live(usual, before(), flood, alongside)
+    assert found.raw("pace_minutes", "bad").max() > 10.0
+    assert found.raw("pace_minutes", "by-")[2:].max() < 0.2 * found.raw("pace_minutes", "bad").max()
+
+
 def test_a_country_nobody_calls_from_is_rare_here(usual: Baselines) -> None:
     found = live(usual, before(), trouble(1, country="Seychelles", caller=STRANGER))
     assert found.raw("country_rare_here", "bad")[0] > np.log(200.0)
@@ -269,6 +279,16 @@ def test_a_function_never_seen_is_new_for_a_week_and_then_no_more(usual: Baselin
     assert news[-1] == 0.0
 
 
+def test_a_new_function_that_is_called_all_the_time_is_more_news_than_one_that_is_called_now_and_then(usual) -> None:
+    often, seldom = (
+        live(usual, ordinary(LEARNED, 24), ordinary(NOW, 2.01, every=every, function="Backdoor")).raw(
+            "new_function", "Backdoor"
+        )
+        for every in (2 * MINUTE, HOUR)
+    )
+    assert often[-1] > seldom[-1] + 1.5
+
+
 def test_a_caller_whose_calls_alone_are_slow_is_told_from_the_others(usual: Baselines) -> None:
     slow = trouble(30, MINUTE, duration_ms=190.0, caller=STRANGER)
     alongside = ordinary(NOW, 0.5)
@@ -282,6 +302,15 @@ def test_delays_of_whole_seconds_by_one_caller_look_like_probes(usual: Baselines
     uneven = trouble(8, 20 * SECOND, duration_ms=lambda n: 5_300.0 + 37 * n, caller=STRANGER)
     assert live(usual, before(), probes).raw("round_seconds", "bad").max() > 10.0
     assert live(usual, before(), uneven).raw("round_seconds", "bad").max() < 5.0
+
+
+def test_runs_that_are_slow_by_all_sorts_of_times_are_no_probes_for_some_of_them_being_round(usual: Baselines) -> None:
+    probes = trouble(30, 20 * SECOND, duration_ms=5_100.0, caller=STRANGER)
+    slow = trouble(
+        30, 20 * SECOND, duration_ms=lambda n: 2_100.0 + 1_000.0 * (n % 5) + (n % 3) * 350.0, caller=STRANGER
+    )
+    found = [live(usual, before(), calls).raw("round_seconds", "bad").max() for calls in (probes, slow)]
+    assert found[0] > 3.0 * found[1]
 
 
 def test_silence_is_raised_once_at_the_time_when_the_calls_missed_have_added_up(usual: Baselines) -> None:

@@ -86,6 +86,16 @@ def test_names_are_counted_as_by_hand(rows):
     assert story.counts["age"] == ages
 
 
+def test_a_caller_was_in_no_country_from_which_others_call_that_its_doing_touched():
+    rows = raised([(name, country, 0, 0, False, False) for name, country in (("eve", "Chile"), ("ann", "France"))])
+    index = rows.schema.get_field_index("caller_key")
+    rows = rows.set_column(index, rows.schema.field(index), pa.array([7, 8], pa.uint64()))
+    story = Story("LT-1", "caller", 0, 0, [0, 7, 0])
+    add_rows(story, StoryRows(rows, np.ones(2)), 0, 2)
+    assert story.counts["country"] == {"Chile": 1}
+    assert story.counts["caller"] == {"eve": 1, "ann": 1}
+
+
 def test_of_very_many_names_those_that_came_first_are_kept(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(story_rows, "MAX_NAMES", 2)
     rows = [(name, "b", 0, 0, False, False) for name in ("c", "a", "b", "a", "c")]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from detectors.local import Stage, run_local
 from detectors.model import Model
 from detectors.order import with_at
 from detectors.timeline import END, Timeline
-from detectors.training import UNWATCHED, TrainingOptions, train
+from detectors.training import UNWATCHED, TrainingOptions, _daily, train
 from models.bundle import encode_bundle
 from models.errors import InputError
 from pipelines import workflows
@@ -162,6 +163,17 @@ def test_logs_without_any_invocation_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.ndjson").write_text(json.dumps({"hello": "world"}) + "\n")
     with pytest.raises(InputError):
         workflows.train([str(tmp_path / "empty.ndjson")], tmp_path / "models")
+
+
+@pytest.mark.parametrize(
+    ("hours", "comes_back"), [((0, 24), True), ((0, 30), False), ((0,), False), (range(48), False)]
+)
+def test_what_comes_back_at_the_same_hour_of_another_day_is_a_job(hours, comes_back) -> None:
+    at = np.array([day_hour * 3_600_000_000 + 60_000_000 for day_hour in hours])
+    held = SimpleNamespace(at=at, function=np.full(len(at), 5))
+    strange, story = np.arange(len(at)), np.zeros(len(at), np.int64)
+    score = np.linspace(8.0, 9.0, len(at))
+    assert _daily(held, strange, story, score, np.array([9.0]), np.array([True])).tolist() == [comes_back]
 
 
 def test_each_step_is_told(learned: pa.RecordBatch) -> None:

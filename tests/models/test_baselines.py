@@ -53,6 +53,20 @@ def test_weeks_without_any_log_are_missing_and_no_silence() -> None:
     assert rate.mean() == pytest.approx(1.0, rel=0.1)
 
 
+def test_an_hour_of_which_the_logs_hold_the_begin_alone_is_not_taken_for_empty() -> None:
+    """Exports end a moment after midnight, and a job runs a few minutes later."""
+    nightly = [
+        record for day in range(5) for record in ordinary(day * DAY + 10 * MINUTE, 0.25, every=SECOND, function="Bill")
+    ]
+    others = ordinary(0, 5 * 24, every=10 * MINUTE)
+    whole = baselines_of([*nightly, *others])
+    cut = baselines_of([*nightly, *others, *ordinary(5 * DAY, 0.001)])
+    midnight = hour_of_week(np.array([EPOCH_US + 5 * DAY]))[0]
+    expected, found = (one.rate[row_of(one, "Bill"), midnight] for one in (whole, cut))
+    assert found == pytest.approx(expected, rel=0.01)
+    assert found > 0.1
+
+
 def test_a_weekend_is_told_from_working_days() -> None:
     # 2026-11-01 is a Sunday; three weeks of calls from Monday to Friday
     days = [day for day in range(1, 22) if day % 7 not in (0, 6)]
