@@ -105,7 +105,7 @@ STORM: Final = Kind(
         "share: a database, a network, the plan."
     ),
     attack=(),
-    severity=lambda s: level("high", s.failed > 0.5 or s.troubled >= 10),
+    severity=lambda s: level("medium", s.e.invocations >= 50, s.failed > 0.5 or s.troubled >= 10),
     runbook=(
         (
             "In AppDependencies of the app, find the Target with Success == false or "

@@ -120,7 +120,7 @@ MANUAL_RUN: Final = Kind(
 NEW_FUNCTION: Final = Kind(
     id="new-function",
     title="Never seen before: {spot} in {app}",
-    summary="{Calls} {during} {to} {where} in {app}, first seen {age} before, {from_whom}{bad}.",
+    summary="{Calls} {during} {to} {where} in {app}, never seen before {begin}, {from_whom}{each}{bad}.",
     meaning="A function runs that the training logs don't have. A release looks the same: it comes with a deployment.",
     attack=("T1648",),
     severity=lambda s: level("low", s.e.deployed_ago_s is None, s.by_caller and s.e.distinct_callers <= 1),

@@ -13,6 +13,8 @@ from detectors.phrases.telling import Telling
 _PART_OF_IT: Final = 0.05
 #: of the largest share: what makes so much may be told in its place
 _NEARLY_AS_MUCH: Final = 0.25
+#: ms; a run that takes so long is worth a word
+_LONG_RUN_MS: Final = 10_000.0
 #: US dollars from which on a bill is told
 _WORTH_A_BILL: Final = 1.0
 
@@ -68,9 +70,14 @@ class Amounts(Telling):
         spent = cost(max(self._e.run_seconds, 0.0), self._e.invocations, self._prices)
         return self.say_bill() if spent.usd[1] >= _WORTH_A_BILL else ""
 
-    def say_age(self) -> str:
-        """How long the function has been known."""
-        return say.span(finite(self._e.value.get("new_function")))
+    def say_begin(self) -> str:
+        """When it began."""
+        return say.clock(self._e.first_us)
+
+    def say_each(self) -> str:
+        """How long a run takes, where that is long for anything: of what is new nothing is usual."""
+        median = finite(self._e.duration_ms[0])
+        return f", {say.milliseconds(median)} a run" if median >= _LONG_RUN_MS else ""
 
     def say_hour(self) -> str:
         """The hour of the first event."""

@@ -377,3 +377,10 @@ def test_any_evidence_has_one_kind_and_a_severity(evidence: Evidence) -> None:
 def test_the_page_of_findings_is_up_to_date() -> None:
     expected = catalogue_markdown()
     assert PAGE.read_text(encoding="utf-8") == expected, "run: python -m detectors.catalogue.document docs/findings.md"
+
+
+def test_a_new_function_is_told_with_the_time_that_its_runs_take_where_they_are_long() -> None:
+    long = replace(BY_ID["new-function"].example, duration_ms=(270_000.0, 290_000.0))
+    said = "never seen before 02:10 UTC on 3 August, from address 203.0.113.7, 4.5 min a run"
+    assert said in describe(long)["summary"]
+    assert "a run" not in describe(BY_ID["new-function"].example)["summary"]
