@@ -266,7 +266,7 @@ def test_a_flood_that_one_caller_makes_is_nobody_elses() -> None:
     assert classify(replace(crowd, callers=one)).id == "flood"
 
 
-def test_messages_that_fail_again_and_again_are_poison_however_many_they_are() -> None:
+def test_messages_that_fail_again_and_again_are_poison_however_many_their_runs_are() -> None:
     share = {"pace_minutes": 0.45, "failure_burst": 0.4, "redelivery": 0.06}
     value = {"pace_minutes": 127.0, "failure_burst": 9.0, "redelivery": 10.0}
     many = replace(BY_ID["poison-message"].example, invocations=535, failed=437, share=share, value=value)
@@ -384,3 +384,10 @@ def test_a_new_function_is_told_with_the_time_that_its_runs_take_where_they_are_
     said = "never seen before 02:10 UTC on 3 August, from address 203.0.113.7, 4.5 min a run"
     assert said in describe(long)["summary"]
     assert "a run" not in describe(BY_ID["new-function"].example)["summary"]
+
+
+def test_hundreds_of_messages_that_come_back_are_an_outage_and_no_bad_message() -> None:
+    example = BY_ID["poison-message"].example
+    often = replace(example, value={**example.value, "redelivery": 5.0})
+    assert classify(replace(often, invocations=130, failed=125)).id == "poison-message"
+    assert classify(replace(often, invocations=1_222, failed=1_137)).id == "failure-burst"
