@@ -94,13 +94,13 @@ def own_rows(tables: Mapping[str, pa.Table], column: str, shard: int, shards: in
 
 @njit
 def _cross(
-    rows: Any, times: Any, rate: Any, mean_rate: Any, silence_nats: Any, until: Any, known: Any, out: Any
+    rows: Any, times: Any, missed: Any, mean_rate: Any, silence_nats: Any, until: Any, known: Any, out: Any
 ) -> None:
     """When each function known from training, and at its pace since, has been silent for too long."""
     for k in range(rows.shape[0]):
         row = rows[k]
         if row < known and times[k, kernel.T_ARMED] == kernel.PACED and mean_rate[row] > 0.0:
-            out[k], _ = kernel.silent_since(rate[row], times[k, kernel.T_LAST], until, silence_nats[row])
+            out[k], _ = kernel.silent_since(missed[row], times[k, kernel.T_LAST], until, silence_nats[row])
 
 
 class FunctionFeatures:
@@ -133,6 +133,7 @@ class FunctionFeatures:
         self._raised: pa.RecordBatch | None = None
         self._clear_at = CLEAR_AT
         rate = baselines.rate
+        self._missed = baselines.missed()
         self._mean_rate = rate.mean(axis=1)
         self._max_rate = rate.max(axis=1)
         self._phase_sum = baselines.phases.sum(axis=1)
@@ -301,6 +302,7 @@ class FunctionFeatures:
             *(getattr(base, n)[b] for n in ("failure_rate", "refusal_rate", "rate")),
             self._mean_rate[b],
             self._max_rate[b],
+            self._missed[b],
             *(getattr(base, n)[b] for n in ("dispersion", "mean_ms", "square_ms", "phases", "phase_us", "phase_count")),
             self._phase_sum[b],
             known,
@@ -376,14 +378,14 @@ class FunctionFeatures:
 
     def _expected(self, k: int, since_us: int, until_us: int) -> float:
         """Calls that were to be expected from one moment to another."""
-        return float(kernel.silent_since(self._base.rate[self._rows[k]], since_us, until_us, np.inf)[1])
+        return float(kernel.silent_since(self._missed[self._rows[k]], since_us, until_us, np.inf)[1])
 
     def _crossings(self, until_us: int) -> Vector:
         """int64[functions]: when each function's silence becomes strange if it says nothing until then; -1 if not."""
         out = np.full(len(self._rows), -1, np.int64)
         if len(out):
             _cross(
-                self._rows, self._times, self._base.rate, self._mean_rate, self._silence, until_us, len(self._base), out
+                self._rows, self._times, self._missed, self._mean_rate, self._silence, until_us, len(self._base), out
             )
         return out
 

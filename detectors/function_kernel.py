@@ -248,7 +248,7 @@ def advance_functions(
     weight: Any, version: Any, host: Any, operation: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any,
     signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any, spread: Any,
     cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
-    dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any, phase_count: Any,
+    missed: Any, dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any, phase_count: Any,
     phase_sum: Any, known: Any, silence_nats: Any, levels: Any, state: Any, times: Any, hosts: Any, operations: Any,
     app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any, land_day: Any,
     foreign: Any, pair_state: Any, pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any,
@@ -318,7 +318,7 @@ def advance_functions(
                     eday += per_us * TAU_1D * (np.exp(-b / TAU_1D) - np.exp(-a / TAU_1D))
                     begin = border
                 if t[T_ARMED] == PACED and max_rate[k] * (dt / US) >= 1.0:
-                    crossing, gap = silent_since(rate[k], last, now, silence_nats[k])
+                    crossing, gap = silent_since(missed[k], last, now, silence_nats[k])
                     if crossing < 0:
                         s[S_MAX_GAP] = max(s[S_MAX_GAP], gap)
                     elif not late[i]:

@@ -169,7 +169,9 @@ def train(
     tell("learning what is usual")
     early, whole = _baselines(_good(slices, options), cut, restarts)
     tell("measuring features")
-    held, state, gaps = _features(_good(slices, options), early, cut, lived)
+    # silences are measured by all that is expected, though half of the week may be new to the first days
+    watching = replace(early, covered=np.ones_like(early.covered))
+    held, state, gaps = _features(_good(slices, options), watching, cut, lived)
     # what a deployment changed can't be held against what was usual before, unless nearly all has changed
     changed = restarts.unseen_by(cut).after(held.function, held.at)
     held = held.where(~changed) if 2 * int(changed.sum()) <= len(changed) else held

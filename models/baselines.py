@@ -55,6 +55,9 @@ SCHEDULE_SHARE: Final = 0.3
 SPARSE_STARTS: Final = 60
 FLOCK_MINUTES: Final = 10
 #: hours for which an app may rest, over a long weekend, and hours with calls that must be missing besides, before a
+#: share of its mean rate below which a function rests, and the share of hours from which on that is its way
+REST_RATE: Final = 0.1
+REST_SHARE: Final = 1 / 3
 #: function's first call is taken for its beginning
 REST_HOURS: Final = 84.0
 HOURS_MISSED: Final = 20.0
@@ -212,6 +215,7 @@ class Baselines:
         phase_us: int64[F+C], width of a phase bin, 0 where no schedule is kept.
         phase_count: int64[F+C], number of bins in the period.
         window: (first, last) completion in us.
+        covered: bool[168], hours of the week that were seen whole at least once.
         countries: uint64[C], hashes of the countries that called, sorted.
         country_count: float64[C], weighted invocations from each.
     """
@@ -236,6 +240,7 @@ class Baselines:
     phase_us: Ints
     phase_count: Ints
     window: tuple[int, int]
+    covered: npt.NDArray[np.bool_]
     countries: Hashes
     country_count: Floats
 
@@ -247,6 +252,18 @@ class Baselines:
         seen = np.where(self.countries[place] == country, self.country_count[place], 0.0)
         rare: Floats = log((self.country_count.sum() + 1.0) / (seen + 0.5))
         return np.where(country == 0, 0.0, np.maximum(rare, 0.0))
+
+    def missed(self) -> Floats:
+        """Invocations per second that are missed where they don't come, float64[F+C, 168]: the rate where it is known.
+
+        Who rests for a third of the time, as an office does, may rest on a day of which training saw nothing.
+        """
+        out: Floats = self.rate.copy()
+        if self.covered.any():
+            usual = self.rate[:, self.covered]
+            rests = (usual < REST_RATE * usual.mean(axis=1, keepdims=True)).mean(axis=1) >= REST_SHARE
+            out[np.ix_(rests, ~self.covered)] = 0.0
+        return out
 
     def __len__(self) -> int:
         return len(self.functions)
@@ -261,6 +278,7 @@ class Baselines:
             columns[name] = pa.FixedSizeListArray.from_arrays(flat, value.shape[1]) if value.ndim == 2 else flat
         meta = {
             "window": f"{self.window[0]},{self.window[1]}",
+            "covered": ",".join(map(str, np.flatnonzero(self.covered).tolist())),
             "countries": ",".join(map(str, self.countries.tolist())),
             "country_count": ",".join(map(repr, self.country_count.tolist())),
         }
@@ -283,6 +301,7 @@ class Baselines:
             apps=tuple(table.column("app").to_pylist()[:size]),
             functions=tuple(table.column("function").to_pylist()[:size]),
             window=(int(first), int(last)),
+            covered=np.isin(np.arange(HOURS_A_WEEK), _listed(table, b"covered", int)),
             countries=np.array(_listed(table, b"countries", int), np.uint64),
             country_count=np.array(_listed(table, b"country_count", float), np.float64),
             **values,
@@ -434,6 +453,7 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
         phase_us=phase_us,
         phase_count=phase_count,
         window=(first * BIN_US, (last + 1) * BIN_US),
+        covered=np.isin(np.arange(HOURS_A_WEEK), hour_of_week(covered[_whole_hours(covered)] * BIN_US)),
         countries=np.array(countries, np.uint64),
         country_count=np.array([sketch.countries[key] for key in countries]),
     )

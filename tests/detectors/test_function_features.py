@@ -325,6 +325,17 @@ def test_silence_is_raised_once_at_the_time_when_the_calls_missed_have_added_up(
     assert not silence["horizon"]
 
 
+def test_an_office_is_not_missed_on_a_day_of_the_week_that_training_did_not_see() -> None:
+    # 2026-11-01 is a Sunday: from Monday to Thursday, then the Friday, and the Thursday after
+    office = [record for day in range(1, 5) for record in ordinary(day * DAY + 8 * HOUR, 9, every=MINUTE)]
+    usual = baselines_of([*office, *timer(DAY, 4 * 24)])
+    silences = [
+        live(usual, ordinary(day * DAY + 8 * HOUR, 2), silence=60.0, watermark_us=EPOCH_US + day * DAY + 17 * HOUR)
+        for day in (5, 11)
+    ]
+    assert [len(found.silences()) for found in silences] == [0, 1]
+
+
 def test_no_function_is_silent_within_an_hour_however_busy(usual: Baselines) -> None:
     found = live(usual, before(), silence=1.0, watermark_us=EPOCH_US + NOW + 12 * HOUR)
     (silence,) = found.silences()

@@ -67,6 +67,22 @@ def test_an_hour_of_which_the_logs_hold_the_begin_alone_is_not_taken_for_empty()
     assert found > 0.1
 
 
+def test_who_rests_at_night_may_rest_on_a_day_that_training_did_not_see() -> None:
+    # 2026-11-01 is a Sunday; four days of an office from Monday on, and of a shop that never rests
+    office = [
+        record for day in range(1, 5) for record in ordinary(day * DAY + 8 * HOUR, 9, every=MINUTE, function="Book")
+    ]
+    found = baselines_of([*office, *ordinary(DAY, 4 * 24, every=5 * MINUTE)])
+    noon, friday = np.arange(HOURS_A_WEEK) % 24 == 12, np.arange(HOURS_A_WEEK) // 24 == 4
+    book, pay = (row_of(found, name) for name in ("Book", "Pay"))
+    missed = found.missed()
+    assert found.covered.sum() == 4 * 24
+    assert found.rate[book, noon & friday] > 0.01
+    assert missed[book, noon & friday] == 0.0
+    np.testing.assert_array_equal(missed[:, found.covered], found.rate[:, found.covered])
+    np.testing.assert_array_equal(missed[pay], found.rate[pay])
+
+
 def test_a_weekend_is_told_from_working_days() -> None:
     # 2026-11-01 is a Sunday; three weeks of calls from Monday to Friday
     days = [day for day in range(1, 22) if day % 7 not in (0, 6)]
