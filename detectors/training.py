@@ -563,8 +563,9 @@ def _daily(held: _HeldOut, strange: Vector, story: Vector, score: Vector, peaks:
         strong = strange[score[strange] >= DAILY_SHARE * peaks[number]]
         alike = strong[held.function[strong] == held.function[peak]]
         hours = np.unique(held.at[alike] // HOUR_US)
-        apart = np.abs(hours - held.at[peak] // HOUR_US) % HOURS_A_DAY
-        days = np.unique((hours[np.minimum(apart, HOURS_A_DAY - apart) <= 1] + 1) // HOURS_A_DAY)
+        # days from the peak's hour, each from an hour before that time of day to an hour after it
+        days, over = np.divmod(hours - held.at[peak] // HOUR_US + 1, HOURS_A_DAY)
+        days = np.unique(days[over <= 2])
         # what goes on day and night is no job
         out[number] = len(days) >= 2 and len(hours) <= DAILY_HOURS * len(days)
     return out

@@ -55,12 +55,12 @@ SCHEDULE_SHARE: Final = 0.3
 SPARSE_STARTS: Final = 60
 FLOCK_MINUTES: Final = 10
 #: hours for which an app may rest, over a long weekend, and hours with calls that must be missing besides, before a
-#: share of its mean rate below which a function rests, and the share of hours from which on that is its way
-REST_RATE: Final = 0.1
-REST_SHARE: Final = 1 / 3
 #: function's first call is taken for its beginning
 REST_HOURS: Final = 84.0
 HOURS_MISSED: Final = 20.0
+#: share of its mean rate below which a function rests, and the share of hours from which on that is its way
+REST_RATE: Final = 0.1
+REST_SHARE: Final = 1 / 3
 #: countries that are counted: Azure knows some 250, so that only forged logs have more. Those with the least hashes
 #: stay, whatever the order they came in, each with all its calls
 MOST_COUNTRIES: Final = 4_096
@@ -426,7 +426,8 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
     failure_rate = _shrunk(_trimmed_rate(rated, rated_who, 3, size, cohort), failures, count, size, cohort)
     refusal_rate = _shrunk(_trimmed_rate(rated, rated_who, 4, size, cohort), refusals, count, size, cohort)
     lives = _lives(bins, who, size, covered)
-    rate = _rhythm(bins, who, size, cohorts, covered, lives)
+    whole = _whole_hours(covered)
+    rate = _rhythm(bins, who, size, cohorts, covered, lives, whole)
     dispersion = _dispersion(bins, who, rate, size, cohorts, len(covered) - lives)
     quantiles, tail_high, tail_low, longest, cold_extra, mean_ms, square_ms = _durations(sketch, rank, size, cohort)
     phases, phase_us, phase_count = _schedules(sketch, rank, size, cohort)
@@ -453,7 +454,7 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
         phase_us=phase_us,
         phase_count=phase_count,
         window=(first * BIN_US, (last + 1) * BIN_US),
-        covered=np.isin(np.arange(HOURS_A_WEEK), hour_of_week(covered[_whole_hours(covered)] * BIN_US)),
+        covered=np.isin(np.arange(HOURS_A_WEEK), hour_of_week(covered[whole] * BIN_US)),
         countries=np.array(countries, np.uint64),
         country_count=np.array([sketch.countries[key] for key in countries]),
     )
@@ -506,7 +507,9 @@ def _lives(bins: Floats, who: Ints, size: int, covered: Ints) -> Ints:
     return np.where(missing >= HOURS_MISSED, lives, 0)
 
 
-def _rhythm(bins: Floats, who: Ints, size: int, cohorts: int, covered: Ints, lives: Ints) -> Floats:
+def _rhythm(
+    bins: Floats, who: Ints, size: int, cohorts: int, covered: Ints, lives: Ints, whole: npt.NDArray[np.bool_]
+) -> Floats:
     """Expected rate per second by hour of week, of the time since each function came into being.
 
     A flat rate, bent by the hour of the day, then by weekday or weekend, then by the hour of the week, each step shrunk
@@ -518,7 +521,6 @@ def _rhythm(bins: Floats, who: Ints, size: int, cohorts: int, covered: Ints, liv
     hours, at = hour_of_week(covered * BIN_US), bins[:, 1].astype(np.int64)
     flat = np.bincount(who, bins[:, 2], size) / np.maximum((len(covered) - lives) * (BIN_US / HOUR_US), 1e-9)
     # of an hour that the logs cover in part nobody knows what its rest holds: a job may run at its end
-    whole = _whole_hours(covered)
     hours_seen = np.empty((size, HOURS_A_WEEK))
     for begin in np.unique(lives):
         seen = hours[begin:][whole[begin:]]

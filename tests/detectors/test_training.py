@@ -166,7 +166,16 @@ def test_logs_without_any_invocation_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hours", "comes_back"), [((0, 24), True), ((0, 30), False), ((0,), False), (range(48), False)]
+    ("hours", "comes_back"),
+    [
+        ((0, 24), True),
+        ((23, 48), True),
+        ((0, 30), False),
+        ((22, 23), False),
+        ((23, 24), False),
+        ((0,), False),
+        (range(48), False),
+    ],
 )
 def test_what_comes_back_at_the_same_hour_of_another_day_is_a_job(hours, comes_back) -> None:
     at = np.array([day_hour * 3_600_000_000 + 60_000_000 for day_hour in hours])
