@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -39,8 +40,9 @@ pytestmark = pytest.mark.integration
 KILLS = int(os.environ.get("FLINK_KILLS", "3"))
 #: s from the time that all runs to a kill, at most
 LIFE_S = 4.0
-#: lines are written in pieces so long, each so much later, s; the source must not be quiet before the last kill
-PIECE, PIECE_S = 4, 0.2
+#: s from a piece of the log to the next, and which part of the rest a piece is: smaller and smaller, since the source
+#: must not be quiet before the last kill, however slow the machine
+PIECE_S, PIECE = 0.2, 1 / 1000
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ class Growing:
 
     def _grow(self) -> None:
         if time.monotonic() >= self._due:
-            self._write(self.written + PIECE)
+            self._write(self.written + math.ceil(PIECE * (len(self._lines) - self.written)))
             self._due = time.monotonic() + PIECE_S
 
     def _write(self, end: int) -> None:
@@ -119,7 +121,7 @@ def test_kills_of_task_managers_and_of_workers_lose_nothing_and_tell_nothing_twi
                     cluster.kill_worker(generator.choice(cluster.busy()))
                 log.until(lambda before=before: cluster.checkpoints()["restored"] > before)
                 log.until(cluster.all_run)
-            assert LINES // 10 < log.written < LINES
+            assert LINES // 10 < log.written < LINES, "all was written before the last kill"
             log.write_rest()
             assert process.wait(PATIENCE_S) == ExitCode.OK
         finally:
