@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -24,6 +25,8 @@ blobs = pytest.importorskip("azure.storage.blob", reason="the azure extra is not
 ROOT = Path(__file__).parents[2]
 #: s that a lock lasts when its holder dies: the least that the service grants
 LEASE_S = 15
+#: from a killed change to the next that is; each by hand
+KILL_EVERY = int(os.environ.get("REGISTRY_KILL_EVERY", "3"))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,7 @@ def release(container: Any, root: str) -> None:
 
 #: as ``tests.models.killed``, but dies before its n-th request that changes anything in the service
 KILLED = """
-    import os, signal
+    import os, signal, sys
     from azure.core.pipeline.transport import RequestsTransport
     from pipelines.registry_storage import open_storage
     from tests.integration.azurite import ACCOUNT
@@ -59,16 +62,17 @@ KILLED = """
             return send(self, request, **kwargs)
         RequestsTransport.send = count
 
-    print(killed_each_time(lambda n: open_storage(f"azfs://{ACCOUNT}/kills/each/{n:03}"), die_at))
+    every = int(sys.argv[1])
+    print(killed_each_time(lambda n: open_storage(f"azfs://{ACCOUNT}/kills/each/{n:03}"), die_at, every))
 """
 
 
 def test_a_kill_before_any_change_leaves_registry_and_feedback_whole(container: Any) -> None:
-    command = [sys.executable, "-c", textwrap.dedent(KILLED)]
-    killed = int(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    assert killed > 30, "the story has fewer changes than it should"
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(KILL_EVERY)]
+    ended = int(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    assert ended > 30, "the story has fewer changes than it should"
     outcomes = set()
-    for n in range(1, killed + 2):
+    for n in range(1, ended + 1, KILL_EVERY):
         release(container, f"each/{n:03}")
         outcomes.add(whole(BlobStorage(container, f"each/{n:03}")))
     assert len({come_to[:3] for come_to in outcomes}) >= 5, f"kills did not reach every stage: {outcomes}"

@@ -62,14 +62,19 @@ def story(storage: Storage) -> None:
     registry.rollback(who="ada", why="worse")
 
 
-def killed_each_time(storage_of: Callable[[int], Storage], die_at: Callable[[int], None]) -> int:
-    """Play the story in children, the n-th of them killed at its n-th step, until one comes to the end.
+def killed_each_time(storage_of: Callable[[int], Storage], die_at: Callable[[int], None], every: int = 1) -> int:
+    """Play the story in children, each killed ``every`` steps later than the one before, until one comes to the end.
+
+    Args:
+        storage_of: a storage of its own for the child that dies at the n-th step.
+        die_at: has the process killed before its n-th step from then on.
+        every: 1 kills at each step.
 
     Returns:
-        how many were killed.
+        the step at which a child was to die that came to the end.
     """
     bundle(0), signed(1)  # made once, before the children
-    for n in range(1, MOST):
+    for n in range(1, MOST, every):
         child = os.fork()
         if not child:
             storage = storage_of(n)
@@ -78,7 +83,7 @@ def killed_each_time(storage_of: Callable[[int], Storage], die_at: Callable[[int
             os._exit(0)
         ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if ended == 0:
-            return n - 1
+            return n
         if ended != -signal.SIGKILL:
             raise AssertionError(f"step {n} ended with {ended}")
     raise AssertionError("the story has no end")
