@@ -11,7 +11,7 @@ of the others as they are.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -28,6 +28,7 @@ from detectors.late_stories import LateStories, Whereabouts
 from detectors.raised import RAISED, SCORED
 from detectors.schema import TIMESTAMP
 from detectors.stories import CROWD, LEADS, TROUBLES, Stories
+from detectors.storms import Join, find_joins, hosted, hosts_of
 from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, story_text, top
 from detectors.story_rows import StoryRows, add_rows
 from detectors.timeline import END, Tables
@@ -166,15 +167,16 @@ class Incidents:
         if rows.num_rows:
             about = self._about(rows)
             story, opened, _ = self._stories.tell(**about)
-            self._place(rows, about, story, opened)
+            self._place(rows, about, hosted(story, hosts_of(self._open)), opened)
 
     def _amend(self, rows: pa.RecordBatch, watermark_us: int) -> None:
         """Rows that came late."""
         closed = {number: ended.story() for number, ended in self._closed.items()}
         known = {number: story for number, story in sorted((closed | self._open).items()) if number < FIRST_LATE}
-        told = {number: _whereabouts(number, story) for number, story in known.items() if story.opened_us >= 0}
+        told = [one for number, story in known.items() if story.opened_us >= 0 for one in _whereabouts(number, story)]
         about = self._about(rows)
-        story, opened = self._late.tell(told, about)
+        story, opened = self._late.tell(dict(sorted(told)), about)
+        story = hosted(story, hosts_of(known))
         joined = np.unique(story).tolist()
         for number in joined:
             if number in closed:
@@ -216,8 +218,25 @@ class Incidents:
         order = np.argsort(story, kind="stable")
         rows, story, opened = rows.take(pa.array(order)), story[order], opened[order]
         self._begin(rows, {name: column[order] for name, column in about.items()}, story)
-        waiting = self._waiting_late if amends else self._waiting
-        self._grow(rows, story, about["score"][order], opened, waiting, order)
+        waiting, joins = self._waiting, []
+        if amends:
+            waiting = self._waiting_late
+        else:
+            joins = find_joins(self._open, story, opened, about["at"][order], order)
+            if joins:
+                story = self._join(joins, story, order)
+                again = np.lexsort((order, story))
+                rows, story, opened, order = rows.take(pa.array(again)), story[again], opened[again], order[again]
+        self._grow(rows, story, about["score"][order], opened, waiting, order, joins)
+
+    def _join(self, joins: list[Join], story: Vector, order: Vector) -> Vector:
+        """Give what comes of stories that join others to their hosts; the story of each row then, int64[n]."""
+        for number, host, place, us in joins:
+            joining, known = self._open[number], self._open[host]
+            known.first_us, known.last_us = min(known.first_us, joining.first_us), max(known.last_us, joining.last_us)
+            known.joined.append([number, *joining.keys, us])
+            story = np.where((story == number) & (order >= place), host, story)
+        return story
 
     def _gates(self, rows: pa.RecordBatch, silent: Vector) -> Vector:
         """The scores that count for opening an incident, float64[n]."""
@@ -247,8 +266,9 @@ class Incidents:
             known.first_us, known.last_us = min(known.first_us, begin), max(known.last_us, end)
 
     def _grow(
-        self, rows: pa.RecordBatch, story: Vector, score: Vector, opened: Vector, waiting: Waiting, order: Vector
-    ) -> None:
+        self, rows: pa.RecordBatch, story: Vector, score: Vector, opened: Vector, waiting: Waiting, order: Vector,
+        joins: list[Join],
+    ) -> None:  # fmt: skip
         """Take rows into the stories that are open; into one that opens, also the rows that waited for that.
 
         What is known of a story is worked out once it opens, since most never do.
@@ -265,10 +285,16 @@ class Incidents:
                 opening = begin + int(np.argmax(opened[begin:end]))
                 known.opened_us = int(at[opening])
                 known.let_go = int(place[opening]) - waiting.most
-                for part in waiting.of(number, known.let_go, before):
-                    gates = self._gates(part, np.asarray(part.column("signal").is_valid()))
-                    add_rows(known, StoryRows(part, gates), 0, part.num_rows)
+                self._add(known, waiting.of(number, known.let_go, before))
                 begin += int(np.searchsorted(place[begin:end], known.let_go))
+            for join in joins:
+                if join.host == number:
+                    here = begin + int(np.searchsorted(order[begin:end], join.place))
+                    if here > begin:
+                        add_rows(known, taken, begin, here)
+                    begin, let_go = here, int(place[here]) - waiting.most
+                    self._add(known, waiting.of(join.story, let_go, int(place[here])))
+                    waiting.hand_over(join.story, number, let_go)
             add_rows(known, taken, begin, end)
             if waiting is self._waiting_late and number < FIRST_LATE:
                 # when what came in time is told does not hang on what came late
@@ -277,6 +303,12 @@ class Incidents:
             if known.revision > known.told and not self._closed_only:
                 known.told = known.revision
                 self._told.append(self._document(known, closed=False))
+
+    def _add(self, story: Story, parts: Iterable[pa.RecordBatch]) -> None:
+        """Take in rows that waited."""
+        for part in parts:
+            gates = self._gates(part, np.asarray(part.column("signal").is_valid()))
+            add_rows(story, StoryRows(part, gates), 0, part.num_rows)
 
     # ------------------------------------------------------------------ stories to verdicts
     def _settle(self, watermark_us: int) -> pa.RecordBatch:
@@ -389,11 +421,12 @@ def _texts(table: pa.Table) -> dict[int, str]:
     return dict(zip(table.column("number").to_pylist(), table.column("story").to_pylist(), strict=True))
 
 
-def _whereabouts(number: int, story: Story) -> Whereabouts:
-    """A story as ``assign`` knows it: its numbers, but for the count, and its keys."""
+def _whereabouts(number: int, story: Story) -> Iterator[tuple[int, Whereabouts]]:
+    """A story, and those that joined it, as ``assign`` knows them: numbers, but for the count, and keys."""
     lead = LEADS.index(story.lead)
-    numbers = (lead, story.last_us, story.first_us, story.opened_us, 0, number, story.trouble)
-    return Whereabouts(numbers, tuple(story.keys))
+    for one, keys in [(number, story.keys), *((joined[0], joined[1:4]) for joined in story.joined)]:
+        numbers = (lead, story.last_us, story.first_us, story.opened_us, 0, one, story.trouble)
+        yield one, Whereabouts(numbers, tuple(keys))
 
 
 def _flags(column: pa.Array) -> Vector:

@@ -1,7 +1,8 @@
 """Which strange events belong together: one caller wherever it goes, or one function in one kind of trouble.
 
 A story opens an incident once one of its events is strange enough; events join it until a gap closes it. Trouble of one
-kind in several functions of an app within minutes is one story, so that a storm becomes one incident.
+kind in several functions of an app within minutes is one story, so that a storm becomes one incident; ``storms`` joins
+what opens in several apps.
 """
 
 from __future__ import annotations

@@ -42,6 +42,8 @@ class Story:
     amending: int = 0
     amended_us: int = -1
     reopened: int = 0
+    #: of each story that joined it: number, hashes as in ``keys``, and when it did, us
+    joined: list[list[int]] = field(default_factory=list)
     invocations: int = 0
     failed: int = 0
     refused: int = 0

@@ -78,6 +78,13 @@ class Waiting:
             if mine.any():
                 yield batch.rows.filter(pa.array(mine))
 
+    def hand_over(self, story: int, host: int, begin: int) -> None:
+        """Have the rows of a story whose places lie from ``begin`` on be those of another."""
+        for batch in self._batches:
+            mine = (batch.story == story) & (batch.number >= begin)
+            if mine.any():
+                batch.story = np.where(mine, host, batch.story)
+
     def settle(self, done: Vector, columns: Sequence[str]) -> list[tuple[pa.RecordBatch, Vector, Vector]]:
         """Let go of the rows of stories that are done with, and of those that ``most`` rows followed.
 

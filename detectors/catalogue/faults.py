@@ -9,7 +9,7 @@ from detectors.catalogue.samples import sample
 
 #: a version is suspected of what begins this soon after it, s
 _SUSPECT_S: Final = 2 * 3600.0
-#: functions of one app in the same trouble that make a storm
+#: functions in the same trouble at once that make a storm
 _STORM: Final = 3
 #: failed runs by deliveries of one message: so many bad messages at most
 _FEW_MESSAGES: Final = 60.0

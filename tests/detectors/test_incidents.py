@@ -77,13 +77,72 @@ def test_a_storm_over_the_functions_of_an_app_is_one_incident() -> None:
     assert incident["invocations"] == 80
 
 
-def test_other_apps_have_storms_of_their_own() -> None:
-    events = [
-        strange(n * SECOND, f"i{n}", app=f"app-{n % 2}", by_caller=False, trouble="failing", feature="failure_burst")
-        for n in range(20)
-    ]
-    _, found = incidents_of(events)
-    assert sorted(incident["apps"] for incident in found) == [["app-0"], ["app-1"]]
+def in_app(number: int, at: int, invocation_id: str, **more: Any) -> dict[str, Any]:
+    """A function's trouble in one of several apps."""
+    return strange(
+        *(at, invocation_id),
+        app=f"app-{number}",
+        function=f"F{number}",
+        **{"caller": "", "by_caller": False, "trouble": "failing", "feature": "failure_burst", **more},
+    )
+
+
+@pytest.mark.parametrize("trouble", ["failing", "slow", "load", "schedule"])
+def test_the_same_trouble_that_opens_in_several_apps_within_minutes_is_one_incident(trouble: str) -> None:
+    events = [in_app(n % 7, n * 20 * SECOND, f"i{n}", trouble=trouble) for n in range(70)]
+    verdicts, (incident,) = incidents_of(events)
+    assert incident["apps"] == [f"app-{n}" for n in range(7)]
+    assert incident["invocations"] == 70
+    assert {row["incident_id"] for row in verdicts} == {incident["incident_id"]}
+
+
+def test_what_waited_in_an_app_is_part_of_the_storm_that_it_joins_and_lasts_as_long() -> None:
+    first = [in_app(0, n * MINUTE, f"a{n}") for n in range(3)]
+    weak = [in_app(1, -HOUR + n * MINUTE, f"b{n}", score=3.0) for n in range(3)]
+    opens = [in_app(1, 9 * MINUTE, "b3"), in_app(1, 3 * HOUR, "b4", score=3.0), in_app(1, 6 * HOUR, "b5", score=3.0)]
+    _, (incident,) = incidents_of([*weak, *first, *opens])
+    assert incident["invocation_ids"] == ["a0", "a1", "a2", "b0", "b1", "b2", "b3", "b4", "b5"]
+    assert incident["first_event"].timestamp() * 1e6 == EPOCH_US - HOUR
+    assert incident["last_event"].timestamp() * 1e6 == EPOCH_US + 6 * HOUR
+
+
+def test_what_is_a_little_strange_elsewhere_is_not_drawn_into_an_incident() -> None:
+    verdicts, (incident,) = incidents_of([in_app(n % 2, n * MINUTE, f"i{n}", score=12.0 - n % 2 * 9) for n in range(8)])
+    assert incident["apps"] == ["app-0"]
+    assert [row["anomalous"] for row in verdicts] == [True, False] * 4
+
+
+def test_what_opens_elsewhere_long_after_is_an_incident_of_its_own() -> None:
+    one = [in_app(0, n * 10 * MINUTE, f"a{n}") for n in range(12)]
+    _, together = incidents_of([*one, in_app(1, 9 * MINUTE, "b"), in_app(2, 18 * MINUTE, "c")])
+    _, apart = incidents_of([*one, in_app(1, 11 * MINUTE, "b")])
+    assert [incident["apps"] for incident in together] == [["app-0", "app-1", "app-2"]]
+    assert [incident["apps"] for incident in apart] == [["app-0"], ["app-1"]]
+
+
+@pytest.mark.parametrize("other", [{"trouble": "slow"}, {"by_caller": True, "caller": "user:a"}])
+def test_other_trouble_at_the_same_time_is_an_incident_of_its_own(other: dict[str, Any]) -> None:
+    _, found = incidents_of([in_app(0, 0, "a"), in_app(1, MINUTE, "b", **other)])
+    assert [incident["apps"] for incident in found] == [["app-0"], ["app-1"]]
+
+
+def test_functions_that_are_new_in_two_apps_are_two_incidents() -> None:
+    _, found = incidents_of([in_app(n, n * MINUTE, f"i{n}", trouble="structure") for n in range(2)])
+    assert [incident["apps"] for incident in found] == [["app-0"], ["app-1"]]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_late_row_amends_the_storm_that_its_app_is_part_of(restarts: bool) -> None:
+    watched = Watched()
+    watched.advance([in_app(n % 2, n * MINUTE, f"i{n}") for n in range(4)], HOUR)
+    for hour in (1, 8):
+        if restarts:
+            watched.restart()
+        watched.advance([in_app(1, 90 * SECOND, f"late-{hour}", late=True)], hour * HOUR)
+    watched.advance([], END)
+    assert len({row["incident_id"] for row in watched.told}) == 1
+    assert watched.told[-1]["invocation_ids"] == ["i0", "i1", "i2", "i3", "late-1", "late-8"]
+    revisions(watched.told)
 
 
 def test_a_crowd_in_one_function_is_one_incident() -> None:
@@ -338,7 +397,7 @@ def test_of_the_incidents_that_ended_the_last_may_be_amended() -> None:
 
 #: a strange call: minutes, minutes that it comes late, who, where, and how strange
 EVENTS = st.tuples(
-    st.integers(0, 2_000),
+    st.integers(0, 100) | st.integers(0, 2_000),
     st.sampled_from([0, 0, 0, 5, 300, 3_000]),
     st.sampled_from(["user:a", "user:b", ""]),
     st.sampled_from(["Pay", "Get", "Put"]),
@@ -362,6 +421,7 @@ def test_verdicts_and_incidents_of_what_came_in_time_are_those_without_the_late(
         at = minute * MINUTE
         about = {"caller": caller, "function": function, "score": score, "trouble": trouble, "crowd": crowd}
         about |= {"by_caller": by_caller and crowd < 2, "late": at < reached}
+        about |= {"app": "bank" if function == "Put" else "shop"}
         row = strange(at, f"i{number}", **about)
         reached = max(reached, at + delay * MINUTE)
         if row["late"]:
@@ -400,13 +460,15 @@ def test_every_row_is_one_verdict_however_the_rows_are_cut(most_waiting: int, se
     generator = random.Random(seed)
     at, events = 0, []
     for n in range(40):
-        at += generator.randrange(1, 2 * HOUR)
+        at += generator.randrange(1, generator.choice([2 * HOUR, 10 * MINUTE]))
         by_caller = generator.random() < 0.6
+        function = generator.randrange(3)
         events.append(
             strange(
                 *(at, f"i{n}"),
                 caller=f"address:203.0.113.{generator.randrange(4)}",
-                function=f"F{generator.randrange(3)}",
+                app=f"app-{function}",
+                function=f"F{function}",
                 by_caller=by_caller,
                 trouble=generator.choice(["failing", "slow", "other"]),
                 score=generator.uniform(2.0, 8.0),
