@@ -224,6 +224,9 @@ class FunctionFeatures:
             identified = is_text(rows.column("caller_source"), *IDENTIFIED)
             weight = np.asarray(rows.column("item_count")).astype(np.float64)
             duration = rows.column("duration_ms").to_numpy(zero_copy_only=False)
+            # Arrow lends it for reading where all rows have one: the loop would be compiled anew for that
+            deliveries = rows.column("dequeue_count").cast(pa.float64()).to_numpy(zero_copy_only=False)
+            deliveries = np.require(deliveries, requirements="W")
             status = rows.column("status").to_numpy(zero_copy_only=False)
             succeeded = _flag(rows.column("succeeded"))
             trigger = rows.column("trigger")
@@ -241,7 +244,7 @@ class FunctionFeatures:
                 (succeeded == 0).astype(np.int8), refused, weight,
                 hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
                 hash_strings(rows.column("operation_id")),
-                rows.column("dequeue_count").cast(pa.float64()).to_numpy(zero_copy_only=False),
+                deliveries,
                 unscheduled.astype(np.int8), ~manual,
                 late, signature_of(rows), weight > 1.0,
             )  # fmt: skip

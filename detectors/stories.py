@@ -210,7 +210,8 @@ def assign(
     room = min(numbers.shape[0], ever)
     heads = buckets_for(room)
     behind, before = np.empty(2 * room, np.int64), np.empty(2 * room, np.int64)
-    heap, waiting = np.empty((ever, 3), np.int64), 0
+    # a plain 0 is a kind of its own, for which all that takes it would be compiled once more
+    heap, waiting = np.empty((ever, 3), np.int64), np.int64(0)
     # slot and number of each story, oldest first; a story that ended has left its slot
     born, oldest, youngest = np.empty((ever, 2), np.int64), 0, live
     free, spare = np.arange(room - 1, -1, -1), room - live

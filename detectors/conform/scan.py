@@ -153,7 +153,7 @@ def _scan_and_keep(
     tokens[:, 3] = -1
     token_table = np.full(1_024, -1, np.int32)
     token_count = np.full(1, 3, np.int64)
-    kept = 0
+    kept = np.int64(0)  # of the same kind as what ``keep`` returns: compiled once
     for first in range(0, len(starts), _ROWS):
         last = min(first + _ROWS, len(starts))
         packed[:] = 0

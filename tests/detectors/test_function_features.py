@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detectors import function_kernel as kernel
 from detectors.features import INDEX
 from detectors.function_features import FunctionFeatures
 from detectors.timeline import END
@@ -252,6 +253,23 @@ def test_a_message_delivered_again_and_again_stands_out(usual: Baselines) -> Non
     again = found.raw("redelivery")
     assert (again[:5] == 0.0).all()
     assert again[-1] > again[6] > 0.0
+
+
+def test_the_loop_gets_the_same_kinds_of_columns_whatever_the_rows_hold(
+    usual: Baselines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = []
+    loop = kernel.advance_functions
+
+    def seen(*columns: Any) -> Any:
+        kinds.append([(one.dtype, one.ndim, one.flags.writeable) for one in columns if isinstance(one, np.ndarray)])
+        return loop(*columns)
+
+    monkeypatch.setattr(kernel, "advance_functions", seen)
+    live(usual, ordinary(NOW, 0.5))
+    live(usual, messages(NOW, 0.5, dequeue_count=1, status=500, succeeded=False, app_version="2", country="Norway"))
+    live(usual, messages(NOW, 0.5, dequeue_count=lambda n: 1 if n % 2 else None, duration_ms=None))
+    assert kinds.count(kinds[0]) == len(kinds) >= 3
 
 
 def test_an_attack_signature_is_told_by_path_and_grows_with_each(usual: Baselines) -> None:
