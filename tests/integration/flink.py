@@ -138,9 +138,13 @@ class Cluster:
         (folder / "tmp").mkdir()
         lines = [f"{name}: {str(value).lower() if value is True else value}" for name, value in settings.items()]
         (folder / "flink-conf.yaml").write_text("\n".join(lines) + "\n")
-        self._manager = self._run("org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint", 384)
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
         self._names = count()
+        self.start()
+
+    def start(self) -> None:
+        """Start all of it, the first time or after ``close``: nothing is remembered but what lies on the disk."""
+        self._manager = self._run("org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint", 384)
         # who comes too early waits for long before it asks again
         self.wait_for_workers()
         for _ in range(2):
@@ -182,10 +186,16 @@ class Cluster:
         self._start_worker()
 
     def close(self) -> None:
-        """Kill all of it."""
-        for process in (*self._workers.values(), self._manager):
+        """Kill all of it, as kill -9 does."""
+        for process in (self._manager, *self._workers.values()):
             process.kill()
             process.wait(START_S)
+        self._workers.clear()
+
+    def last_checkpoint(self) -> str:
+        """Where the newest checkpoint lies that is whole."""
+        whole = (self._folder / "checkpoints").glob("*/chk-*/_metadata")
+        return max(whole, key=lambda path: path.stat().st_mtime).parent.as_uri()
 
     def _start_worker(self) -> None:
         name = f"worker-{next(self._names)}"

@@ -20,6 +20,7 @@ from tests.integration.kafka_broker import free_port
 from tests.integration.test_beam_runners import (
     LINES,
     PATIENCE_S,
+    Outcome,
     expected,
     identity,
     last_told,
@@ -38,6 +39,8 @@ pytestmark = pytest.mark.integration
 
 #: of TaskManagers and of Beam's workers in turn; more by hand
 KILLS = int(os.environ.get("FLINK_KILLS", "3"))
+#: whether a whole cluster dies, too
+DEATHS = os.environ.get("FLINK_DEATHS", "0") != "0"
 #: s from the time that all runs to a kill, at most
 LIFE_S = 4.0
 #: s from a piece of the log to the next, and which part of the rest a piece is: smaller and smaller, since the source
@@ -128,9 +131,43 @@ def test_kills_of_task_managers_and_of_workers_lose_nothing_and_tell_nothing_twi
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    tellings = told(tmp_path / "incidents.ndjson")
+    assert_nothing_lost_nor_told_twice(tmp_path, expected)
+
+
+@pytest.mark.skipif(not DEATHS, reason="takes minutes: FLINK_DEATHS=1 runs it")
+@pytest.mark.parametrize("goes_on", [False, True], ids=["from the source's start", "from the last checkpoint"])
+def test_a_cluster_that_dies_ends_the_job_and_a_new_one_goes_on(goes_on, cluster, lines, expected, models, tmp_path):
+    (tmp_path / "logs").mkdir()
+    log, half = tmp_path / "logs" / "app.ndjson", LINES // 2
+    log.write_text("".join(f"{line}\n" for line in lines[:half]))
+    with worker_pool() as (_, more):
+        words = [f"--flink_job_server_jar={flink.job_server()}", f"--flink_master={cluster.master}", *more]
+        words += ["--parallelism=2", "--checkpointing_interval=1000"]
+        # what is written later was not late
+        job = ["--shards", "2", "--allowed-lateness", "600"]
+        process = start(tmp_path, models, ("FlinkRunner", words), *job)
+        try:
+            until(lambda: (tmp_path / "incidents.ndjson").exists() and cluster.checkpoints()["completed"] > 1)
+            cluster.close()
+            assert process.wait(PATIENCE_S) not in (ExitCode.OK, -signal.SIGKILL)
+            with log.open("a") as file:
+                file.write("".join(f"{line}\n" for line in lines[half:]))
+            cluster.start()
+            words += [f"--savepoint_path={cluster.last_checkpoint()}"] if goes_on else []
+            process = start(tmp_path, models, ("FlinkRunner", words), *job, "--until-idle", "5")
+            assert process.wait(PATIENCE_S) == ExitCode.OK
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert_nothing_lost_nor_told_twice(tmp_path, expected)
+
+
+def assert_nothing_lost_nor_told_twice(output: Path, expected: Outcome) -> None:
+    """Hold that the job gave what a replay gives."""
+    tellings = told(output / "incidents.ndjson")
     assert len({identity(one) for one in tellings}) == len(tellings)
     assert {name: one["invocation_ids"] for name, one in last_told(tellings).items()} == {
         name: one["invocation_ids"] for name, one in expected[1].items()
     }
-    assert verdicts(tmp_path) == expected[0]
+    assert verdicts(output) == expected[0]
