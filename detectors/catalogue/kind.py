@@ -153,6 +153,11 @@ class Signs:
         return sum(count >= max(1, _A_PART * sum(counts)) for count in counts)
 
     @property
+    def known_for_s(self) -> float:
+        """How long before the first event a function was seen that training did not know, s."""
+        return max(self.value("new_function") - self.span_s, 0.0)
+
+    @property
     def span_s(self) -> float:
         """From the first event to the last, s."""
         return max(self.e.last_us - self.e.first_us, 0) / _US

@@ -10,6 +10,7 @@ from detectors.catalogue.samples import START_US, sample
 from detectors.evidence import Silence
 
 _HOUR_US: Final = 3_600_000_000
+_HOUR_S: Final = 3_600.0
 #: share of refused calls that no client of a new function sees
 _TURNED_AWAY: Final = 0.2
 #: functions that fall silent together are an app
@@ -29,6 +30,9 @@ def _never_seen(s: Signs) -> bool:
     # nobody ever called it, and now someone who is known from elsewhere does: that is about the caller
     known = reaches(s)
     reach = s.share("caller_new_to_app") if known else 0.0
+    if s.by_caller and s.known_for_s > _HOUR_S:
+        # others called it before: whoever comes now is no news of the function
+        return False
     return s.of("structure") >= max(0.2, reach) and not (known and s.refused >= _TURNED_AWAY)
 
 
@@ -120,7 +124,7 @@ MANUAL_RUN: Final = Kind(
 NEW_FUNCTION: Final = Kind(
     id="new-function",
     title="Never seen before: {spot} in {app}",
-    summary="{Calls} {during} {to} {where} in {app}, never seen before {begin}, {from_whom}{each}{bad}.",
+    summary="{Calls} {during} {to} {where} in {app}, {born}, {from_whom}{each}{bad}.",
     meaning="A function runs that the training logs don't have. A release looks the same: it comes with a deployment.",
     attack=("T1648",),
     severity=lambda s: level("low", s.e.deployed_ago_s is None, s.by_caller and s.e.distinct_callers <= 1),

@@ -70,10 +70,6 @@ class Amounts(Telling):
         spent = cost(max(self._e.run_seconds, 0.0), self._e.invocations, self._prices)
         return self.say_bill() if spent.usd[1] >= _WORTH_A_BILL else ""
 
-    def say_begin(self) -> str:
-        """When it began."""
-        return say.clock(self._e.first_us)
-
     def say_each(self) -> str:
         """How long a run takes, where that is long for anything: of what is new nothing is usual."""
         median = finite(self._e.duration_ms[0])

@@ -56,6 +56,13 @@ class Who(Amounts):
             return "never seen there before"
         return f"first seen there {say.span(before)} before"
 
+    def say_born(self) -> str:
+        """Since when a function has been seen that training did not know."""
+        known = self._signs.known_for_s
+        if known < _JUST_NOW_S:
+            return f"never seen before {say.clock(self._e.first_us)}"
+        return f"first seen {say.span(known)} before"
+
     def say_where(self) -> str:
         """The function most touched, the others counted."""
         names = [function for _, function, _ in self._e.functions if function]

@@ -386,6 +386,15 @@ def test_a_new_function_is_told_with_the_time_that_its_runs_take_where_they_are_
     assert "a run" not in describe(BY_ID["new-function"].example)["summary"]
 
 
+def test_who_calls_a_function_that_others_called_for_hours_is_no_news_of_the_function() -> None:
+    example = BY_ID["new-function"].example
+    later = replace(example, value={**example.value, "new_function": 23 * 3_600.0})
+    assert classify(later).id != "new-function"
+    by_all = replace(later, lead="function")
+    assert classify(by_all).id == "new-function"
+    assert ", first seen 20 hours before, " in describe(by_all)["summary"]
+
+
 def test_hundreds_of_messages_that_come_back_are_an_outage_and_no_bad_message() -> None:
     example = BY_ID["poison-message"].example
     often = replace(example, value={**example.value, "redelivery": 5.0})
