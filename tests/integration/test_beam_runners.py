@@ -305,6 +305,13 @@ def start(folder: Path, models: Path, words: Words, *more: str) -> subprocess.Po
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True)
 
 
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what ``start`` began, and all that it started, where it has not ended by now."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 class Pool(NamedTuple):
     """Its process, and what Beam is told to use it."""
 
@@ -374,9 +381,7 @@ def test_ten_kills_at_random_moments_lose_nothing_and_tell_nothing_twice(pool, l
             killed.add(Path(f"/proc/{pid}/comm").read_text().strip())
             os.kill(pid, signal.SIGKILL)
             until_or(lambda process=process: process.poll() is not None, GRACE_S)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        end(process)
     assert len(killed) == 2
     with log.open("a") as file:
         file.write("".join(f"{line}\n" for line in lines[KILLS * share :]))

@@ -9,7 +9,6 @@ import signal
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from tests.integration.test_beam_runners import (
     LINES,
     PATIENCE_S,
     Outcome,
+    end,
     expected,
     identity,
     last_told,
@@ -56,6 +56,12 @@ def cluster(tmp_path: Path) -> Iterator[flink.Cluster]:
         yield found
     finally:
         found.close()
+
+
+def cluster_words(cluster: flink.Cluster, more: Sequence[str]) -> list[str]:
+    """What Beam is told of a cluster, with what it is told of the workers."""
+    master = [f"--flink_job_server_jar={flink.job_server()}", f"--flink_master={cluster.master}"]
+    return [*master, *more, "--parallelism=2", "--checkpointing_interval=1000"]
 
 
 def alive(name: str, parent: int) -> list[int]:
@@ -105,8 +111,7 @@ def test_kills_of_task_managers_and_of_workers_lose_nothing_and_tell_nothing_twi
     (tmp_path / "logs").mkdir()
     log, generator = Growing(tmp_path / "logs" / "app.ndjson", lines), random.Random(KILLS)
     with worker_pool() as (pid, more):
-        words = [f"--flink_job_server_jar={flink.job_server()}", f"--flink_master={cluster.master}", *more]
-        words += ["--parallelism=2", "--checkpointing_interval=1000"]
+        words = cluster_words(cluster, more)
         port = free_port()
         job = ["--until-idle", "5", "--shards", "2", "--allowed-lateness", "3600", "--http", str(port)]
         process = start(tmp_path, models, ("FlinkRunner", words), *job)
@@ -128,9 +133,7 @@ def test_kills_of_task_managers_and_of_workers_lose_nothing_and_tell_nothing_twi
             log.write_rest()
             assert process.wait(PATIENCE_S) == ExitCode.OK
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end(process)
     assert_nothing_lost_nor_told_twice(tmp_path, expected)
 
 
@@ -141,8 +144,7 @@ def test_a_cluster_that_dies_ends_the_job_and_a_new_one_goes_on(goes_on, cluster
     log, half = tmp_path / "logs" / "app.ndjson", LINES // 2
     log.write_text("".join(f"{line}\n" for line in lines[:half]))
     with worker_pool() as (_, more):
-        words = [f"--flink_job_server_jar={flink.job_server()}", f"--flink_master={cluster.master}", *more]
-        words += ["--parallelism=2", "--checkpointing_interval=1000"]
+        words = cluster_words(cluster, more)
         # what is written later was not late
         job = ["--shards", "2", "--allowed-lateness", "600"]
         process = start(tmp_path, models, ("FlinkRunner", words), *job)
@@ -157,9 +159,7 @@ def test_a_cluster_that_dies_ends_the_job_and_a_new_one_goes_on(goes_on, cluster
             process = start(tmp_path, models, ("FlinkRunner", words), *job, "--until-idle", "5")
             assert process.wait(PATIENCE_S) == ExitCode.OK
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end(process)
     assert_nothing_lost_nor_told_twice(tmp_path, expected)
 
 
