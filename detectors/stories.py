@@ -49,8 +49,10 @@ ALONE: Final = 0.1
 #: us after an open story in which strange load at its function is its aftermath
 AFTERMATH_US: Final = 3 * 3600 * US
 #: kinds of trouble that function stories are told apart by
-TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other")
-SLOW, FAILING, LOAD, NEW, SILENT = (TROUBLES.index(name) for name in ("slow", "failing", "load", "structure", "silent"))
+TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace")
+SLOW, FAILING, LOAD, NEW, SILENT, PACE = (
+    TROUBLES.index(name) for name in ("slow", "failing", "load", "structure", "silent", "pace")
+)
 _TROUBLE_OF: Final = {
     "run": "slow",
     "latency": "slow",
@@ -59,6 +61,8 @@ _TROUBLE_OF: Final = {
     "load": "load",
     "schedule": "schedule",
     "structure": "structure",
+    "caller_pace": "pace",
+    "hours": "pace",
 }
 TROUBLE_OF_FAMILY: Final = np.array([TROUBLES.index(_TROUBLE_OF.get(f, "other")) for f in FAMILIES])
 #: families that point at the caller by themselves
@@ -88,6 +92,10 @@ _NETWORKS: Final = (
 LEADS: Final = ("function", "caller", "place")
 #: of events, by the number in ``crowd``: one of many callers' in a loaded function
 CROWD: Final = 2
+#: bits that tell who was one of a story's crowd, as words of 64: of a hundred callers who were not, nine pass for one
+#: that was where the crowd has a hundred
+CROWD_WORDS: Final = 16
+_ONE, _SIX, _IN_WORD, _WORDS = np.uint64(1), np.uint64(6), np.uint64(63), np.uint64(CROWD_WORDS)
 #: int64 columns of an open story
 (O_LEAD, O_LAST, O_FIRST, O_OPENED, O_COUNT, O_ID, O_TROUBLE) = range(7)
 #: uint64 columns
@@ -159,6 +167,22 @@ def follows(
 
 
 @njit
+def _crowd_before(now: Any, caller: Any, app: Any, node: Any, behind: Any, numbers: Any, keys: Any, crowds: Any) -> Any:
+    """The newest open story of an app whose crowd the caller was one of lately, else NONE.
+
+    A caller's pace and hours are counted over all functions, and remember a flood that it took part in.
+    """
+    word, bit = (caller >> _SIX) % _WORDS, _ONE << (caller & _IN_WORD)
+    while node != NONE:
+        k = node // 2
+        crowd = numbers[k, O_LEAD] == 0 and numbers[k, O_OPENED] >= 0 and keys[k, K_APP] == app
+        if crowd and crowds[k, word] & bit != 0 and _near(now, numbers[k], AFTERMATH_US):
+            return k
+        node = behind[node]
+    return NONE
+
+
+@njit
 def _chains(heads: Any, lead: Any, keys: Any) -> Any:
     """The two chains in which a story stands."""
     if lead > 0:
@@ -189,20 +213,21 @@ def _leave(heads: Any, behind: Any, before: Any, slot: Any, numbers: Any, keys: 
 @njit
 def assign(
     at: Any, function: Any, caller: Any, app: Any, score: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
-    numbers: Any, keys: Any, peak: Any, live: Any, next_id: Any, opens_at: Any, gap_us: Any, storm_us: Any,
+    numbers: Any, keys: Any, crowds: Any, peak: Any, live: Any, next_id: Any, opens_at: Any, gap_us: Any, storm_us: Any,
     story: Any, opened: Any, weighed: Any,
 ) -> Any:  # fmt: skip
     """Give each strange event (sorted by time) its story; returns (live stories, next story number).
 
     An event that points at its caller goes to the newest of the caller's own stories that it is part of; else an event
-    goes to the newest story that it is part of, else to the newest that it follows, else it begins one.
+    goes to the newest story that it is part of, else to the newest that it follows, else it begins one. The pace of a
+    caller that was one of a crowd is the crowd's, unless a story of the caller's own is open.
 
     - ``at``: int64[n] us; ``function``, ``caller``, ``app``: uint64[n] keys; ``score``: float64[n]
     - ``trouble``: int64[n], a place in TROUBLES
     - ``by_caller``: bool[n], the event points at its caller; ``vague``: bool[n], the caller is known by its place only
     - ``crowd``: int8[n], 2: one of many callers' in a loaded function; 1: the function is loaded at least
-    - ``numbers``, ``keys``, ``peak``: the open stories, int64[m, 7], uint64[m, 3], float64[m]; the first ``live`` hold,
-      oldest first
+    - ``numbers``, ``keys``, ``crowds``, ``peak``: the open stories, int64[m, 7], uint64[m, 3], uint64[m, CROWD_WORDS],
+      float64[m]; the first ``live`` hold, oldest first
     - ``story``: int64[n] out, story number; ``opened``: bool[n] out, the story is open with this event;
       ``weighed``: float64[n] out, the score as it counts for opening the story
     """
@@ -233,7 +258,7 @@ def assign(
                 spare += 1
             else:
                 waiting = push(heap, waiting, ends, k, number)
-        found = NONE
+        found, extends = NONE, True
         looked[0] = heads[bucket(heads, OF_CALLER, caller[i])]
         looked[1] = heads[bucket(heads, OF_FUNCTION, function[i])]
         looked[2] = heads[bucket(heads, IN_APP, app[i])]
@@ -255,7 +280,10 @@ def assign(
             if chain == 0 and found != NONE and by_caller[i]:
                 # its own story comes before that of a function it calls
                 break
-        extends = True
+        if by_caller[i] and trouble[i] == PACE and (found == NONE or numbers[found, O_OPENED] < 0):
+            left = _crowd_before(now, caller[i], app[i], looked[2], behind, numbers, keys, crowds)
+            if left != NONE:
+                found, extends = left, False
         if found == NONE:
             looked[3] = heads[bucket(heads, CALLERS_AT, function[i])]
             for chain in range(4):
@@ -294,6 +322,8 @@ def assign(
             keys[found, K_CALLER] = caller[i]
             keys[found, K_APP] = app[i]
             peak[found] = 0.0
+            for word in range(CROWD_WORDS):
+                crowds[found, word] = 0
             waiting = _enter(heads, behind, before, heap, waiting, found, numbers[found], keys[found], gap_us)
             born[youngest, 0], born[youngest, 1] = found, next_id
             youngest += 1
@@ -301,6 +331,8 @@ def assign(
         numbers[found, O_FIRST] = min(now, numbers[found, O_FIRST])
         if extends:
             numbers[found, O_LAST] = max(now, numbers[found, O_LAST])
+        if crowd[i] == CROWD and numbers[found, O_LEAD] == 0 and numbers[found, O_TROUBLE] == LOAD:
+            crowds[found, (caller[i] >> _SIX) % _WORDS] |= _ONE << (caller[i] & _IN_WORD)
         numbers[found, O_COUNT] += 1
         # one call may be a freak; from five on a story counts in full
         alone = max(FEW_EVENTS - numbers[found, O_COUNT], 0) if trouble[i] != SILENT else 0
@@ -312,12 +344,14 @@ def assign(
         opened[i] = numbers[found, O_OPENED] >= 0
     # the open ones, oldest first; a slot may hold one that is yet to be moved
     all_numbers, all_keys, all_peaks = numbers[:room].copy(), keys[:room].copy(), peak[:room].copy()
+    all_crowds = crowds[:room].copy()
     live = 0
     for k in range(oldest, youngest):
         slot = born[k, 0]
         if all_numbers[slot, O_ID] == born[k, 1]:
             copy_row(all_numbers[slot], numbers[live])
             copy_row(all_keys[slot], keys[live])
+            copy_row(all_crowds[slot], crowds[live])
             peak[live] = all_peaks[slot]
             live += 1
     return live, next_id
@@ -388,6 +422,7 @@ class Stories:
         self._gap, self._storm = gap_us, storm_us
         self._numbers = np.zeros((OPEN_STORIES, 7), np.int64)
         self._keys = np.zeros((OPEN_STORIES, 3), np.uint64)
+        self._crowds = np.zeros((OPEN_STORIES, CROWD_WORDS), np.uint64)
         self._peak = np.zeros(OPEN_STORIES)
         self._live = 0
         self._next = first
@@ -400,7 +435,7 @@ class Stories:
         live = self._live
         wanted = np.array([number in numbers for number in self._numbers[:live, O_ID].tolist()], np.bool_)
         self._live = int(wanted.sum())
-        for column in (self._numbers, self._keys, self._peak):
+        for column in (self._numbers, self._keys, self._crowds, self._peak):
             column[: self._live] = column[:live][wanted]
 
     def snapshot(self) -> dict[str, pa.Table]:
@@ -411,6 +446,7 @@ class Stories:
                 {
                     "numbers": pa.FixedSizeListArray.from_arrays(pa.array(self._numbers[:live].reshape(-1)), 7),
                     "keys": pa.FixedSizeListArray.from_arrays(pa.array(self._keys[:live].reshape(-1)), 3),
+                    "crowds": pa.FixedSizeListArray.from_arrays(pa.array(self._crowds[:live].reshape(-1)), CROWD_WORDS),
                     "peak": self._peak[:live],
                 }
             ),
@@ -421,10 +457,11 @@ class Stories:
         """Take over a snapshot."""
         table = tables["stories"].combine_chunks()
         self._live = live = table.num_rows
-        for name, target in (("numbers", self._numbers), ("keys", self._keys)):
-            column = table.column(name)
-            if live:
-                target[:live] = column.chunk(0).flatten().to_numpy().reshape(live, -1)
+        self._crowds[:live] = 0
+        for name, target in (("numbers", self._numbers), ("keys", self._keys), ("crowds", self._crowds)):
+            # a job of an earlier version saved no crowds
+            if live and name in table.column_names:
+                target[:live] = table.column(name).chunk(0).flatten().to_numpy().reshape(live, -1)
         self._peak[:live] = table.column("peak").to_numpy()
         self._next = tables["next"].column("story")[0].as_py()
 
@@ -441,7 +478,7 @@ class Stories:
         n = len(at)
         story, opened, weighed = np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n)
         self._live, self._next = assign(
-            at, function, caller, app, score, trouble, by_caller, crowd, vague, self._numbers, self._keys, self._peak,
-            self._live, self._next, self.opens_at, self._gap, self._storm, story, opened, weighed,
+            at, function, caller, app, score, trouble, by_caller, crowd, vague, self._numbers, self._keys, self._crowds,
+            self._peak, self._live, self._next, self.opens_at, self._gap, self._storm, story, opened, weighed,
         )  # fmt: skip
         return story, opened, weighed

@@ -14,8 +14,8 @@ from models.baselines import US
 HOUR = 3600 * US
 
 
-def told(*events: dict[str, Any], opens_at: float = 6.0) -> tuple[list[int], list[bool]]:
-    """Stories of events that are a minute apart unless they say otherwise."""
+def columns(events: list[dict[str, Any]]) -> list[Any]:
+    """The arguments of ``Stories.tell`` for events that are a minute apart unless they say otherwise."""
     plain: dict[str, Any] = {"function": 1, "caller": 1, "app": 1, "score": 12.0, "trouble": "other"}
     plain |= {"by_caller": True, "crowd": 0, "vague": False}
     full = [{**plain, "at": number * 60 * US, **event} for number, event in enumerate(events)]
@@ -23,16 +23,20 @@ def told(*events: dict[str, Any], opens_at: float = 6.0) -> tuple[list[int], lis
     def column(name: str, kind: Any) -> Any:
         return np.array([event[name] for event in full], kind)
 
-    trouble = np.array([TROUBLES.index(event["trouble"]) for event in full])
-    story, opened, _ = Stories(opens_at).tell(
+    return [
         column("at", np.int64),
         *(column(name, np.uint64) for name in ("function", "caller", "app")),
         column("score", np.float64),
-        trouble,
+        np.array([TROUBLES.index(event["trouble"]) for event in full]),
         column("by_caller", np.bool_),
         column("crowd", np.int8),
         column("vague", np.bool_),
-    )
+    ]
+
+
+def told(*events: dict[str, Any], opens_at: float = 6.0) -> tuple[list[int], list[bool]]:
+    """Stories of events, and whether they are open."""
+    story, opened, _ = Stories(opens_at).tell(*columns(list(events)))
     return story.tolist(), opened.tolist()
 
 
@@ -147,6 +151,51 @@ def test_one_that_came_before_the_crowd_is_in_the_crowds_story_once_there_is_one
     stories, opened = told(*first, *({**crowd, "caller": number} for number in (1, 2, 3)))
     assert stories[3:] == [3, 3, 3]
     assert opened == [False, False, False, True, True, True]
+
+
+FLOOD = [{"by_caller": False, "crowd": 2, "trouble": "load", "caller": number} for number in (1, 2, 3)]
+PACE = {"function": 2, "trouble": "pace"}
+
+
+def test_how_busy_those_were_who_flooded_a_function_is_part_of_the_flood_wherever_in_the_app_it_shows() -> None:
+    assert told(*FLOOD, *({**PACE, "caller": number} for number in (1, 2, 3)))[0] == [0] * 6
+    # who was none of them, what is strange otherwise, and what comes in another app or hours later, is not
+    for other in ({"caller": 9}, {"trouble": "other"}, {"app": 2}, {"at": 3 * HOUR + 180 * US}):
+        assert told(*FLOOD, {**PACE, **other})[0] == [0, 0, 0, 1]
+    assert told(*[{**one, "score": 3.0} for one in FLOOD], PACE)[0] == [0, 0, 0, 1]
+
+
+def test_one_of_a_flood_whose_own_story_is_open_keeps_it_and_one_whose_is_not_does_not() -> None:
+    own = {"function": 2, "trouble": "other"}
+    assert told(*FLOOD, own, PACE)[0] == [0, 0, 0, 1, 1]
+    assert told(*FLOOD, {**own, "score": 3.0}, PACE)[0] == [0, 0, 0, 1, 0]
+
+
+def test_the_flood_lasts_no_longer_for_what_is_counted_after_it() -> None:
+    flood = [{**one, "at": 0} for one in FLOOD]
+    after = [{**PACE, "at": hour * HOUR} for hour in (1, 2, 3)]
+    assert told(*flood, *after, {**PACE, "at": 3 * HOUR + 1})[0] == [0] * 6 + [1]
+
+
+def test_who_was_one_of_a_flood_is_known_after_a_restart() -> None:
+    def give(stories: Stories, one: dict[str, Any]) -> int:
+        return int(stories.tell(*columns([one]))[0][0])
+
+    before = Stories(6.0)
+    assert [give(before, {**one, "at": 0}) for one in FLOOD] == [0, 0, 0]
+    after = Stories(6.0)
+    after.restore(before.snapshot())
+    assert give(after, {**PACE, "at": HOUR}) == 0
+    assert give(after, {**PACE, "at": HOUR, "caller": 9}) == 1
+
+
+def test_stories_that_a_job_saved_before_there_were_crowds_go_on() -> None:
+    before = Stories(6.0)
+    before.tell(*columns(FLOOD))
+    saved = before.snapshot()
+    after = Stories(6.0)
+    after.restore({**saved, "stories": saved["stories"].drop_columns(["crowds"])})
+    assert after.tell(*columns([{**FLOOD[0], "at": HOUR}, {**PACE, "at": HOUR}]))[0].tolist() == [0, 0]
 
 
 def test_what_points_at_its_caller_is_part_of_the_callers_story_before_that_of_a_busy_function() -> None:

@@ -8,7 +8,21 @@ import numpy as np
 import pytest
 
 from detectors import stories as module
-from detectors.stories import LOAD, O_COUNT, O_FIRST, O_ID, O_LAST, O_LEAD, O_OPENED, O_TROUBLE, SILENT, Stories
+from detectors.stories import (
+    AFTERMATH_US,
+    CROWD,
+    LOAD,
+    O_COUNT,
+    O_FIRST,
+    O_ID,
+    O_LAST,
+    O_LEAD,
+    O_OPENED,
+    O_TROUBLE,
+    PACE,
+    SILENT,
+    Stories,
+)
 
 HOUR_US = 3_600_000_000
 OPENS_AT = 6.0
@@ -17,6 +31,7 @@ OPENS_AT = 6.0
 def through_all(events: tuple[Any, ...], room: int) -> list[int]:
     """Story of each event, by asking every open story, newest first."""
     open_: list[tuple[Any, Any, float]] = []
+    crowds: dict[int, set[int]] = {}
     told = []
     gap, storm = module.GAP_US, module.STORM_US
     for next_id, (now, function, caller, app, score, trouble, by_caller, crowd, vague) in enumerate(
@@ -28,6 +43,14 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
         own = [one for one in part_of if by_caller and one[0][O_LEAD] > 0]
         found = next(iter(own or part_of), None)
         extends = True
+        if by_caller and trouble == PACE and (found is None or found[0][O_OPENED] < 0):
+            crowd_of = [
+                one
+                for one in reversed(open_)
+                if one[0][O_LEAD] == 0 and one[0][O_OPENED] >= 0 and one[1][2] == app
+                if caller in crowds.get(int(one[0][O_ID]), ()) and module._near(now, one[0], AFTERMATH_US)
+            ]
+            found, extends = (crowd_of[0], False) if crowd_of else (found, True)
         if found is None:
             about = (now, function, caller, app, trouble, by_caller, vague)
             found = next((one for one in reversed(open_) if module.follows(*about, one[0], one[1], gap, storm)), None)
@@ -43,6 +66,8 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
         numbers = found[0]
         numbers[O_FIRST] = min(now, numbers[O_FIRST])
         numbers[O_LAST] = max(now, numbers[O_LAST]) if extends else numbers[O_LAST]
+        if crowd == CROWD and (numbers[O_LEAD], numbers[O_TROUBLE]) == (0, LOAD):
+            crowds.setdefault(int(numbers[O_ID]), set()).add(int(caller))
         numbers[O_COUNT] += 1
         alone = max(module.FEW_EVENTS - numbers[O_COUNT], 0) if trouble != SILENT else 0
         if numbers[O_OPENED] < 0 and score * (1.0 - module.ALONE * alone) >= OPENS_AT:
@@ -79,9 +104,8 @@ def test_an_event_goes_to_the_story_that_asking_all_of_them_finds(seed: int) -> 
     events = some_events(seed)
     stories = Stories(OPENS_AT)
     room = (1, 5, 4096)[seed % 3]
-    stories._numbers, stories._keys, stories._peak = (
-        array[:room].copy() for array in (stories._numbers, stories._keys, stories._peak)
-    )
+    for name in ("_numbers", "_keys", "_crowds", "_peak"):
+        setattr(stories, name, getattr(stories, name)[:room].copy())
     told: list[int] = []
     for cut in (slice(0, 7), slice(7, 150), slice(150, None)):
         told += stories.tell(*(column[cut] for column in events))[0].tolist()
