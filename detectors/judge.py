@@ -179,6 +179,14 @@ class Judge:
         total = out.sum(axis=1, keepdims=True)
         return np.where(total > 0.0, out / np.maximum(total, 1e-12), 0.0)
 
+    @staticmethod
+    def parts(found: Judgement, shares: Vector) -> Vector:
+        """What each family adds to the score, float64[n, len(FAMILIES)], the forest's part among them by its paths."""
+        out = np.zeros((len(shares), len(FAMILIES)))
+        for k, members in enumerate(_MEMBERS):
+            out[:, k] = shares[:, members].sum(axis=1)
+        return out * found.score[:, None]
+
     def forest_part(self, surprise: Vector, number: Vector, cohort: Vector) -> Vector:
         """What the forest of this number adds to the total, float64[n]."""
         if self.forest is None or self.forest_tails is None:

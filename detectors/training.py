@@ -468,7 +468,8 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
     strange = strange[np.argsort(held.at[strange], kind="stable")]
     found = judge.score(held.raw[strange], held.group[strange], held.cohort[strange])
     value = np.concatenate([held.value_function[strange], held.value_caller[strange]], axis=1)
-    trouble, by_caller, crowd = blame(found.families, found.surprise, value, held.identified[strange])
+    parts = judge.parts(found, judge.shares(found))
+    trouble, by_caller, crowd = blame(parts, found.surprise, value, held.identified[strange])
     story, opened, weighed = Stories(opens_at).tell(
         held.at[strange],
         held.function[strange],

@@ -10,13 +10,14 @@ import pyarrow as pa
 import pytest
 
 from detectors.caller_features import CallerFeatures
-from detectors.features import FAMILIES, FEATURE_NAMES, FEATURES
+from detectors.features import FAMILIES, FEATURE_NAMES, FEATURES, INDEX
 from detectors.forests import FOREST_CLIP
 from detectors.function_features import from_matrix
-from detectors.judge import BELIEF, GRAIN, GRANT, believable, family_parts, judge_from, tables_of
+from detectors.judge import BELIEF, GRAIN, GRANT, Judgement, believable, family_parts, judge_from, tables_of
 from detectors.local import Stage, run_local
 from detectors.model import Model
 from detectors.order import hashed, with_at
+from detectors.stories import TROUBLES, blame
 from detectors.timeline import END
 from models.baselines import COHORTS
 from models.hashing import hash_strings
@@ -80,6 +81,26 @@ def test_shares_of_a_score_add_up_to_one(model: Model, clean: pa.RecordBatch) ->
     assert (shares >= 0.0).all()
     assert shares.sum(axis=1)[found.score > 0.0] == pytest.approx(1.0)
     assert (shares[found.score == 0.0] == 0.0).all()
+
+
+def test_what_families_add_is_the_score_with_the_forests_part_among_them(model: Model, clean: pa.RecordBatch) -> None:
+    found = model.judge.judge(clean)
+    parts = model.judge.parts(found, model.judge.shares(found))
+    assert parts.sum(axis=1) == pytest.approx(found.score)
+    assert (parts >= found.families - 1e-9).all()
+    assert (found.forest > 0.0).any()
+
+
+def test_load_that_the_forest_alone_finds_strange_points_at_the_function_and_not_at_who_calls(model: Model) -> None:
+    surprise = np.zeros((1, len(FEATURES)))
+    surprise[0, [INDEX["pace_hour"], INDEX["cost_hour"]]] = FOREST_CLIP
+    nothing = np.zeros((1, len(FAMILIES)))
+    forest, number = np.array([3.0]), np.zeros(1, np.int64)
+    found = Judgement(surprise, nothing, forest, number, score=forest, p_value=np.ones(1))
+    parts = model.judge.parts(found, model.judge.shares(found))
+    assert FAMILIES[parts[0].argmax()] == "load"
+    trouble, by_caller, _ = blame(parts, surprise, np.zeros((1, len(FEATURES))), np.array([True]))
+    assert (TROUBLES[trouble[0]], bool(by_caller[0])) == ("load", False)
 
 
 def test_no_surprise_goes_far_beyond_the_evidence_it_rests_on(model: Model, clean: pa.RecordBatch, raw: Any) -> None:
