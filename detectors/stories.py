@@ -50,8 +50,8 @@ ALONE: Final = 0.1
 AFTERMATH_US: Final = 3 * 3600 * US
 #: kinds of trouble that function stories are told apart by
 TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace")
-SLOW, FAILING, LOAD, NEW, SILENT, PACE = (
-    TROUBLES.index(name) for name in ("slow", "failing", "load", "structure", "silent", "pace")
+SLOW, FAILING, LOAD, NEW, SILENT, OTHER, PACE = (
+    TROUBLES.index(name) for name in ("slow", "failing", "load", "structure", "silent", "other", "pace")
 )
 _TROUBLE_OF: Final = {
     "run": "slow",
@@ -148,7 +148,8 @@ def follows(
     """Whether an event that is part of no story comes of one.
 
     A caller that floods a function makes others' calls there slow, too, and what is counted by the hour remembers a
-    flood that has ended: both are part of its story. So is the load that it makes together with its network elsewhere.
+    flood that has ended: both are part of its story. So is the load that it makes together with its network elsewhere,
+    and what only callers do, at a function that is busy besides.
     """
     lead = numbers[O_LEAD]
     if not _near(now, numbers, _gap(lead, gap_us)):
@@ -157,13 +158,13 @@ def follows(
     is_open = numbers[O_OPENED] >= 0
     bystander = is_open and not by_caller and lead > 0 and _near(now, numbers, AFTERMATH_US)
     after = is_open and trouble in (LOAD, SLOW) and _near(now, numbers, AFTERMATH_US)
-    own_load = is_open and lead == 1 and trouble == LOAD and caller == keys[K_CALLER]
+    own = is_open and lead == 1 and caller == keys[K_CALLER] and trouble in (LOAD, PACE, OTHER)
     # who is known by a place only: what comes to one function from several places at once is one story
     places = lead == 2 and vague and by_caller and _near(now, numbers, storm_us)
     # whoever calls an app that fails has failing calls
     storm = is_open and lead == 0 and numbers[O_TROUBLE] == trouble == FAILING
     storm = storm and keys[K_APP] == app and _near(now, numbers, storm_us)
-    return storm or own_load or (mine and (bystander or after or places))
+    return storm or own or (mine and (bystander or after or places))
 
 
 @njit

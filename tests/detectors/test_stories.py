@@ -78,6 +78,14 @@ def test_load_that_a_caller_makes_with_its_network_is_part_of_its_own_story_wher
     assert told({"vague": True}, {**load, "vague": True})[0] == [0, 1]
 
 
+def test_what_only_callers_do_is_part_of_the_callers_open_story_also_where_a_busy_function_outweighs_it() -> None:
+    # one who calls from a new country, at a function that is busy: load weighs more, the country is still the caller's
+    elsewhere = {"function": 2, "by_caller": False, "trouble": "other"}
+    assert told({}, elsewhere)[0] == [0, 0]
+    assert told({}, {**elsewhere, "caller": 7})[0] == [0, 1]
+    assert told({"score": 3.0}, elsewhere)[0] == [0, 1]
+
+
 def test_whoever_calls_a_function_that_is_itself_news_is_part_of_it_unless_it_has_a_story_of_its_own() -> None:
     news = {"function": 2, "by_caller": False, "trouble": "structure"}
     assert told(news, {"function": 2})[0] == [0, 0]

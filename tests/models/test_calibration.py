@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models.calibration import AIM, NEW_DAYS, BudgetCurve
+from models.calibration import NEW_DAYS, NEW_LIFE, BudgetCurve
 
 PEAKS = st.lists(st.floats(2.0, 30.0), max_size=80)
 BUDGETS = st.floats(0.05, 50.0)
@@ -27,9 +27,9 @@ def test_a_larger_budget_never_asks_for_more(peaks: list[float], budgets: tuple[
 
 @example(peaks=[2.0, 20.0, 30.0], budget=0.05078125, days=0.5)
 @given(peaks=PEAKS, budget=BUDGETS, days=st.floats(0.5, 60.0))
-def test_the_rate_at_the_threshold_keeps_the_budget_with_room(peaks: list[float], budget: float, days: float) -> None:
+def test_the_rate_at_the_threshold_keeps_the_budget(peaks: list[float], budget: float, days: float) -> None:
     found = curve(peaks, days)
-    assert found.rate(found.threshold(budget)) <= AIM * budget
+    assert found.rate(found.threshold(budget)) <= budget
 
 
 @given(peaks=PEAKS, low=st.floats(2.0, 30.0), high=st.floats(2.0, 30.0))
@@ -41,14 +41,14 @@ def test_a_higher_threshold_never_lets_more_through(peaks: list[float], low: flo
 @given(peaks=st.lists(st.floats(2.0, 30.0), min_size=1, max_size=80), threshold=st.floats(2.0, 30.0))
 def test_no_fewer_are_expected_than_were_counted(peaks: list[float], threshold: float) -> None:
     counted = sum(peak >= threshold for peak in peaks) / 5.0
-    assert curve(peaks).rate(threshold) >= counted
+    assert curve(peaks).rate(threshold) >= NEW_LIFE * counted
 
 
 def test_a_life_without_any_strange_story_still_has_a_threshold() -> None:
     empty = curve([], days=7.0)
     assert empty.threshold(1.0) == pytest.approx(2.0, abs=0.1)
     assert empty.threshold(0.001) > empty.threshold(0.01) > 2.0
-    assert 0.0 < empty.rate(2.0 * NEW_DAYS) < 0.1
+    assert 0.0 < empty.rate(2.0 * NEW_DAYS) < 0.2
 
 
 def test_longer_life_with_the_same_stories_asks_for_less() -> None:
