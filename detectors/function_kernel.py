@@ -448,8 +448,7 @@ def advance_functions(
         # how much this event takes part in what the function's windows show
         part = 1.0
         if identified:
-            # who calls seldom and then often is no busier than at its busiest
-            part = min(max((q[P_N5] / (max(habit, q[P_PEAK]) + PACE_FLOOR) - 1.0) / 2.0, 0.0), 1.0)
+            part = min(max((q[P_N5] / (habit + PACE_FLOOR) - 1.0) / 2.0, 0.0), 1.0)
             if is_new:
                 part = max(part, 0.5)
             part = max(part, 0.05)
