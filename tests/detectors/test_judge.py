@@ -150,7 +150,7 @@ def test_an_event_is_judged_the_same_alone_and_among_others(model: Model, clean:
 def test_the_forest_adds_where_many_things_are_a_little_strange(model: Model) -> None:
     wide = np.zeros((1, len(FEATURES)))
     # each alone is within reach of normal life, all together are not
-    wide[0, ::3] = 2.0
+    wide[0, ::2] = 2.0
     quiet = np.zeros((1, len(FEATURES)))
     http = np.array([COHORTS.index("http")])
     # the tenant's, and that of functions that training did not know; one of a function sees only what varied there
