@@ -77,6 +77,8 @@ FOREST_SLOPE: Final = 0.3
 #: a function is silent after this many times the longest silence seen in training
 SILENCE_MARGIN: Final = 3.0
 MIN_SILENCE: Final = 8.0
+#: chance that calls which come at random never leave a longer gap, below which they come by the clock
+BY_THE_CLOCK: Final = 1e-4
 #: invocations that come together count as one, up to so many
 MOST_CLUMP: Final = 10.0
 #: calls missed that no function reaches
@@ -533,6 +535,7 @@ def _silences(whole: Baselines, early: Baselines, held: _HeldOut, gaps: dict[tup
     """
     out = np.full(len(whole.cohort), DEFAULT_SILENCE)
     watched, clumps = set(_names(early)), _clumps(held, len(whole))
+    calls = np.bincount(held.group[held.group >= 0], minlength=len(whole))
     for row, name in enumerate(_names(whole)):
         if name in gaps and name not in watched:
             out[row] = UNWATCHED
@@ -540,8 +543,20 @@ def _silences(whole: Baselines, early: Baselines, held: _HeldOut, gaps: dict[tup
             # work that comes in clumps is silent between them
             clump = max(float(whole.dispersion[row]) / 2.0, float(clumps[row]))
             least = MIN_SILENCE * min(max(clump, 1.0), MOST_CLUMP)
+            if by_the_clock(gaps[name], int(calls[row])):
+                # what never keeps anybody waiting is missed as soon as it does, by the margin alone
+                least = 0.0
             out[row] = max(least, SILENCE_MARGIN * gaps[name], float(whole.rate[row].mean()) * SILENCE_SECONDS)
     return out
+
+
+def by_the_clock(gap: float, calls: int) -> bool:
+    """Whether so many calls with no longer gap than this, in calls expected meanwhile, come too evenly for chance.
+
+    >>> by_the_clock(1.1, 80), by_the_clock(1.1, 10), by_the_clock(4.0, 80)
+    (True, False, False)
+    """
+    return gap > 0.0 and calls * float(np.log(-np.expm1(-gap))) < float(np.log(BY_THE_CLOCK))
 
 
 def _clumps(held: _HeldOut, functions: int) -> Vector:

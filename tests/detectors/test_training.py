@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detectors.features import FEATURE_NAMES
 from detectors.function_stage import CollateStage
@@ -20,7 +22,15 @@ from detectors.local import Stage, run_local
 from detectors.model import Model
 from detectors.order import with_at
 from detectors.timeline import END, Timeline
-from detectors.training import UNWATCHED, TrainingOptions, _daily, train
+from detectors.training import (
+    BY_THE_CLOCK,
+    MIN_SILENCE,
+    UNWATCHED,
+    TrainingOptions,
+    _daily,
+    by_the_clock,
+    train,
+)
 from models.bundle import encode_bundle
 from models.errors import InputError
 from pipelines import workflows
@@ -100,6 +110,18 @@ def test_nobody_misses_a_function_whose_silences_were_never_measured(learned: pa
     names = list(zip(later.judge.baselines.apps, later.judge.baselines.functions, strict=True))
     assert later.silence_nats[names.index((app, function))] >= UNWATCHED
     assert (model.silence_nats < UNWATCHED).mean() > 0.5
+
+
+def test_a_timer_that_never_kept_anybody_waiting_is_missed_sooner_than_what_comes_by_chance(model: Model) -> None:
+    silence = dict(zip(model.judge.baselines.functions, model.silence_nats.tolist(), strict=False))
+    # four runs an hour by the clock, and as many calls by people; a job of the night has not run often enough to tell
+    assert silence["CloseOrders"] < MIN_SILENCE <= min(silence["SignIn"], silence["NightlyReport"])
+
+
+@given(calls=st.integers(1, 500), gap=st.floats(0.1, 20.0))
+def test_only_what_chance_would_not_leave_so_even_is_taken_for_coming_by_the_clock(calls: int, gap: float) -> None:
+    at_random = (1.0 - np.exp(-gap)) ** calls
+    assert by_the_clock(gap, calls) == (at_random < BY_THE_CLOCK)
 
 
 def test_another_seed_grows_another_forest_and_leaves_the_rest(learned: pa.RecordBatch, model: Model) -> None:
