@@ -79,6 +79,9 @@ SILENCE_MARGIN: Final = 3.0
 MIN_SILENCE: Final = 8.0
 #: chance that calls which come at random never leave a longer gap, below which they come by the clock
 BY_THE_CLOCK: Final = 1e-4
+#: such calls that must be missing, and the calls that come together below which each comes by itself
+FEWEST_MISSED: Final = 3.0
+SINGLE: Final = 1.5
 #: invocations that come together count as one, up to so many
 MOST_CLUMP: Final = 10.0
 #: calls missed that no function reaches
@@ -543,9 +546,9 @@ def _silences(whole: Baselines, early: Baselines, held: _HeldOut, gaps: dict[tup
             # work that comes in clumps is silent between them
             clump = max(float(whole.dispersion[row]) / 2.0, float(clumps[row]))
             least = MIN_SILENCE * min(max(clump, 1.0), MOST_CLUMP)
-            if by_the_clock(gaps[name], int(calls[row])):
-                # what never keeps anybody waiting is missed as soon as it does, by the margin alone
-                least = 0.0
+            if clump < SINGLE and by_the_clock(gaps[name], int(calls[row])):
+                # what never keeps anybody waiting is missed as soon as it does
+                least = FEWEST_MISSED
             out[row] = max(least, SILENCE_MARGIN * gaps[name], float(whole.rate[row].mean()) * SILENCE_SECONDS)
     return out
 
