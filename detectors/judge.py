@@ -32,7 +32,7 @@ Vector = npt.NDArray[Any]
 GRANT: Final = 1.5
 #: surprise that the forest is granted: it is judged by events, not hours, and a new day brings more of what it finds
 #: strange than held-out hours do
-FOREST_GRANT: Final = 3.0
+FOREST_GRANT: Final = 3.5
 #: nats of raw feature below which there is hardly any evidence
 GRAIN: Final = 1.0
 #: how many times the evidence that it claims itself a feature may come to
