@@ -17,10 +17,12 @@ from typing import Final
 
 from detectors.masking import MASK, mask_secrets
 
-#: longest name of a function, app or place in a sentence
+#: longest name of a function or app in a sentence
 NAME: Final = 30
 #: longest name of a caller; an IPv6 address is whole
 CALLER: Final = 44
+#: and of a place: United Arab Emirates, Bosnia and Herzegovina
+PLACE: Final = 24
 #: a typical count below this is no count
 _HARDLY_ANY: Final = 0.05
 #: times as much as usual below which that is no news
@@ -199,9 +201,13 @@ def caller_words(caller: str) -> str:
 
 
 def place_words(place: str) -> str:
-    """A place as ``country/region/city``, from the near to the far: Helsinki, Finland."""
+    """A place as ``country/region/city``, from the near to the far: Helsinki, Finland.
+
+    >>> place_words("United Arab Emirates/Dubai/Dubai")
+    'Dubai, United Arab Emirates'
+    """
     parts = [part for part in place.split("/") if part.strip()]
-    words = ", ".join(tame(part, NAME // 2 + 3) for part in dict.fromkeys((*parts[-1:], *parts[:1])))
+    words = ", ".join(tame(part, PLACE) for part in dict.fromkeys((*parts[-1:], *parts[:1])))
     return words or "an unknown place"
 
 
