@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from detectors.blame import blame, party
 from detectors.caller_features import CallerFeatures
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import IDENTIFIED, from_matrix, matrix, own_rows
@@ -19,7 +20,6 @@ from detectors.judge import Judge, Judgement
 from detectors.quiet import Quiet, quiet_of
 from detectors.raised import SCORED, raised_batch
 from detectors.schema import REASON
-from detectors.stories import blame, party
 from detectors.timeline import Tables
 from models.baselines import COHORTS
 from models.hashing import combine, hash_strings

@@ -21,13 +21,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from detectors.blame import CROWD, TROUBLES
 from detectors.expectations import expected_by
 from detectors.explain import describe
 from detectors.late_stories import FIRST as FIRST_LATE
 from detectors.late_stories import LateStories, Whereabouts
 from detectors.raised import RAISED, SCORED
 from detectors.schema import TIMESTAMP
-from detectors.stories import CROWD, LEADS, TROUBLES, Stories
+from detectors.stories import LEADS, Stories
 from detectors.storms import Join, find_joins, hosted, hosts_of
 from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, story_text, top
 from detectors.story_rows import StoryRows, add_rows

@@ -72,7 +72,7 @@ RAISED: Final[pa.Schema] = pa.schema(
         _field("function_key", pa.uint64(), doc="hash of app and function"),
         _field("caller_key", pa.uint64(), doc="hash of the caller or its network; 0: nobody in particular"),
         _field("app_key", pa.uint64(), doc="hash of the app"),
-        _field("trouble", pa.int64(), doc="index into stories.TROUBLES"),
+        _field("trouble", pa.int64(), doc="index into blame.TROUBLES"),
         _field("by_caller", pa.bool_(), doc="points at its caller"),
         _field(
             "crowd", pa.int8(), doc="2: one of many callers' in a loaded function; 1: the function is loaded at least"

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from detectors.stories import TROUBLES
+from detectors.blame import TROUBLES
 from detectors.story import Story
 from models.baselines import US
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from detectors.blame import blame, party
 from detectors.caller_features import CallerFeatures
 from detectors.deployments import Restarts, VersionLog
 from detectors.drift_blocks import blocks_of
@@ -33,7 +34,7 @@ from detectors.function_features import (
 from detectors.judge import GRAIN, Judge, believable, depth_feature, family_parts, forest_part
 from detectors.keyed import KeyedState
 from detectors.model import Model
-from detectors.stories import ALONE, FEW_EVENTS, Stories, blame, party
+from detectors.stories import ALONE, FEW_EVENTS, Stories
 from models.baselines import BIN_US, COHORTS, HOUR_US, US, Baselines, BaselineSketch
 from models.calibration import BudgetCurve
 from models.errors import InputError

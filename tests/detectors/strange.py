@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from detectors.blame import TROUBLES, party
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import matrix
 from detectors.incidents import Incidents
 from detectors.order import in_order
 from detectors.raised import RAISED, raised_batch
-from detectors.stories import TROUBLES, party
 from detectors.timeline import END
 from models.hashing import combine, hash_strings
 from tests.detectors.rows import EPOCH_US

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from detectors.blame import TROUBLES, blame
 from detectors.caller_features import CallerFeatures
 from detectors.features import FAMILIES, FEATURE_NAMES, FEATURES, INDEX
 from detectors.forests import FOREST_CLIP
@@ -17,7 +18,6 @@ from detectors.judge import BELIEF, GRAIN, GRANT, Judgement, believable, family_
 from detectors.local import Stage, run_local
 from detectors.model import Model
 from detectors.order import hashed, with_at
-from detectors.stories import TROUBLES, blame
 from detectors.timeline import END
 from models.baselines import COHORTS
 from models.hashing import hash_strings

@@ -1,14 +1,13 @@
-"""Which strange events belong together, and whom each points at."""
+"""Which strange events belong together."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import pytest
 
-from detectors.features import FAMILIES, FEATURE_NAMES, INDEX
-from detectors.stories import CALLER_GAP_US, OPEN_STORIES, STORM_US, TROUBLES, VAGUE_GAP_US, Stories, blame
+from detectors.blame import TROUBLES
+from detectors.stories import CALLER_GAP_US, OPEN_STORIES, STORM_US, VAGUE_GAP_US, Stories
 from models.baselines import US
 
 HOUR = 3600 * US
@@ -217,68 +216,6 @@ def test_more_stories_at_once_than_anyone_can_read_make_the_oldest_give_way() ->
     assert stories[:-2] == list(range(OPEN_STORIES + 10))
     assert stories[-2] == OPEN_STORIES + 9
     assert stories[-1] == OPEN_STORIES + 10
-
-
-def pointed(
-    identified: bool = True,
-    windows: dict[str, float] | None = None,
-    surprises: dict[str, float] | None = None,
-    **families: float,
-) -> tuple[str, bool, int]:
-    """Trouble, by_caller and crowd of one event with these families, windows and surprises."""
-    parts, surprise, value = (
-        np.zeros((1, len(FAMILIES))),
-        np.zeros((1, len(FEATURE_NAMES))),
-        np.zeros((1, len(FEATURE_NAMES))),
-    )
-    for family, part in families.items():
-        parts[0, FAMILIES.index(family)] = part
-    for feature, window in (windows or {}).items():
-        value[0, INDEX[feature]] = window
-    for feature, by in (surprises or {}).items():
-        surprise[0, INDEX[feature]] = by
-    trouble, by_caller, crowd = blame(parts, surprise, value, np.array([identified]))
-    return TROUBLES[trouble[0]], bool(by_caller[0]), int(crowd[0])
-
-
-@pytest.mark.parametrize("family", ["novelty", "reach", "place", "caller_pace", "hours", "signature"])
-def test_what_only_callers_do_points_at_the_caller(family: str) -> None:
-    assert pointed(**{family: 5.0})[1]
-    assert not pointed(identified=False, **{family: 5.0})[1]
-
-
-@pytest.mark.parametrize(
-    ("family", "trouble"),
-    [
-        ("run", "slow"),
-        ("latency", "slow"),
-        ("failure", "failing"),
-        ("schedule", "schedule"),
-        ("structure", "structure"),
-    ],
-)
-def test_what_befalls_a_function_points_at_the_function(family: str, trouble: str) -> None:
-    assert pointed(windows={"pace_minutes": 100.0, "failure_burst": 50.0}, **{family: 5.0}) == (trouble, False, 0)
-
-
-@pytest.mark.parametrize("family", ["novelty", "reach", "place"])
-def test_arriving_at_a_function_that_is_itself_new_is_the_functions_news(family: str) -> None:
-    assert pointed(**{family: 5.0, "structure": 3.0}) == (pointed(**{family: 5.0})[0], False, 0)
-    assert pointed(structure=3.0, signature=5.0)[1]
-
-
-@pytest.mark.parametrize("family", ["novelty", "reach", "place"])
-def test_arriving_where_many_arrive_at_once_is_no_news_of_each(family: str) -> None:
-    assert pointed(**{family: 5.0}, surprises={"newcomers": 1.0}, load=1.0)[1]
-    assert not pointed(**{family: 5.0}, surprises={"newcomers": 3.0}, load=1.0)[1]
-    assert pointed(caller_pace=5.0, surprises={"newcomers": 3.0}, load=1.0)[1]
-
-
-def test_load_by_one_caller_points_at_it_and_load_by_many_at_the_function() -> None:
-    one = {"pace_minutes": 100.0, "caller_pace_here": 90.0}
-    many = {"pace_minutes": 100.0, "caller_pace_here": 2.0}
-    assert pointed(windows=one, load=5.0) == ("load", True, 0)
-    assert pointed(windows=many, load=5.0) == ("load", False, 2)
 
 
 def test_what_a_caller_leaves_behind_does_not_keep_its_story_going() -> None:

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from detectors import stories as module
+from detectors.blame import CROWD, LOAD, PACE, SILENT, TROUBLES
 from detectors.stories import (
     AFTERMATH_US,
-    CROWD,
-    LOAD,
     O_COUNT,
     O_FIRST,
     O_ID,
@@ -19,8 +18,6 @@ from detectors.stories import (
     O_LEAD,
     O_OPENED,
     O_TROUBLE,
-    PACE,
-    SILENT,
     Stories,
 )
 
@@ -92,7 +89,7 @@ def some_events(seed: int) -> tuple[Any, ...]:
         at - late * rng.integers(0, 20 * HOUR_US, n),
         *keys,
         rng.random(n) * 10,
-        rng.integers(0, len(module.TROUBLES), n),
+        rng.integers(0, len(TROUBLES), n),
         rng.random(n) < 0.5,
         rng.integers(0, 3, n).astype(np.int8),
         rng.random(n) < 0.3,

@@ -1,0 +1,118 @@
+"""Whom a strange event points at: the caller that made it, the function that it befell, or a crowd.
+
+What each family adds to the score says what kind of trouble it is; windows of the function say whether one caller makes
+most of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from detectors.features import FAMILIES, INDEX
+from models.hashing import hash_strings
+
+Vector = npt.NDArray[Any]
+
+#: kinds of trouble that function stories are told apart by
+TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace")
+SLOW, FAILING, LOAD, NEW, SILENT, OTHER, PACE = (
+    TROUBLES.index(name) for name in ("slow", "failing", "load", "structure", "silent", "other", "pace")
+)
+_TROUBLE_OF: Final = {
+    "run": "slow",
+    "latency": "slow",
+    "failure": "failing",
+    "retry": "failing",
+    "load": "load",
+    "schedule": "schedule",
+    "structure": "structure",
+    "caller_pace": "pace",
+    "hours": "pace",
+}
+TROUBLE_OF_FAMILY: Final = np.array([TROUBLES.index(_TROUBLE_OF.get(f, "other")) for f in FAMILIES])
+#: families that point at the caller by themselves
+CALLER_FAMILIES: Final = np.array(
+    [f in ("novelty", "reach", "place", "travel", "refusal", "caller_pace", "hours", "signature") for f in FAMILIES]
+)
+#: share of a function's recent calls, failures or refusals that makes them one caller's doing
+OWN_DOING: Final = 0.5
+#: share below which a caller is one of many
+FEW: Final = 0.2
+#: what load or refusals must add before a function counts as crowded
+CROWD_SURPRISE: Final = 1.5
+#: surprise of newcomers from which on a function's arrivals are a crowd's
+ARRIVALS_SURPRISE: Final = 2.0
+#: what structure must add before a function counts as new
+NEW_SURPRISE: Final = 1.0
+
+#: a caller known by its address, as its network: /24, or /48
+_NETWORKS: Final = (
+    (r"^(address:[0-9]+\.[0-9]+\.[0-9]+)\.[0-9]+$", r"\1.0/24"),
+    (r"^(address:[0-9a-f]+:[0-9a-f]+):(:|0:).*$", r"\1:0::/48"),
+    (r"^(address:[0-9a-f]+:[0-9a-f]+:[0-9a-f]+):[0-9a-f:]*$", r"\1::/48"),
+)
+
+#: of events, by the number in ``crowd``: one of many callers' in a loaded function
+CROWD: Final = 2
+
+
+def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector) -> tuple[Vector, Vector, Vector]:
+    """Whom each event points at.
+
+    Args:
+        families: float64[n, len(FAMILIES)], what each family adds.
+        surprise: float64[n, len(FEATURES)].
+        value: float[n, len(FEATURES)], the windows that tell whether one caller does most of it.
+        identified: bool[n].
+
+    Returns:
+        trouble int64[n] (index into TROUBLES), by_caller bool[n], crowd int8[n] as ``assign`` takes it.
+    """
+    trouble = TROUBLE_OF_FAMILY[families.argmax(axis=1)]
+    of_calls = value[:, INDEX["caller_pace_here"]] / np.maximum(value[:, INDEX["pace_minutes"]], 1.0)
+    of_failures = value[:, INDEX["caller_failures"]] / np.maximum(value[:, INDEX["failure_burst"]], 1.0)
+    of_refusals = value[:, INDEX["caller_client_errors"]] / np.maximum(value[:, INDEX["client_error_burst"]], 1.0)
+    load = families[:, FAMILIES.index("load")]
+    refused = families[:, FAMILIES.index("refusal")] * (surprise[:, INDEX["client_error_burst"]] > 1.0)
+    own = families[:, CALLER_FAMILIES].sum(axis=1)
+    # many callers refused at one function: the function's trouble, not that of each
+    common = np.where(of_refusals < FEW, refused, 0.0)
+    own = own - common
+    # at a function that is itself new every caller is: that is the function's news, not theirs
+    structure = families[:, FAMILIES.index("structure")]
+    arriving = families[:, [FAMILIES.index(name) for name in ("novelty", "reach", "place")]].sum(axis=1)
+    # nor is it each one's where many come for the first time at once
+    together = surprise[:, INDEX["newcomers"]] >= ARRIVALS_SURPRISE
+    own = own - np.where((structure >= NEW_SURPRISE) | together, arriving, 0.0)
+    function = families[:, ~CALLER_FAMILIES].sum(axis=1) + common
+    by_caller = own >= function
+    by_caller |= (trouble == TROUBLES.index("load")) & (of_calls >= OWN_DOING)
+    by_caller |= (trouble == TROUBLES.index("failing")) & (of_failures >= OWN_DOING) & (of_calls < OWN_DOING)
+    crowd = ((load >= CROWD_SURPRISE) & (of_calls < FEW)) | (common >= CROWD_SURPRISE)
+    arrival = families[:, FAMILIES.index("novelty")] + families[:, FAMILIES.index("place")]
+    # a crowd arrives; one who arrives makes no crowd
+    joint = np.minimum(arrival, load)
+    crowd &= load + common + joint >= own + common - joint
+    degree = np.where(crowd, 2, np.where((load >= CROWD_SURPRISE) & (of_calls < OWN_DOING), 1, 0)).astype(np.int8)
+    return trouble, by_caller & identified & ~crowd, degree
+
+
+def party(caller: pa.Array) -> Vector:
+    """Whom a story is told by, uint64[n]: a hash of the caller; of the network where it is known by its address.
+
+    A customer's calls come from several addresses of one network, and so do those of who rents a few there.
+
+    >>> one, other = party(pa.array(["address:203.0.113.7", "address:203.0.113.99"])).tolist()
+    >>> one == other
+    True
+    """
+    coded = caller if pa.types.is_dictionary(caller.type) else caller.cast(pa.string()).dictionary_encode()
+    names = coded.dictionary
+    for address, network in _NETWORKS:
+        names = pc.replace_substring_regex(names, address, network)
+    return hash_strings(pa.DictionaryArray.from_arrays(coded.indices, names))
