@@ -18,7 +18,7 @@ from models.hashing import hash_strings
 
 Vector = npt.NDArray[Any]
 
-#: kinds of trouble that function stories are told apart by
+#: kinds of trouble that events, and stories of functions, are told apart by
 TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace")
 SLOW, FAILING, LOAD, NEW, SILENT, OTHER, PACE = (
     TROUBLES.index(name) for name in ("slow", "failing", "load", "structure", "silent", "other", "pace")
@@ -91,8 +91,8 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     own = own - np.where((structure >= NEW_SURPRISE) | together, arriving, 0.0)
     function = families[:, ~CALLER_FAMILIES].sum(axis=1) + common
     by_caller = own >= function
-    by_caller |= (trouble == TROUBLES.index("load")) & (of_calls >= OWN_DOING)
-    by_caller |= (trouble == TROUBLES.index("failing")) & (of_failures >= OWN_DOING) & (of_calls < OWN_DOING)
+    by_caller |= (trouble == LOAD) & (of_calls >= OWN_DOING)
+    by_caller |= (trouble == FAILING) & (of_failures >= OWN_DOING) & (of_calls < OWN_DOING)
     crowd = ((load >= CROWD_SURPRISE) & (of_calls < FEW)) | (common >= CROWD_SURPRISE)
     arrival = families[:, FAMILIES.index("novelty")] + families[:, FAMILIES.index("place")]
     # a crowd arrives; one who arrives makes no crowd

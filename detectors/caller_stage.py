@@ -160,7 +160,7 @@ class CallerScoring:
         typical: Vector,
     ) -> pa.RecordBatch:
         identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
-        trouble, by_caller, crowd = blame(self._judge.parts(found, shares), found.surprise, value, identified)
+        trouble, by_caller, crowd = blame(found.parts(shares), found.surprise, value, identified)
         app = hash_strings(rows.column("app"))
         columns: dict[str, Any] = {name: scored.column(name) for name in SCORED.names}
         columns |= {name: rows.column(name) for name in EVIDENCE}

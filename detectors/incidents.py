@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.blame import CROWD, TROUBLES
+from detectors.blame import CROWD, LOAD, SILENT
 from detectors.expectations import expected_by
 from detectors.explain import describe
 from detectors.late_stories import FIRST as FIRST_LATE
@@ -197,7 +197,7 @@ class Incidents:
             key["function_key"] = np.where(silent, own, key["function_key"])
             # logs that stop arriving silence every app at once: one story
             key["app_key"] = np.where(silent, np.uint64(0), key["app_key"])
-            key["trouble"] = np.where(silent, TROUBLES.index("silent"), key["trouble"])
+            key["trouble"] = np.where(silent, SILENT, key["trouble"])
         about = {
             "at": np.asarray(rows.column("at")),
             "function": key["function_key"],
@@ -257,7 +257,7 @@ class Incidents:
         since = at[begun].tolist()
         marks = hash_strings(pa.array([f"{name}@{us}" for name, us in zip(names, since, strict=True)], pa.string()))
         keys = zip(*(about[name][begun].tolist() for name in ("function", "caller", "app")), strict=True)
-        trouble = np.where(about["crowd"][begun] == CROWD, TROUBLES.index("load"), about["trouble"][begun]).tolist()
+        trouble = np.where(about["crowd"][begun] == CROWD, LOAD, about["trouble"][begun]).tolist()
         columns = (begun.tolist(), named, marks.tolist(), since, keys, trouble)
         for i, caller, mark, us, key, kind in zip(*columns, strict=True):
             lead = _lead(about["by_caller"][i], about["vague"][i]) if caller else "function"

@@ -67,6 +67,17 @@ class Judgement:
     def _parts(self) -> tuple[Vector, ...]:
         return (self.surprise, self.families, self.forest, self.forest_of, self.score, self.p_value)
 
+    def parts(self, shares: Vector) -> Vector:
+        """What each family adds to the score, float64[n, len(FAMILIES)], the forest's part among them by its paths.
+
+        Args:
+            shares: of the score by feature, as ``Judge.shares`` gives them.
+        """
+        out = np.zeros((len(shares), len(FAMILIES)))
+        for k, members in enumerate(_MEMBERS):
+            out[:, k] = shares[:, members].sum(axis=1)
+        return out * self.score[:, None]
+
     def take(self, rows: Vector) -> Judgement:
         """What was found for some of the events, int64[m]."""
         return Judgement(*(part[rows] for part in self._parts))
@@ -179,14 +190,6 @@ class Judge:
             out[felt] += found.forest[felt, None] * np.where(total > 0.0, path / np.maximum(total, 1e-12), 0.0)
         total = out.sum(axis=1, keepdims=True)
         return np.where(total > 0.0, out / np.maximum(total, 1e-12), 0.0)
-
-    @staticmethod
-    def parts(found: Judgement, shares: Vector) -> Vector:
-        """What each family adds to the score, float64[n, len(FAMILIES)], the forest's part among them by its paths."""
-        out = np.zeros((len(shares), len(FAMILIES)))
-        for k, members in enumerate(_MEMBERS):
-            out[:, k] = shares[:, members].sum(axis=1)
-        return out * found.score[:, None]
 
     def forest_part(self, surprise: Vector, number: Vector, cohort: Vector) -> Vector:
         """What the forest of this number adds to the total, float64[n]."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from detectors.blame import CROWD, FAILING, LOAD, NEW, OTHER, PACE, SILENT, SLOW
+from detectors.function_features import from_matrix, matrix
 from detectors.story_index import (
     CALLERS_AT,
     IN_APP,
@@ -124,12 +125,18 @@ def follows(
 
 
 @njit
+def _place_in_crowd(caller: Any) -> Any:
+    """The word of a crowd, and the bit in it, that stand for a caller."""
+    return (caller >> _SIX) % _WORDS, _ONE << (caller & _IN_WORD)
+
+
+@njit
 def _crowd_before(now: Any, caller: Any, app: Any, node: Any, behind: Any, numbers: Any, keys: Any, crowds: Any) -> Any:
     """The newest open story of an app whose crowd the caller was one of lately, else NONE.
 
     A caller's pace and hours are counted over all functions, and remember a flood that it took part in.
     """
-    word, bit = (caller >> _SIX) % _WORDS, _ONE << (caller & _IN_WORD)
+    word, bit = _place_in_crowd(caller)
     while node != NONE:
         k = node // 2
         crowd = numbers[k, O_LEAD] == 0 and numbers[k, O_OPENED] >= 0 and keys[k, K_APP] == app
@@ -289,7 +296,8 @@ def assign(
         if extends:
             numbers[found, O_LAST] = max(now, numbers[found, O_LAST])
         if crowd[i] == CROWD and numbers[found, O_LEAD] == 0 and numbers[found, O_TROUBLE] == LOAD:
-            crowds[found, (caller[i] >> _SIX) % _WORDS] |= _ONE << (caller[i] & _IN_WORD)
+            of_crowd, bit = _place_in_crowd(caller[i])
+            crowds[found, of_crowd] |= bit
         numbers[found, O_COUNT] += 1
         # one call may be a freak; from five on a story counts in full
         alone = max(FEW_EVENTS - numbers[found, O_COUNT], 0) if trouble[i] != SILENT else 0
@@ -344,9 +352,9 @@ class Stories:
         return {
             "stories": pa.table(
                 {
-                    "numbers": pa.FixedSizeListArray.from_arrays(pa.array(self._numbers[:live].reshape(-1)), 7),
-                    "keys": pa.FixedSizeListArray.from_arrays(pa.array(self._keys[:live].reshape(-1)), 3),
-                    "crowds": pa.FixedSizeListArray.from_arrays(pa.array(self._crowds[:live].reshape(-1)), CROWD_WORDS),
+                    "numbers": matrix(self._numbers[:live]),
+                    "keys": matrix(self._keys[:live]),
+                    "crowds": matrix(self._crowds[:live]),
                     "peak": self._peak[:live],
                 }
             ),
@@ -360,8 +368,8 @@ class Stories:
         self._crowds[:live] = 0
         for name, target in (("numbers", self._numbers), ("keys", self._keys), ("crowds", self._crowds)):
             # a job of an earlier version saved no crowds
-            if live and name in table.column_names:
-                target[:live] = table.column(name).chunk(0).flatten().to_numpy().reshape(live, -1)
+            if name in table.column_names:
+                target[:live] = from_matrix(table.column(name))
         self._peak[:live] = table.column("peak").to_numpy()
         self._next = tables["next"].column("story")[0].as_py()
 

@@ -474,8 +474,7 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
     strange = strange[np.argsort(held.at[strange], kind="stable")]
     found = judge.score(held.raw[strange], held.group[strange], held.cohort[strange])
     value = np.concatenate([held.value_function[strange], held.value_caller[strange]], axis=1)
-    parts = judge.parts(found, judge.shares(found))
-    trouble, by_caller, crowd = blame(parts, found.surprise, value, held.identified[strange])
+    trouble, by_caller, crowd = blame(found.parts(judge.shares(found)), found.surprise, value, held.identified[strange])
     story, opened, weighed = Stories(opens_at).tell(
         held.at[strange],
         held.function[strange],
@@ -538,8 +537,7 @@ def _silences(whole: Baselines, early: Baselines, held: _HeldOut, gaps: dict[tup
     How long a function may be silent is known only where its silences were measured, beside ``early``.
     """
     out = np.full(len(whole.cohort), DEFAULT_SILENCE)
-    watched, clumps = set(_names(early)), _clumps(held, len(whole))
-    calls = np.bincount(held.group[held.group >= 0], minlength=len(whole))
+    watched, (calls, clumps) = set(_names(early)), _clumps(held, len(whole))
     for row, name in enumerate(_names(whole)):
         if name in gaps and name not in watched:
             out[row] = UNWATCHED
@@ -563,15 +561,14 @@ def by_the_clock(gap: float, calls: int) -> bool:
     return gap > 0.0 and calls * float(np.log(-np.expm1(-gap))) < float(np.log(BY_THE_CLOCK))
 
 
-def _clumps(held: _HeldOut, functions: int) -> Vector:
-    """float64[functions]: invocations in a bin of time that has any, on the average."""
+def _clumps(held: _HeldOut, functions: int) -> tuple[Vector, Vector]:
+    """Invocations of each function, int64[functions], and those in a bin of time that has any, on average, float64."""
     inside = held.group >= 0
     group, moment = held.group[inside], held.at[inside] // BIN_US
     span = int(moment.max(initial=0)) + 1
     busy = np.unique(group * span + moment) // span
     calls, bins = (np.bincount(rows, minlength=functions)[:functions] for rows in (group, busy))
-    out: Vector = calls / np.maximum(bins, 1)
-    return out
+    return calls, calls / np.maximum(bins, 1)
 
 
 def _daily(held: _HeldOut, strange: Vector, story: Vector, score: Vector, peaks: Vector, asked: Vector) -> Vector:

@@ -85,7 +85,7 @@ def test_shares_of_a_score_add_up_to_one(model: Model, clean: pa.RecordBatch) ->
 
 def test_what_families_add_is_the_score_with_the_forests_part_among_them(model: Model, clean: pa.RecordBatch) -> None:
     found = model.judge.judge(clean)
-    parts = model.judge.parts(found, model.judge.shares(found))
+    parts = found.parts(model.judge.shares(found))
     assert parts.sum(axis=1) == pytest.approx(found.score)
     assert (parts >= found.families - 1e-9).all()
     assert (found.forest > 0.0).any()
@@ -97,7 +97,7 @@ def test_load_that_the_forest_alone_finds_strange_points_at_the_function_and_not
     nothing = np.zeros((1, len(FAMILIES)))
     forest, number = np.array([3.0]), np.zeros(1, np.int64)
     found = Judgement(surprise, nothing, forest, number, score=forest, p_value=np.ones(1))
-    parts = model.judge.parts(found, model.judge.shares(found))
+    parts = found.parts(model.judge.shares(found))
     assert FAMILIES[parts[0].argmax()] == "load"
     trouble, by_caller, _ = blame(parts, surprise, np.zeros((1, len(FEATURES))), np.array([True]))
     assert (TROUBLES[trouble[0]], bool(by_caller[0])) == ("load", False)
