@@ -6,6 +6,7 @@ sources ─► messages ─► the graph (pipelines/graph.py) ─► verdicts �
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import threading
 import time
@@ -30,7 +31,7 @@ from pipelines.sources.uri import source_name
 from pipelines.stations import ENDED, METRICS, StationDoFn
 from pipelines.steps import address
 from pipelines.stream_outputs import OUT, DeadLetterFiles, SinkStations, VerdictFiles, close_sinks
-from pipelines.stream_source import POLLS, LiveOptions, follow
+from pipelines.stream_source import POLLS, SOURCES, LiveOptions, follow
 from pipelines.stream_timeline import RAISED, ROWS
 
 #: shards of a stage on one machine: each step of the source costs a message a pair of shards
@@ -50,6 +51,8 @@ _CANCEL_S: Final = 30.0
 SILENT_S: Final = 900.0
 #: changes of the count from which on it is believed: some runners tell counters seldom, or not at all
 _BEATS: Final = 2
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ def run(
                 told(counted)
         waiting.raise_for_failure()
         everything = _counters(result)
-    lacking = stations_of(job, plan) - _ended(everything)
+    lacking = set(ends_of(job, plan)) - _ended(everything)
     if lacking and job.live.until_idle_s is not None:
         raise LonetreeError(
             "The runner says that it is done, but messages were lost on the way.",
@@ -195,12 +198,12 @@ def run(
     return True, _plain(everything)
 
 
-def stations_of(job: StreamJob, plan: graph.Plan) -> set[str]:
-    """The names of the job's stations."""
-    found = {graph.FUNCTION, graph.CALLER, graph.INCIDENT}
+def ends_of(job: StreamJob, plan: graph.Plan) -> dict[str, int]:
+    """Whoever says that it has heard the end, or found it, and how often that is said: by each source and shard."""
+    found = {SOURCES: len(job.sources), graph.FUNCTION: plan.shards, graph.CALLER: plan.shards, graph.INCIDENT: 1}
     if plan.incident is None:
-        found.discard(graph.INCIDENT)
-    return found | _last_of(job)
+        del found[graph.INCIDENT]
+    return found | dict.fromkeys(_last_of(job), 1)
 
 
 def _last_of(job: StreamJob) -> set[str]:
@@ -270,13 +273,19 @@ def _counters(result: Any) -> dict[str, int]:
 
 
 def _counters_with_all(result: Any, job: StreamJob, plan: graph.Plan) -> dict[str, int]:
-    """The counters, when they tell of the end of all shards, or as they are after some time."""
+    """The counters, when they tell of the end of all sources and shards, or as they are after some time.
+
+    A runner that is asked step by step may know of later steps what it did not know yet when asked of earlier ones.
+    """
     deadline = time.monotonic() + COUNTERS_S
-    shards = {name: plan.shards if name in (graph.FUNCTION, graph.CALLER) else 1 for name in stations_of(job, plan)}
+    ends = ends_of(job, plan)
     while True:
         found = _counters(result)
-        whole = all(found.get(f"{ENDED}{name}", 0) >= number for name, number in shards.items())
-        if whole or time.monotonic() > deadline:
+        lacking = [name for name, number in ends.items() if found.get(f"{ENDED}{name}", 0) < number]
+        if not lacking:
+            return found
+        if time.monotonic() > deadline:
+            _log.warning("the runner has not told all that was counted: nothing of the end of %s", ", ".join(lacking))
             return found
         time.sleep(_LOOK_S)
 

@@ -37,7 +37,7 @@ from pipelines.messages import Message
 from pipelines.sinks.escape import terminal
 from pipelines.sources.base import Cursor, Polled, Source, microseconds
 from pipelines.sources.uri import open_sources, source_name
-from pipelines.stations import METRICS
+from pipelines.stations import ENDED, METRICS
 from pipelines.stream_timeline import ROWS
 from pipelines.vitals import position_of
 from pipelines.watch import standing
@@ -45,6 +45,8 @@ from pipelines.watermarks import DEFAULT_IDLE_US, DEFAULT_LATENESS_US, SourceClo
 
 #: tag of the records that can't be read
 DEAD: Final = "dead"
+#: the name that sources share where it is told who has ended
+SOURCES: Final = "sources"
 #: begins the names of gauges: how far the watermark of a source trails the clock, s
 LAG: Final = "lag_s_"
 #: the same: records read a second, over the last half minute
@@ -367,6 +369,7 @@ class LiveDoFn(beam.DoFn):  # type: ignore[misc]
             tracker.defer_remainder(Duration(seconds=FAILED_S))
             return
         if reading.ended:
+            Metrics.counter(METRICS, f"{ENDED}{SOURCES}").inc()
             reading.source.close()
             return
         _READING[self._job, name] = reading

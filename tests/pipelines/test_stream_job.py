@@ -22,7 +22,7 @@ from pipelines import stream_job
 from pipelines.jobs import account_of
 from pipelines.sources import uri
 from pipelines.stations import ENDED
-from pipelines.stream_job import SILENT_S, Pulse, StreamJob, build, run, stations_of
+from pipelines.stream_job import SILENT_S, Pulse, StreamJob, build, ends_of, run
 from pipelines.stream_source import LAG, LiveOptions
 from pipelines.workflows import plan_for
 from tests.pipelines.live import Fed, canonical, last_told
@@ -63,7 +63,8 @@ def test_from_the_source_to_files_and_sinks_it_gives_what_a_replay_gives(fed, pl
     tellings = [json.loads(line) for line in (tmp_path / "incidents.ndjson").read_text().splitlines()]
     assert len(last_told(tellings)) == found["incidents"] > 0
     assert len(tellings) == found["tellings"]
-    assert {name.removeprefix(ENDED) for name in found if name.startswith(ENDED)} == stations_of(job(tmp_path), plan)
+    told = {name.removeprefix(ENDED): count for name, count in found.items() if name.startswith(ENDED)}
+    assert told == ends_of(job(tmp_path), replace(plan, shards=2))
     assert {path.name for path in marks.iterdir()} == {"dead-letter", "verdicts", "sinks"}
     account = account_of(stream_job._plain(found))
     assert account["read"] == account["scored"] == len(verdicts)
@@ -77,8 +78,8 @@ def test_parts_and_outboxes_have_their_places_and_names_that_stay(tmp_path):
 
 
 def test_a_job_writes_and_sends_only_what_is_asked_for(plan, tmp_path):
-    steps = stations_of(job(tmp_path, output=None, sinks=()), plan)
-    assert steps == {"function", "caller", "incident", "dead-letter"}
+    ends = ends_of(job(tmp_path, output=None, sinks=()), plan)
+    assert set(ends) == {"sources", "function", "caller", "incident", "dead-letter"}
 
 
 def test_a_runner_that_can_not_stream_is_refused(plan, tmp_path):
@@ -122,6 +123,13 @@ def test_a_runner_that_says_it_is_done_and_lost_messages_is_not_believed(fed, ra
     with pytest.raises(LonetreeError, match="messages were lost") as lost:
         run(job(tmp_path), plan_for(model, 20.0), "PrismRunner")
     assert "sinks" in str(lost.value.received)
+
+
+def test_where_counters_stay_torn_it_is_said(plan, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(stream_job, "COUNTERS_S", 0.0)
+    monkeypatch.setattr(stream_job, "_counters", lambda result: {f"{ENDED}sources": 1})
+    assert stream_job._counters_with_all(None, job(tmp_path, sinks=()), plan) == {f"{ENDED}sources": 1}
+    assert "not told all that was counted: nothing of the end of function, caller" in caplog.text
 
 
 def test_what_ended_the_pipeline_is_told(fed, ran, model: Model, tmp_path):
@@ -172,7 +180,9 @@ def test_a_durable_runner_that_never_ends_is_ended_when_all_that_writes_has_hear
     few = {"read": 7, "ended_function": 1}
     all_of_it = {"read": 9, "ended_function": 8, "ended_caller": 8}
     all_of_it |= dict.fromkeys(("ended_incident", "ended_dead-letter", "ended_verdicts", "ended_sinks"), 1)
-    counts = iter([few, all_of_it])
+    # as a runner tells that is asked step by step: the source as it was a moment before the others
+    torn = {name: count for name, count in all_of_it.items() if name != "read"}
+    counts = iter([few, torn, {**all_of_it, "ended_sources": 1}])
     monkeypatch.setattr(stream_job, "_counters", lambda result: next(counts))
     monkeypatch.setattr(stream_job, "build", marked)
     monkeypatch.setattr(stream_job, "_LOOK_S", 0.001)
