@@ -125,8 +125,17 @@ class Judge:
 
         Some families look strange in normal life more often than others; each is held to what it does there.
         """
-        weighted: Vector = found.score * self.weights[found.families.argmax(axis=1)]
+        weighted: Vector = found.score * self.weights[self.lead(found)]
         return weighted
+
+    def lead(self, found: Judgement) -> Vector:
+        """int64[n]: the family that adds most to the score; where none adds anything, by the forest's paths."""
+        out: Vector = found.families.argmax(axis=1)
+        alone = np.flatnonzero((found.forest > 0.0) & ~found.families.any(axis=1))
+        if len(alone):
+            only = found.take(alone)
+            out[alone] = only.parts(self.shares(only)).argmax(axis=1)
+        return out
 
     def locate(self, rows: pa.RecordBatch | pa.Table) -> tuple[Vector, Vector]:
         """Group (function row, or -1) and cohort of each event, int64[n] each; taken from the rows if they say so."""

@@ -495,8 +495,11 @@ def join_score(opens_at: float) -> float:
 
 
 def _gate(judge: Judge, held: _HeldOut, surprise: Vector, score: Vector) -> Vector:
-    believed = judge.believed(surprise, held.raw, held.cohort)
-    weighted: Vector = score * judge.weights[family_parts(believed).argmax(axis=1)]
+    parts = family_parts(judge.believed(surprise, held.raw, held.cohort))
+    lead = parts.argmax(axis=1)
+    alone = np.flatnonzero((score > 0.0) & ~parts.any(axis=1))
+    lead[alone] = judge.lead(judge.score(held.raw[alone], held.group[alone], held.cohort[alone]))
+    weighted: Vector = score * judge.weights[lead]
     return weighted
 
 
@@ -508,7 +511,7 @@ def _weights(
     Each family is given an equal part of a budget of one false incident a day, and the threshold that keeps it.
     """
     found = judge.score(held.raw[strange], held.group[strange], held.cohort[strange])
-    lead = found.families.argmax(axis=1)
+    lead = judge.lead(found)
     own: list[list[float]] = [[] for _ in FAMILIES]
     for number in np.flatnonzero(peaks > 0.0).tolist():
         members = np.flatnonzero(story == number)

@@ -103,6 +103,19 @@ def test_load_that_the_forest_alone_finds_strange_points_at_the_function_and_not
     assert (TROUBLES[trouble[0]], bool(by_caller[0])) == ("load", False)
 
 
+def test_a_score_that_is_the_forests_alone_is_weighed_by_the_family_that_led_there(model: Model) -> None:
+    weights = np.array([0.5 if name == "load" else 3.0 for name in FAMILIES])
+    judge = replace(model.judge, weights=weights)
+    surprise = np.zeros((2, len(FEATURES)))
+    surprise[:, [INDEX["pace_hour"], INDEX["cost_hour"]]] = FOREST_CLIP
+    families = np.zeros((2, len(FAMILIES)))
+    families[1, FAMILIES.index("run")] = 1.0
+    forest = np.array([3.0, 3.0])
+    found = Judgement(surprise, families, forest, np.zeros(2, np.int64), families.sum(axis=1) + forest, np.ones(2))
+    assert [FAMILIES[k] for k in judge.lead(found)] == ["load", "run"]
+    assert judge.gate(found).tolist() == [1.5, 12.0]
+
+
 def test_no_surprise_goes_far_beyond_the_evidence_it_rests_on(model: Model, clean: pa.RecordBatch, raw: Any) -> None:
     group, cohort = model.judge.locate(clean)
     # values between and beyond all that was seen
