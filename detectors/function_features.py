@@ -136,7 +136,7 @@ class FunctionFeatures:
         self._missed = baselines.missed()
         self._mean_rate = rate.mean(axis=1)
         self._max_rate = rate.max(axis=1)
-        self._phase_sum = baselines.phases.sum(axis=1)
+        self._phase_sum = baselines.starts_on_schedule()
 
     # ------------------------------------------------------------------ functions
     def _function_rows(self, apps: pa.Array, functions: pa.Array, triggers: pa.Array) -> tuple[Vector, Vector]:

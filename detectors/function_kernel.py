@@ -58,6 +58,9 @@ LEAST_SILENCE_US: Final = np.int64(HOUR_US)
 #: before anybody is missed: rows that come days late may stand hours before the logs really begin
 RAN_FOR: Final = 0.4
 CAME: Final = 0.15
+#: calls a day below which it is a usual day that its window must have run for: what comes at the full hour has hardly
+#: anything expected of the hour before
+SELDOM: Final = 4.5
 #: a pair that was silent longer is forgotten: a day for each day it was seen, at most thirty
 FORGET_DAYS: Final = 30
 #: weights of the fast and the slow moving average of a function's run times: about 16 and 200 events
@@ -638,6 +641,9 @@ def advance_functions(
             if at_its_pace(s[S_N60], s[S_E60], 3600.0 * rate[k, hour]) and at_its_pace(
                 app_state[a, A_N60], app_state[a, A_E60], 3600.0 * app_rate[a, hour]
             ):
+                t[T_ARMED] = PACED
+            a_day = mean_rate[k] * (TAU_1D / US)
+            if a_day < SELDOM and s[S_EDAY] >= RAN_FOR * a_day:
                 t[T_ARMED] = PACED
 
         # pace

@@ -31,6 +31,7 @@ from detectors.function_features import (
     FunctionFeatures,
     from_matrix,
 )
+from detectors.function_kernel import SELDOM
 from detectors.judge import GRAIN, Judge, believable, depth_feature, family_parts, forest_part
 from detectors.keyed import KeyedState
 from detectors.model import Model
@@ -83,6 +84,15 @@ BY_THE_CLOCK: Final = 1e-4
 #: such calls that must be missing, and the calls that come together below which each comes by itself
 FEWEST_MISSED: Final = 3.0
 SINGLE: Final = 1.5
+#: runs a day below which timers tell of each other whether runs are skipped, and held-out runs of one that is missed
+RARELY: Final = 30.0
+FEWEST_RUNS: Final = 2
+#: calls expected between two of its runs, at most, where none was skipped
+REGULAR: Final = 1.7
+#: held-out days of such timers, all together, for each one that skipped a run
+NEVER_SKIPPED: Final = 40.0
+#: how many times what is expected between two runs must be missing
+LATE: Final = 1.25
 #: invocations that come together count as one, up to so many
 MOST_CLUMP: Final = 10.0
 #: calls missed that no function reaches
@@ -541,6 +551,7 @@ def _silences(whole: Baselines, early: Baselines, held: _HeldOut, gaps: dict[tup
     """
     out = np.full(len(whole.cohort), DEFAULT_SILENCE)
     watched, (calls, clumps) = set(_names(early)), _clumps(held, len(whole))
+    once = _missed_once(whole, gaps, calls, held)
     for row, name in enumerate(_names(whole)):
         if name in gaps and name not in watched:
             out[row] = UNWATCHED
@@ -552,6 +563,34 @@ def _silences(whole: Baselines, early: Baselines, held: _HeldOut, gaps: dict[tup
                 # what never keeps anybody waiting is missed as soon as it does
                 least = FEWEST_MISSED
             out[row] = max(least, SILENCE_MARGIN * gaps[name], float(whole.rate[row].mean()) * SILENCE_SECONDS)
+            out[row] = min(out[row], once[row])
+    return out
+
+
+def _missed_once(whole: Baselines, gaps: dict[tuple[str, str], float], calls: Vector, held: _HeldOut) -> Vector:
+    """float64[len(whole)]: calls missed from which on a timer of few runs has skipped one; inf where none is missed so.
+
+    Few runs of one timer say little, those of all of them together enough, where hardly any was ever skipped.
+    """
+    functions = slice(0, len(whole))
+    starts = whole.phases[functions].sum(axis=1)
+    lived, days = ((end - begin) / DAY_US for begin, end in (whole.window, (held.at.min(), held.at.max())))
+    a_day = starts / max(lived, 1.0)
+    rare = whole.keeps_schedule[functions] & (a_day < RARELY)
+    # who rests at weekends is expected there all the same, a little
+    daily = starts >= np.floor(lived) * np.maximum(np.rint(a_day), 1.0)
+    gap = np.array([gaps.get(name, np.inf) for name in _names(whole)])
+    # what is expected from one run to the next on the busiest day
+    expected = whole.rate[functions].reshape(len(whole), -1, HOURS_A_DAY).sum(axis=2).max(axis=1) * (HOUR_US / US)
+    between = np.maximum(gap, expected / np.maximum(np.rint(a_day), 1.0))
+    regular = rare & daily & (between < REGULAR) & (calls >= FEWEST_RUNS)
+    skipped = int((rare & np.isfinite(gap) & ~regular).sum())
+    out = np.full(len(whole), np.inf)
+    if np.minimum(calls[regular], days).sum() >= NEVER_SKIPPED * (skipped + 1):
+        # work that takes hours ends at no certain time
+        brief = np.exp(whole.longest[functions]) < HOUR_US / 1000
+        told = regular & brief & (a_day < SELDOM)
+        out[told] = LATE * between[told]
     return out
 
 

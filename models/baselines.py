@@ -54,6 +54,8 @@ SCHEDULE_SHARE: Final = 0.3
 #: starts up to which a timer's schedule is told by how its runs flock, and minutes that part two flocks
 SPARSE_STARTS: Final = 60
 FLOCK_MINUTES: Final = 10
+#: starts of a flock, at least
+FLOCK: Final = 3
 #: hours for which an app may rest, over a long weekend, and hours with calls that must be missing besides, before a
 #: function's first call is taken for its beginning
 REST_HOURS: Final = 84.0
@@ -264,6 +266,25 @@ class Baselines:
             rests = (usual < REST_RATE * usual.mean(axis=1, keepdims=True)).mean(axis=1) >= REST_SHARE
             out[np.ix_(rests, ~self.covered)] = 0.0
         return out
+
+    @property
+    def keeps_schedule(self) -> npt.NDArray[np.bool_]:
+        """bool[F+C]: timers that start by a schedule."""
+        return self.phase_us > 0
+
+    def starts_on_schedule(self) -> Floats:
+        """Starts on schedule that one off it is held against, float64[F+C]; 0 where no schedule is kept.
+
+        A daily timer showed few in some days. It is held against all timers of the tenant: one start of each a day,
+        over one more than there are timers whose few starts keep no schedule.
+        """
+        own: Floats = self.phases.sum(axis=1)
+        days = (self.window[1] - self.window[0]) / (24 * 3600 * US)
+        timer = self.cohort == COHORTS.index("timer")
+        timer[len(self) :] = False
+        strays = timer & ~self.keeps_schedule & (self.count >= FLOCK) & (self.count <= SPARSE_STARTS)
+        together = np.minimum(own, days).sum() / (strays.sum() + 1.0)
+        return np.where(self.keeps_schedule, np.maximum(own, together), 0.0)
 
     def __len__(self) -> int:
         return len(self.functions)
@@ -661,7 +682,7 @@ def _schedules(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> t
         daily[phase[mine][inside]] = counted[mine, 2][inside]
         hourly[phase[mine][~inside] - DAY_PHASES] = counted[mine, 2][~inside]
         # a daily schedule is the stronger claim; a timer of a few runs a day keeps it if its runs flock together
-        if 3 <= daily.sum() <= SPARSE_STARTS and _flocks(daily).any():
+        if FLOCK <= daily.sum() <= SPARSE_STARTS and _flocks(daily).any():
             phases[f, :DAY_PHASES] = _flocks(daily)
             width[f], bins[f] = 60 * US, DAY_PHASES
             continue
@@ -676,14 +697,14 @@ def _schedules(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> t
 def _flocks(daily: Floats) -> Floats:
     """Share of starts by minute, each flock spread over the minutes it spans and FLOCK_MINUTES around; 0 if they stray.
 
-    A flock is three starts or more with no gap of FLOCK_MINUTES between two of them.
+    A flock is FLOCK starts or more with no gap of FLOCK_MINUTES between two of them.
     """
     minutes = np.flatnonzero(daily)
     breaks = np.flatnonzero(np.diff(minutes) > FLOCK_MINUTES)
     out = np.zeros_like(daily)
     for flock in np.split(minutes, breaks + 1):
         count = daily[flock].sum()
-        if count < 3 or flock[-1] - flock[0] > 3 * FLOCK_MINUTES:
+        if count < FLOCK or flock[-1] - flock[0] > 3 * FLOCK_MINUTES:
             return np.zeros_like(daily)
         first, last = max(flock[0] - FLOCK_MINUTES, 0), min(flock[-1] + FLOCK_MINUTES, len(daily) - 1)
         out[first : last + 1] = count / (last - first + 1)

@@ -13,7 +13,7 @@ from hypothesis import given
 
 from detectors.catalogue import BY_ID, KINDS, Kind
 from detectors.cost import Prices
-from detectors.evidence import Evidence
+from detectors.evidence import Evidence, Silence
 from detectors.explain import Coverage, blind_spots, describe, reasons
 from detectors.features import FEATURE_NAMES
 from detectors.reasons import reason_text
@@ -164,6 +164,14 @@ def test_a_silence_has_its_reason_too() -> None:
     (reason,) = reasons(BY_ID["silence"].example)
     assert reason["text"] == "0 calls in 3 hours where 36 would be usual"
     assert (reason["value"], reason["typical"], reason["share"]) == (0.0, pytest.approx(36.0), 1.0)
+
+
+def test_what_comes_seldom_is_missed_by_whole_runs_and_counted_by_the_day() -> None:
+    silent = BY_ID["silence"].example
+    for an_hour, hours, told in ((0.053, 26, "1 a day is usual: 1 missing"), (0.17, 14, "4 a day are usual: 2 missing")):
+        since = silent.opened_us - hours * 3_600_000_000
+        summary = describe(replace(silent, silence=Silence(an_hour, since)))["summary"]
+        assert summary.endswith(f"{hours} hours so far, where {told}."), summary
 
 
 def test_what_is_as_usual_is_no_reason_unless_there_is_no_other() -> None:

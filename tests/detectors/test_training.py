@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.features import FEATURE_NAMES
+from detectors.function_features import FunctionFeatures
 from detectors.function_stage import CollateStage
 from detectors.local import Stage, run_local
 from detectors.model import Model
-from detectors.order import with_at
+from detectors.order import in_order, with_at
 from detectors.timeline import END, Timeline
 from detectors.training import (
     BY_THE_CLOCK,
@@ -38,6 +39,8 @@ from pipelines.graph import CALLER_KEY, FUNCTION_KEY
 from pipelines.simulate import simulate
 from pipelines.sources.files import expand, read
 from tests.conftest import TENANT_DAYS, TENANT_SCALE, TENANT_SEED, TENANT_TRAIN_DAYS, Tenant, once
+from tests.detectors.life import DAY, HOUR, ordinary, timer
+from tests.detectors.rows import EPOCH_US, rows
 
 
 def collated(folder: Path) -> pa.RecordBatch:
@@ -116,6 +119,61 @@ def test_a_timer_that_never_kept_anybody_waiting_is_missed_sooner_than_what_come
     silence = dict(zip(model.judge.baselines.functions, model.silence_nats.tolist(), strict=False))
     # four runs an hour by the clock, and as many calls by people; a job of the night has not run often enough to tell
     assert silence["CloseOrders"] < MIN_SILENCE <= min(silence["SignIn"], silence["NightlyReport"])
+
+
+def of_the_night(timers: int, days: int, skipped: Callable[[int, int], bool]) -> pa.RecordBatch:
+    """Days of a tenant with a busy function and daily timers, each at its own time of day."""
+    life = ordinary(0, 24.0 * days, every=HOUR // 4)
+    for number in range(timers):
+        for day in range(days):
+            if not skipped(number, day):
+                life += timer(day * DAY + number * HOUR, 0.1, function=f"Night{number}")
+    return in_order(rows(life))
+
+
+def never(number: int, day: int) -> bool:
+    return False
+
+
+@pytest.fixture(scope="module")
+def nightly() -> Model:
+    return train(lambda: [of_the_night(10, 10, never)], TrainingOptions(forest=False))
+
+
+def silences_of(model: Model) -> dict[str, float]:
+    return dict(zip(model.judge.baselines.functions, model.silence_nats.tolist(), strict=False))
+
+
+def test_one_run_that_a_daily_timer_skips_is_told_where_the_tenants_timers_skip_none(nightly: Model) -> None:
+    after = of_the_night(10, 14, lambda number, day: number == 3 and day == 12)
+    at = np.asarray(after["at"])
+    features = FunctionFeatures(nightly.judge.baselines, nightly.silence_nats)
+    features.advance(after.slice(int(np.searchsorted(at, EPOCH_US + 10 * DAY))), int(at[-1]) + 1)
+    told = features.raised()
+    assert told is not None
+    (gone,) = [row for row in told.to_pylist() if row["signal"] == "silence"]
+    assert gone["function"] == "Night3"
+    due = EPOCH_US + 12 * DAY + 3 * HOUR
+    assert due < gone["at"] < due + 4 * HOUR
+
+
+def test_where_timers_skip_a_run_now_and_then_one_is_not_missed_for_that(nightly: Model) -> None:
+    some = train(
+        lambda: [of_the_night(10, 10, lambda number, day: number in (2, 7) and day == 7)], TrainingOptions(forest=False)
+    )
+    few = train(lambda: [of_the_night(3, 10, never)], TrainingOptions(forest=False))
+    assert max(silences_of(nightly)[f"Night{number}"] for number in range(10)) < 2.0
+    assert min(silences_of(some)[f"Night{number}"] for number in range(10)) >= MIN_SILENCE
+    assert min(silences_of(few)[f"Night{number}"] for number in range(3)) >= MIN_SILENCE
+
+
+def test_a_job_of_working_days_is_not_missed_at_the_weekend() -> None:
+    weekdays = train(
+        lambda: [of_the_night(20, 12, lambda number, day: number == 5 and day % 7 in (0, 6))],
+        TrainingOptions(forest=False),
+    )
+    found = silences_of(weekdays)
+    assert found["Night5"] >= MIN_SILENCE > 2.0 > found["Night4"]
 
 
 @given(calls=st.integers(1, 500), gap=st.floats(0.1, 20.0))

@@ -172,6 +172,25 @@ def test_a_timer_that_keeps_no_schedule_has_none() -> None:
     assert found.phase_count[row_of(found, "Tick")] == 0
 
 
+def test_a_daily_timer_is_held_against_all_timers_that_keep_a_schedule() -> None:
+    nights = [run for number in range(12) for run in timer(number * HOUR, 120, every=DAY, function=f"Night{number}")]
+    often = timer(0, 120, every=HOUR, function="Hourly")
+    at_odd_times = [
+        {**run, "event_time": run["event_time"] * 1.3} for run in timer(0, 96, every=7 * HOUR, function="Whenever")
+    ]
+    alone = baselines_of(nights[:5])
+    assert alone.starts_on_schedule()[row_of(alone, "Night0")] == 5.0
+    found = baselines_of([*nights, *often])
+    claims = found.starts_on_schedule()
+    assert claims[row_of(found, "Night0")] == pytest.approx(13 * 5, rel=0.01)
+    assert claims[row_of(found, "Hourly")] == 120.0
+    # who does as he likes is no witness, and makes the others less sure
+    mixed = baselines_of([*nights, *often, *at_odd_times])
+    claims = mixed.starts_on_schedule()
+    assert claims[row_of(mixed, "Whenever")] == 0.0
+    assert claims[row_of(mixed, "Night0")] == pytest.approx(13 * 5 / 2, rel=0.02)
+
+
 def test_functions_that_are_no_timers_keep_no_schedule_however_regular() -> None:
     found = baselines_of(ordinary(0, 96, every=5 * MINUTE))
     assert (found.phase_us == 0).all()
