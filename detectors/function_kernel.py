@@ -58,6 +58,8 @@ LEAST_SILENCE_US: Final = np.int64(HOUR_US)
 #: before anybody is missed: rows that come days late may stand hours before the logs really begin
 RAN_FOR: Final = 0.4
 CAME: Final = 0.15
+#: us; a start so long after its due time, where there was none at that time, is the one that was due
+PAST_DUE_US: Final = np.int64(15 * 60 * US)
 #: calls a day below which it is a usual day that its window must have run for: what comes at the full hour has hardly
 #: anything expected of the hour before
 SELDOM: Final = 4.5
@@ -215,6 +217,21 @@ def goes_on(seen: Any, usual: Any) -> Any:
 def at_its_pace(calls: Any, expected: Any, an_hour: Any) -> Any:
     """Whether an hour's window has run for a while and holds a fair part of the calls expected in it."""
     return expected >= RAN_FOR * an_hour and calls >= CAME * expected
+
+
+@njit
+def past_due(phases: Any, width: Any, bins: Any, start: Any, last: Any) -> Any:
+    """Whether a start comes soon after a due time at which none was: a host that was down runs it when it is up."""
+    slot = start // width
+    behind = 1
+    while phases[(slot - behind) % bins] <= 0.0:
+        behind += 1
+        if behind * width > PAST_DUE_US:
+            return False
+    # the due time may be spread over some slots
+    while phases[(slot - behind - 1) % bins] > 0.0 and behind < bins:
+        behind += 1
+    return last < (slot - behind) * width
 
 
 @njit
@@ -718,7 +735,7 @@ def advance_functions(
             phase = (start[i] // phase_us[k]) % bins
             near = phases[k, phase] + phases[k, (phase + 1) % bins] + phases[k, (phase + bins - 1) % bins]
             s[S_OFF] *= np.exp(-dt / TAU_1D)
-            if near <= 0.0:
+            if near <= 0.0 and not past_due(phases[k], phase_us[k], bins, start[i], last):
                 # after n starts on schedule, one off it has a chance of 1 in n + 2 (the rule of succession); each adds
                 s[S_OFF] += 1.0
                 raw[i, 13] = s[S_OFF] * np.log(phase_sum[k] + 2.0)

@@ -168,7 +168,10 @@ def test_a_silence_has_its_reason_too() -> None:
 
 def test_what_comes_seldom_is_missed_by_whole_runs_and_counted_by_the_day() -> None:
     silent = BY_ID["silence"].example
-    for an_hour, hours, told in ((0.053, 26, "1 a day is usual: 1 missing"), (0.17, 14, "4 a day are usual: 2 missing")):
+    for an_hour, hours, told in (
+        (0.053, 26, "1 a day is usual: 1 missing"),
+        (0.17, 14, "4 a day are usual: 2 missing"),
+    ):
         since = silent.opened_us - hours * 3_600_000_000
         summary = describe(replace(silent, silence=Silence(an_hour, since)))["summary"]
         assert summary.endswith(f"{hours} hours so far, where {told}."), summary

@@ -226,12 +226,25 @@ def test_a_cold_start_is_excused_for_its_run_time(usual: Baselines) -> None:
 
 
 def test_a_timer_off_its_schedule_stands_out_and_one_on_it_never(usual: Baselines) -> None:
-    on = timer(LEARNED - DAY, 30)
+    on = timer(LEARNED - DAY, 30.1)
     off = [{**record, "invocation_id": "bad"} for record in timer(NOW + 150 * SECOND, 0.09)]
     found = live(usual, on, off)
     assert (found.raw("off_schedule", "Tick") == 0.0).all()
     assert found.raw("off_schedule", "bad")[0] > 2.0
     assert found.value("off_schedule", "bad")[0] == pytest.approx(120.0, abs=60.0)
+
+
+def test_a_run_that_is_past_due_is_late_and_not_off_its_schedule(usual: Baselines) -> None:
+    # down from 02:57 to 03:08:30: what was due at 03:00 and 03:05 is run once
+    down, up = NOW - 3 * MINUTE, NOW + 8 * MINUTE + 30 * SECOND
+    before, late = timer(down - 12 * 5 * MINUTE + 3 * MINUTE, 1), timer(up, 0.09)
+    after = timer(NOW + 10 * MINUTE, 1)
+    found = live(usual, timer(LEARNED - DAY, 24), before, [{**late[0], "invocation_id": "late"}], after)
+    assert found.raw("off_schedule", "late")[0] == 0.0
+    # one more beside the one that was due
+    more = [{**late[0], "invocation_id": "more", "event_time": up + 30 * SECOND}]
+    found = live(usual, timer(LEARNED - DAY, 24), before, [{**late[0], "invocation_id": "late"}], more, after)
+    assert found.raw("off_schedule", "more")[0] > 2.0
 
 
 @pytest.mark.parametrize(
