@@ -47,6 +47,8 @@ FEW_EVENTS: Final = 5
 ALONE: Final = 0.1
 #: us after an open story in which strange load at its function is its aftermath
 AFTERMATH_US: Final = 3 * 3600 * US
+#: how long after the last function one more may fall silent that is part of the same story
+SILENT_US: Final = 2 * 3600 * US
 #: whose an open story is, by the number in O_LEAD
 LEADS: Final = ("function", "caller", "place")
 #: bits that tell who was one of a story's crowd, as words of 64: of a hundred callers who were not, nine pass for one
@@ -86,9 +88,10 @@ def belongs(
         # what it does as one of a crowd is the crowd's
         here = keys[K_FUNCTION] == function and crowd != CROWD
         return caller != 0 and keys[K_CALLER] == caller and (by_caller or here)
-    # slow, failing, new or silent functions of one app: one story; new ones until the gap closes it
+    # slow, failing, new or silent functions of one app: one story; new ones until the gap closes it, silent ones for a
+    # while, since each is missed when it was due
     together = trouble in (SLOW, FAILING, NEW, SILENT)
-    soon = _near(now, numbers, storm_us) or trouble == NEW
+    soon = _near(now, numbers, SILENT_US if trouble == SILENT else storm_us) or trouble == NEW
     storm = keys[K_APP] == app and numbers[O_TROUBLE] == trouble and together and soon
     mine = keys[K_FUNCTION] == function
     if mine and numbers[O_TROUBLE] == NEW:

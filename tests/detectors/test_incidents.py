@@ -501,6 +501,14 @@ def test_a_silent_tenant_is_one_incident() -> None:
     assert "ilen" in incident["title"]
 
 
+@pytest.mark.parametrize(("apart", "told"), [(90 * MINUTE, 1), (3 * HOUR, 4)], ids=["hourly", "unrelated"])
+def test_jobs_of_a_night_that_are_missed_one_after_the_other_are_one_incident(apart: int, told: int) -> None:
+    silences = [silent(n * apart, f"Night{n}") for n in range(4)]
+    _, found = incidents_of([*silences, tick(4 * apart)])
+    assert len(found) == told
+    assert sum(len(incident["functions"]) for incident in found) == 4
+
+
 def test_what_falls_silent_again_is_told_since_it_spoke_last() -> None:
     _, (incident,) = incidents_of([silent(HOUR, "Tick"), silent(3 * HOUR, "Tick")])
     _, (once,) = incidents_of([silent(3 * HOUR, "Tick")])
