@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 Lead = Literal["caller", "function"]
+#: calls an hour below which a function's calls are counted by the day, and how many times what came is expected of it
+SELDOM: Final = 0.25
+SURE: Final = 1.2
 
 
 class Silence(NamedTuple):
@@ -19,6 +22,18 @@ class Silence(NamedTuple):
 
     expected_per_hour: float
     since_us: int
+
+    def in_whole_runs(self, hours: float, functions: int) -> tuple[int, int] | None:
+        """Runs usual in a day and runs missing after some hours, of so many functions with a few runs a day each.
+
+        None where they have more. What comes a few times a day comes a whole number of times; training expects a little
+        more of it than came, since it knows few runs.
+        """
+        number = max(functions, 1)
+        each = self.expected_per_hour / number
+        if not 0.0 <= each < SELDOM:  # nor where it is no number
+            return None
+        return number * max(round(each * 24.0 / SURE), 1), number * max(int(each * hours / SURE), 1)
 
 
 @dataclass(frozen=True)

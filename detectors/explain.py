@@ -87,6 +87,8 @@ def _silence(evidence: Evidence) -> dict[str, Any]:
     silent = evidence.silence or Silence(0.0, 0)
     hours = max(evidence.opened_us - silent.since_us, 0) / _HOUR_US
     expected = finite(silent.expected_per_hour) * hours
+    if (whole := silent.in_whole_runs(hours, len(evidence.functions))) is not None:
+        expected = float(whole[1])
     return {
         "feature": "silence",
         "words": "calls that did not come",

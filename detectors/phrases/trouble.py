@@ -15,8 +15,6 @@ _WORTH_TELLING: Final = 0.02
 #: the same where they are fewer than some
 _WORTH_TELLING_OF_FEW: Final = 0.2
 _SOME: Final = 3
-#: calls an hour below which a function's calls are counted by the day
-_SELDOM: Final = 0.25
 #: times as many as usual from which on refusals and failures are news
 _CLEARLY_MORE: Final = 1.5
 #: times the usual run from which on all runs are slow
@@ -135,9 +133,8 @@ class Trouble(Who):
         rate = finite(silent.expected_per_hour)
         missing = rate * seconds / 3600.0
         since = f"since {say.clock(silent.since_us)}, {say.span(seconds)} so far, where"
-        if rate < _SELDOM:
-            # who comes a few times a day comes a whole number of times
-            a_day, gone = max(round(rate * 24.0), 1), max(int(missing), 1)
+        if (whole := silent.in_whole_runs(seconds / 3600.0, len(self._e.functions))) is not None:
+            a_day, gone = whole
             return f"{since} {a_day} a day {'is' if a_day == 1 else 'are'} usual: {gone} missing"
         return f"{since} {say.number(rate)} an hour are usual: about {say.number(missing)} missing"
 
