@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from detectors.schema import TIMESTAMP
+from detectors.schema import TIMESTAMP, VERDICT
 from models.errors import InputError
 
 #: an incident is true where at least this share of its invocations was caused by trouble: a person who opens it
@@ -211,6 +211,9 @@ def read_incidents(path: Path) -> list[dict[str, Any]]:
 
 
 def _verdict_table(verdicts: Path | pa.Table) -> pa.Table:
+    if isinstance(verdicts, Path) and verdicts.is_dir() and not any(verdicts.rglob("*.parquet")):
+        # where only what is anomalous is written, a quiet day has none
+        verdicts = VERDICT.empty_table()
     table = _read(verdicts, "verdicts", _COLUMNS)
     table = table.set_column(1, "event_time", table["event_time"].cast(TIMESTAMP))
     # should an invocation have been judged twice, its higher score counts

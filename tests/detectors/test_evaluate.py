@@ -148,6 +148,20 @@ def test_files_give_what_tables_give(tmp_path: Path) -> None:
     assert read == evaluate(table, raised, labels, days=1)
 
 
+def test_a_quiet_day_of_which_no_verdict_was_written_misses_what_was_planted(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "verdicts").mkdir()
+    (tmp_path / "incidents.ndjson").write_text("")
+    pq.write_table(truth(flood=[1, 2]), tmp_path / "truth.parquet")
+    files = tmp_path / "verdicts", tmp_path / "incidents.ndjson", tmp_path / "truth.parquet"
+    found = evaluate(*files, days=2.0)
+    assert (found.verdicts, found.incidents_false, found.false_per_day) == (0, 0, 0.0)
+    assert [(one.name, one.found) for one in found.scenarios] == [("flood", False)]
+    with pytest.raises(InputError, match="can't be read"):
+        evaluate(tmp_path / "elsewhere", *files[1:], days=2.0)
+
+
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(InputError, match="add scenario"):
         evaluate(verdicts(), [], pa.table({"InvocationId": ["i0"]}))
