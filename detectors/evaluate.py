@@ -211,10 +211,8 @@ def read_incidents(path: Path) -> list[dict[str, Any]]:
 
 
 def _verdict_table(verdicts: Path | pa.Table) -> pa.Table:
-    if isinstance(verdicts, Path) and verdicts.is_dir() and not any(verdicts.rglob("*.parquet")):
-        # where only what is anomalous is written, a quiet day has none
-        verdicts = VERDICT.empty_table()
-    table = _read(verdicts, "verdicts", _COLUMNS)
+    # where only what is anomalous is written, a quiet day has no file
+    table = _read(verdicts, "verdicts", _COLUMNS, without_files=VERDICT)
     table = table.set_column(1, "event_time", table["event_time"].cast(TIMESTAMP))
     # should an invocation have been judged twice, its higher score counts
     if len(pc.unique(table["invocation_id"])) < table.num_rows:
@@ -230,9 +228,17 @@ def _truth_table(truth: Path | pa.Table) -> pa.Table:
     return table.filter(pc.is_valid(table["scenario"]))
 
 
-def _read(source: Path | pa.Table, what: str, needed: Sequence[str], welcome: Sequence[str] = ()) -> pa.Table:
+def _read(
+    source: Path | pa.Table,
+    what: str,
+    needed: Sequence[str],
+    welcome: Sequence[str] = (),
+    without_files: pa.Schema | None = None,
+) -> pa.Table:
     try:
         data = ds.dataset(source, format="parquet") if isinstance(source, Path) else source
+        if without_files is not None and isinstance(source, Path) and not data.files:
+            return without_files.empty_table().select(needed)
         there = data.schema.names
         lacking = [name for name in needed if name not in there]
         columns = [*needed, *(name for name in welcome if name in there)]

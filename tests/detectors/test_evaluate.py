@@ -158,6 +158,9 @@ def test_a_quiet_day_of_which_no_verdict_was_written_misses_what_was_planted(
     found = evaluate(*files, days=2.0)
     assert (found.verdicts, found.incidents_false, found.false_per_day) == (0, 0, 0.0)
     assert [(one.name, one.found) for one in found.scenarios] == [("flood", False)]
+    # by whatever name a file goes
+    pq.write_table(verdicts(5), tmp_path / "verdicts" / "part")
+    assert evaluate(*files, days=2.0).verdicts == 5
     with pytest.raises(InputError, match="can't be read"):
         evaluate(tmp_path / "elsewhere", *files[1:], days=2.0)
 
