@@ -562,8 +562,8 @@ def _silences(whole: Baselines, early: Baselines, held: _HeldOut, gaps: dict[tup
             if clump < SINGLE and by_the_clock(gaps[name], int(calls[row])):
                 # what never keeps anybody waiting is missed as soon as it does
                 least = FEWEST_MISSED
-            out[row] = max(least, SILENCE_MARGIN * gaps[name], float(whole.rate[row].mean()) * SILENCE_SECONDS)
-            out[row] = min(out[row], once[row])
+            most = max(least, SILENCE_MARGIN * gaps[name], float(whole.rate[row].mean()) * SILENCE_SECONDS)
+            out[row] = min(most, once[row])
     return out
 
 
@@ -574,11 +574,11 @@ def _missed_once(whole: Baselines, gaps: dict[tuple[str, str], float], calls: Ve
     """
     functions = slice(0, len(whole))
     starts = whole.phases[functions].sum(axis=1)
-    lived, days = ((end - begin) / DAY_US for begin, end in (whole.window, (held.at.min(), held.at.max())))
-    a_day = starts / max(lived, 1.0)
+    days = (held.at.max() - held.at.min()) / DAY_US
+    a_day = starts / max(whole.days, 1.0)
     rare = whole.keeps_schedule[functions] & (a_day < RARELY)
     # who rests at weekends is expected there all the same, a little
-    daily = starts >= np.floor(lived) * np.maximum(np.rint(a_day), 1.0)
+    daily = starts >= np.floor(whole.days) * np.maximum(np.rint(a_day), 1.0)
     gap = np.array([gaps.get(name, np.inf) for name in _names(whole)])
     # what is expected from one run to the next on the busiest day
     expected = whole.rate[functions].reshape(len(whole), -1, HOURS_A_DAY).sum(axis=2).max(axis=1) * (HOUR_US / US)

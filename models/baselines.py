@@ -268,6 +268,11 @@ class Baselines:
         return out
 
     @property
+    def days(self) -> float:
+        """Days from the first completion to the last."""
+        return (self.window[1] - self.window[0]) / (24 * 3600 * US)
+
+    @property
     def keeps_schedule(self) -> npt.NDArray[np.bool_]:
         """bool[F+C]: timers that start by a schedule."""
         return self.phase_us > 0
@@ -279,11 +284,10 @@ class Baselines:
         over one more than there are timers whose few starts keep no schedule.
         """
         own: Floats = self.phases.sum(axis=1)
-        days = (self.window[1] - self.window[0]) / (24 * 3600 * US)
         timer = self.cohort == COHORTS.index("timer")
         timer[len(self) :] = False
         strays = timer & ~self.keeps_schedule & (self.count >= FLOCK) & (self.count <= SPARSE_STARTS)
-        together = np.minimum(own, days).sum() / (strays.sum() + 1.0)
+        together = np.minimum(own, self.days).sum() / (strays.sum() + 1.0)
         return np.where(self.keeps_schedule, np.maximum(own, together), 0.0)
 
     def __len__(self) -> int:
