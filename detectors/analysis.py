@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from detectors.caller_features import CallerFeatures
+from detectors.caller_features import CallerFeatures, by_day
 from detectors.caller_stage import CallerStage
 from detectors.expectations import part_suppressed
 from detectors.features import FEATURE_NAMES
@@ -19,10 +19,10 @@ from detectors.incidents import IncidentStage
 from detectors.judge import Judge
 from detectors.local import Stage, run_local
 from detectors.model import Model
-from detectors.order import with_at
+from detectors.order import concat, with_at
 from detectors.schema import VERDICT
 from detectors.timeline import Fold, Tables
-from detectors.training import TrainingOptions, join_score, train
+from detectors.training import TrainingOptions, habit_score, join_score, train
 from models.errors import InputError
 from models.feedback import Feedback
 
@@ -110,9 +110,9 @@ def detect(table: pa.Table, model: Model, *, budget: float = 1.0, feedback: Sequ
         raise InputError("The budget can't be kept.", expected="a number above 0", received=f"{budget:g}")
     opens_at = model.curve.threshold(budget)
     function = Stage("function", _APP, FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")))
-    caller = Stage(
-        "caller", _CALLER, CallerStage(model.judge, join_score(opens_at), model.version, model.part("caller"))
-    )
+    habit = habit_score(model.curve)
+    judging = CallerStage(model.judge, join_score(opens_at), habit, model.version, model.part("caller"))
+    caller = Stage("caller", _CALLER, judging)
     incident = Stage("incident", (), IncidentStage(opens_at, model.version, tuple(feedback)))
     measured, signals, counts = run_local(_batches(table), [function])
     scored, strange, more = run_local([] if measured is None else [measured], [caller])
@@ -142,7 +142,7 @@ def measure(table: pa.Table, model: Model) -> pa.Table:
         InputError: there is no invocation in it.
     """
     function = Stage("function", _APP, FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")))
-    caller = Stage("caller", _CALLER, _MeasureStage(model.judge, model.part("caller")))
+    caller = Stage("caller", _CALLER, _MeasureStage(model.judge, habit_score(model.curve), model.part("caller")))
     rows, _, _ = run_local(_batches(table), [function, caller])
     if rows is None:
         raise InputError("There is no invocation.", expected="INVOCATION rows", received=f"{table.num_rows} rows")
@@ -154,10 +154,11 @@ class _MeasureStage:
     """Makes the folds that measure callers and keep every number."""
 
     judge: Judge
+    habit_score: float
     state: Mapping[str, pa.Table]
 
     def make(self, shard: int, shards: int) -> Fold:
-        fold = _Measure(self.judge)
+        fold = _Measure(self.judge, self.habit_score)
         fold.restore(own_rows(self.state, "key", shard, shards))
         return fold
 
@@ -165,15 +166,20 @@ class _MeasureStage:
 class _Measure:
     """Caller features and the judge, as ``CallerScoring``, but all numbers in columns of their own."""
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Judge, habit_score: float) -> None:
         self._judge = judge
+        self._habit = habit_score
         self._callers = CallerFeatures()
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:  # noqa: ARG002 - a Fold
+        return concat([self._one_day(part) for part in by_day(rows)])
+
+    def _one_day(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         raw_c, value_c, _ = self._callers.measure(rows)
         raw = np.concatenate([from_matrix(rows.column("raw_function")), raw_c], axis=1)
         value = np.concatenate([from_matrix(rows.column("value_function")), value_c], axis=1)
         found = self._judge.score(raw, *self._judge.locate(rows))
+        self._callers.unlearn(rows, np.flatnonzero(self._judge.gate(found) >= self._habit))
         columns: dict[str, Any] = {name: rows.column(name) for name in ("at", "late", *_ABOUT)}
         for label, matrix in (("raw", raw), ("value", value), ("surprise", found.surprise)):
             columns |= {f"{label}_{name}": matrix[:, j].astype(np.float64) for j, name in enumerate(FEATURE_NAMES)}

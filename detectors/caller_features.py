@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -17,9 +18,25 @@ from detectors.function_kernel import DAY_US, FORGET_DAYS
 from detectors.keyed import KeyedState
 from detectors.order import FUNCTION_KEY, hashed
 from detectors.timeline import Tables
+from models.baselines import HOUR_US
 
 WIDTH: Final = len(CALLER_FEATURES)
 Vector = npt.NDArray[Any]
+
+
+def by_day(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Rows sorted by ``at``, cut at each change of the UTC day, when what was done becomes habit."""
+    day = np.asarray(rows.column("at")) // DAY_US
+    cuts = [0, *(np.flatnonzero(np.diff(day)) + 1).tolist(), rows.num_rows]
+    return (rows.slice(begin, end - begin) for begin, end in pairwise(cuts))
+
+
+def _outcomes(rows: pa.RecordBatch) -> tuple[Vector, Vector]:
+    """int8[n] each: 1 where an invocation failed, and where it was refused."""
+    status = rows.column("status").to_numpy(zero_copy_only=False)
+    with np.errstate(invalid="ignore"):
+        refused = ((status >= 400) & (status < 500)).astype(np.int8)
+    return (np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1)) == 0).astype(np.int8), refused
 
 
 class CallerFeatures:
@@ -42,13 +59,17 @@ class CallerFeatures:
             }
         )
         self._clear_at = CLEAR_AT
+        #: of the rows measured last: each one's caller as a row of the state, and whether it can be unlearned
+        self._row, self._learned = np.zeros(0, np.int64), np.zeros(0, np.bool_)
 
     def measure(self, rows: pa.RecordBatch) -> tuple[Vector, Vector, Vector]:
         """raw, value and typical, float32[n, 9] each, of rows sorted by ``at``."""
         n = rows.num_rows
         raw, value, typical = (np.zeros((n, WIDTH), np.float32) for _ in range(3))
+        self._row, self._learned = np.zeros(n, np.int64), np.zeros(n, np.bool_)
         if n == 0:
             return raw, value, typical
+        self._clear(rows)
         keys = hashed(rows, "caller")
         weight = np.asarray(rows.column("item_count")).astype(np.float64)
         if "identified" in rows.schema.names:
@@ -56,10 +77,7 @@ class CallerFeatures:
         else:
             somebody = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
         ident = somebody & (weight == 1.0)
-        status = rows.column("status").to_numpy(zero_copy_only=False)
-        with np.errstate(invalid="ignore"):
-            refused = ((status >= 400) & (status < 500)).astype(np.int8)
-        failed = (np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1)) == 0).astype(np.int8)
+        failed, refused = _outcomes(rows)
         # only somebody gets a row: queues and timers have no habits of their own
         row = np.zeros(n, np.int64)
         late = np.asarray(rows.column("late"))
@@ -78,15 +96,50 @@ class CallerFeatures:
             c["settled_hours"], c["today_hours"], raw, value, typical,
         )  # fmt: skip
         self._callers.take_back(in_time)
-        self._clear(rows)
+        # a place is many people, and what one of them does is no habit of the others
+        self._row, self._learned = row, ident & ~late & ~np.asarray(rows.column("by_place"))
         return raw, value, typical
+
+    def unlearn(self, rows: pa.RecordBatch, strange: Vector) -> None:
+        """Keep what was raised from becoming habit.
+
+        Calls, hours and errors become habit at the change of the day; until then they can be taken back. What a caller
+        is raised for on more than ``UNLEARNED_DAYS`` days is its way by now, and is learned.
+
+        Args:
+            rows: what was measured last, of one UTC day, see ``by_day``.
+            strange: int64[m], numbers of the rows that were raised.
+        """
+        strange = strange[self._learned[strange]]
+        if not len(strange):
+            return
+        c = self._callers.columns
+        caller, at = self._row[strange], np.asarray(rows.column("at"))[strange]
+        times, today = c["times"], int(at[0]) // DAY_US + 1
+        fresh = np.unique(caller)
+        fresh = fresh[times[fresh, kernel.D_RAISED_ON] != today]
+        forgotten = times[fresh, kernel.D_RAISED_ON] < today - kernel.RAISED_MEMORY_DAYS
+        times[fresh, kernel.D_RAISED_DAYS] = np.where(forgotten, 0, times[fresh, kernel.D_RAISED_DAYS]) + 1
+        times[fresh, kernel.D_RAISED_ON] = today
+        back = times[caller, kernel.D_RAISED_DAYS] <= kernel.UNLEARNED_DAYS
+        caller, at, strange = caller[back], at[back], strange[back]
+        taken = rows.select(["status", "succeeded", "pair_age_us"]).take(pa.array(strange))
+        failed, refused = _outcomes(taken)
+        new_here = np.asarray(taken.column("pair_age_us")) == 0
+        # nobody who is sampled has habits, so that each of these counts for one, and sums are exact in any order
+        np.subtract.at(c["state"], (caller, kernel.C_TODAY), 1.0)
+        np.subtract.at(c["state"], (caller, kernel.C_TODAY_REFUSED), refused)
+        np.subtract.at(c["state"], (caller, kernel.C_TODAY_FAILED), failed)
+        np.subtract.at(c["state"], (caller, kernel.C_TODAY_FUNCTIONS), new_here)
+        # a night's first calls are not strange yet, and would make the hour one of theirs
+        c["today_hours"][caller, at // HOUR_US % 24] = kernel.RAISED_HOUR
 
     def _clear(self, rows: pa.RecordBatch) -> None:
         """Drop callers that count as forgotten anyway, so that memory follows callers alive, not time."""
         if len(self._callers) < self._clear_at:
             return
         times = self._callers.columns["times"][: len(self._callers)]
-        silent_days = (int(np.asarray(rows.column("at"))[-1]) - times[:, kernel.D_LAST]) / DAY_US
+        silent_days = (int(np.asarray(rows.column("at"))[0]) - times[:, kernel.D_LAST]) / DAY_US
         self._callers.keep(silent_days <= np.minimum(FORGET_DAYS, 2 + times[:, kernel.D_SETTLED_DAYS]))
         self._clear_at = max(CLEAR_AT, 2 * len(self._callers))
 

@@ -26,9 +26,10 @@ from models.jit import copy_row, njit
     C_LANDS, C_PEAK, C_PEAK_TODAY, C_COMPANY,
 ) = range(22)  # fmt: skip
 CALLER_STATE: Final = 22
-#: columns of its times, int64; the last is no time, but the key of the function where most of its failing calls fail
-D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS, D_FAILS_AT = range(5)
-CALLER_TIMES: Final = 5
+#: columns of its times, int64; D_FAILS_AT is the key of the function where most of its failing calls fail; then the day
+#: on which it was raised last, counted from 1, and on how many days it was
+D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS, D_FAILS_AT, D_RAISED_ON, D_RAISED_DAYS = range(7)
+CALLER_TIMES: Final = 7
 #: apps and countries remembered per caller
 PLACES: Final = 6
 #: a caller younger than this has no habits to break: what it does first is part of its arrival
@@ -46,6 +47,12 @@ NIGHT_SHARE: Final = 1 / 3
 #: functions and calls added to those of a caller's past, to say how many functions new to it are to be expected
 ROOM_FUNCTIONS: Final = 6.0
 ROOM_CALLS: Final = 12.0
+#: days on which what a caller did was raised and not learned; on the next it is taken for this caller's way
+UNLEARNED_DAYS: Final = 2
+#: days without anything raised after which these are counted anew
+RAISED_MEMORY_DAYS: Final = 7
+#: stands for an hour of today in which something was raised, so that it does not become a habit
+RAISED_HOUR: Final = -1.0
 #: refused calls that any caller is allowed in half an hour before they count
 ERROR_FLOOR: Final = 0.3
 
@@ -129,6 +136,7 @@ def advance_callers(
                 settled_hours[c, hour] = 0.0
                 today_hours[c, hour] = 0.0
             t[D_FIRST], t[D_LAST], t[D_DAY], t[D_SETTLED_DAYS] = now, now, today, 0
+            t[D_RAISED_ON], t[D_RAISED_DAYS] = 0, 0
             s[C_COMPANY] = company[i]
         if today > t[D_DAY]:
             # what was done today becomes habit tomorrow, so an attack is not its own yardstick
@@ -137,11 +145,12 @@ def advance_callers(
             s[C_SETTLED_FAILED] += s[C_TODAY_FAILED]
             s[C_FUNCTIONS] += s[C_TODAY_FUNCTIONS]
             s[C_TODAY_FUNCTIONS] = 0.0
-            s[C_PEAK] = max(PEAK_FADES * s[C_PEAK], s[C_PEAK_TODAY])
+            if t[D_RAISED_ON] != t[D_DAY] + 1 or t[D_RAISED_DAYS] > UNLEARNED_DAYS:
+                s[C_PEAK] = max(PEAK_FADES * s[C_PEAK], s[C_PEAK_TODAY])
             s[C_PEAK_TODAY] = 0.0
             s[C_TODAY] = s[C_TODAY_REFUSED] = s[C_TODAY_FAILED] = 0.0
             for hour in range(24):
-                settled_hours[c, hour] += today_hours[c, hour]
+                settled_hours[c, hour] += 1.0 if today_hours[c, hour] > 0.0 else 0.0
                 today_hours[c, hour] = 0.0
             t[D_SETTLED_DAYS] += today - t[D_DAY]
             t[D_DAY] = today
@@ -270,7 +279,8 @@ def advance_callers(
                 sure = t[D_SETTLED_DAYS] / (t[D_SETTLED_DAYS] + SURE_DAYS)
                 raw[i, 8] = sure * (odd * np.log(1.0 + s[C_ODD]) + pace_excess(s[C_ODD], evening + 1.0))
             value[i, 8], typical[i, 8] = near / max(active, 1.0), 0.125
-        today_hours[c, hour] = 1.0
+        if today_hours[c, hour] != RAISED_HOUR:
+            today_hours[c, hour] = 1.0
         if late[i]:
             copy_row(kept_s, s)
             copy_row(kept_t, t)

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.blame import blame, party
-from detectors.caller_features import CallerFeatures
+from detectors.caller_features import CallerFeatures, by_day
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import IDENTIFIED, from_matrix, matrix, own_rows
 from detectors.judge import Judge, Judgement
+from detectors.order import concat
 from detectors.quiet import Quiet, quiet_of
 from detectors.raised import SCORED, raised_batch
 from detectors.schema import REASON
@@ -50,6 +51,7 @@ class CallerStage:
     Attributes:
         judge: scores.
         join_score: score from which an invocation is raised as strange.
+        habit_score: score from which it does not become its caller's habit, whatever the budget.
         version: named in each verdict.
         state: tables of ``CallerFeatures.snapshot`` at the end of training, or None.
         strange_only: what is not strange gets no verdict, which spares its reasons.
@@ -58,6 +60,7 @@ class CallerStage:
 
     judge: Judge
     join_score: float
+    habit_score: float
     version: str = ""
     state: Mapping[str, pa.Table] | None = None
     strange_only: bool = False
@@ -65,7 +68,9 @@ class CallerStage:
 
     def make(self, shard: int, shards: int) -> CallerScoring:
         """The fold of one shard."""
-        fold = CallerScoring(self.judge, self.join_score, self.version, self.quiet, strange_only=self.strange_only)
+        fold = CallerScoring(
+            self.judge, self.join_score, self.habit_score, self.version, self.quiet, strange_only=self.strange_only
+        )
         if self.state is not None:
             fold.restore(own_rows(self.state, "key", shard, shards))
         return fold
@@ -80,11 +85,12 @@ class CallerScoring:
     """Caller features, then the judge for all that is not plainly normal."""
 
     def __init__(
-        self, judge: Judge, join_score: float, version: str = "", quiet: Quiet | None = None, *,
+        self, judge: Judge, join_score: float, habit_score: float, version: str = "", quiet: Quiet | None = None, *,
         strange_only: bool = False,
     ) -> None:  # fmt: skip
         self._judge = judge
         self._join = join_score
+        self._habit = habit_score
         self._version = version
         self._quiet = quiet
         self._strange_only = strange_only
@@ -95,22 +101,31 @@ class CallerScoring:
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:  # noqa: ARG002 - a Fold
         """SCORED rows of all that is not strange; ``raised()`` then gives the strange ones with their evidence."""
+        given, strange = zip(*(self._one_day(part) for part in by_day(rows)), strict=True)
+        raised = [part for part in strange if part is not None]
+        self._raised = concat(raised) if raised else None
+        return concat(list(given))
+
+    def _one_day(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch | None]:
+        """SCORED rows of what is not strange among invocations of one UTC day, and RAISED rows of what is."""
         raw_c, value_c, typical_c = self._features.measure(rows)
         group, cohort = self._judge.locate(rows)
         loud, found = self._judged(from_matrix(rows.column("raw_function")), raw_c, group, cohort)
-        strange = self._judge.gate(found) >= self._join
+        gate = self._judge.gate(found)
+        self._features.unlearn(rows, loud[gate >= self._habit])
+        strange = gate >= self._join
         told = loud[strange]
-        self._raised = None
+        raised = None
         if len(told):
             about = self._told(told, rows, found.take(strange), value_c, typical_c, candidate=True)
-            self._raised = self._evidence(*about)
+            raised = self._evidence(*about)
         if self._strange_only or len(told) == rows.num_rows:
-            return _NOTHING
+            return _NOTHING, raised
         others = np.ones(rows.num_rows, np.bool_)
         others[told] = False
         chosen = np.flatnonzero(others)
         whole = found.spread(loud, rows.num_rows).take(chosen)
-        return self._told(chosen, rows, whole, value_c, typical_c, candidate=False)[1]
+        return self._told(chosen, rows, whole, value_c, typical_c, candidate=False)[1], raised
 
     def _judged(self, raw_f: Vector, raw_c: Vector, group: Vector, cohort: Vector) -> tuple[Vector, Judgement]:
         """The rows that are not plainly normal, int64[m], and what the judge finds for them."""

@@ -280,6 +280,7 @@ class FunctionFeatures:
             **{f"{n}{HASH}": pa.array(h) for n, h in (("app", app_key), ("caller", caller), ("country", country))},
             FUNCTION_KEY: pa.array(owner),
             "identified": pa.array(identified),
+            "by_place": pa.array(is_text(rows.column("caller_source"), "geography")),
             **self._places(b[f], rows.column("trigger")),
         }
         schema = pa.schema([*fields, *(pa.field(k, v.type) for k, v in extra.items())])

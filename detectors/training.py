@@ -49,6 +49,8 @@ Slices = Callable[[], Iterable[pa.RecordBatch]]
 
 #: an event that is less than this share as strange as what opens an incident is nobody's story
 JOIN_SHARE: Final = 0.4
+#: false incidents a day by which it is told what is a habit
+PLAIN_BUDGET: Final = 1.0
 #: share of the window from which the first baselines are taken; what follows is held out
 BASE_SHARE: Final = 0.5
 DAY_US: Final = 86400 * US
@@ -502,6 +504,14 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
 def join_score(opens_at: float) -> float:
     """Score from which an event joins a story, given the score that opens one."""
     return JOIN_SCORE if opens_at > 1e6 else max(JOIN_SCORE, JOIN_SHARE * opens_at)
+
+
+def habit_score(curve: BudgetCurve) -> float:
+    """Score from which what a caller does is no habit: what joins a story at the plain budget of one a day.
+
+    Scores then are the same at every budget.
+    """
+    return join_score(curve.threshold(PLAIN_BUDGET))
 
 
 def _gate(judge: Judge, held: _HeldOut, surprise: Vector, score: Vector) -> Vector:

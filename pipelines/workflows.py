@@ -18,7 +18,7 @@ from detectors.function_stage import CollateStage, FunctionStage
 from detectors.incidents import IncidentStage
 from detectors.model import Model
 from detectors.timeline import Tables, Timeline
-from detectors.training import TrainingOptions, join_score
+from detectors.training import TrainingOptions, habit_score, join_score
 from detectors.training import train as fit
 from detectors.wording import span
 from models.errors import InputError
@@ -174,9 +174,10 @@ def plan_for(
     only when they close.
     """
     opens_at = model.curve.threshold(budget)
+    scores = (join_score(opens_at), habit_score(model.curve))
     return Plan(
         function=FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")),
-        caller=CallerStage(model.judge, join_score(opens_at), model.version, model.part("caller"), strange_only),
+        caller=CallerStage(model.judge, *scores, model.version, model.part("caller"), strange_only),
         incident=IncidentStage(opens_at, model.version, feedback, closed_only),
         columns=NEEDED,
     )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import pytest
 
-from detectors.caller_features import CallerFeatures
+from detectors import caller_kernel as kernel
+from detectors.caller_features import CallerFeatures, by_day
 from detectors.features import CALLER_FEATURES
 from detectors.function_features import FunctionFeatures
 from detectors.order import in_order
@@ -241,3 +244,78 @@ def test_whoever_training_knows_is_no_news_when_its_own_logs_are_judged(usual: B
     news = [NAMES.index(name) for name in ("caller_new", "caller_new_to_app", "caller_new_country", "caller_new_here")]
     assert (first[:, news].max(axis=0) > 1.0).all()
     assert (again[:, news] == 0.0).all()
+
+
+def by_night(usual: Baselines, *, unlearn: bool, nights: int = 5, **fields: Any) -> list[npt.NDArray[Any]]:
+    """Raw features of the last call of each night after her working days; what is odd may be unlearned."""
+    wrong = [
+        {**record, "invocation_id": f"odd-{night}-{number:03d}"}
+        for night in range(nights)
+        for number, record in enumerate(hers((5 + night) * DAY + 2 * HOUR, 1, every=MINUTE, **fields))
+    ]
+    # she goes on to work by day
+    batch = in_order(rows([*working_days(5 + nights), *wrong]))
+    featured = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9)).advance(batch, batch["at"][-1].as_py() + 1)
+    callers, last = CallerFeatures(), []
+    for part in by_day(featured):
+        raw, _, _ = callers.measure(part)
+        odd_ones = np.flatnonzero([name.startswith("odd") for name in part["invocation_id"].to_pylist()])
+        if unlearn:
+            callers.unlearn(part, odd_ones)
+        last += [raw[odd_ones[-1]]] if len(odd_ones) else []
+    return last
+
+
+@pytest.mark.parametrize("feature", ["caller_hours", "caller_pace"])
+def test_what_was_raised_in_one_night_is_as_strange_in_the_next(usual: Baselines, feature: str) -> None:
+    column = NAMES.index(feature)
+    learned, kept_out = (by_night(usual, unlearn=choice) for choice in (False, True))
+    assert learned[0][column] == kept_out[0][column] > 2.0
+    assert learned[1][column] < 0.8 * learned[0][column]
+    assert kept_out[1][column] >= kept_out[0][column]
+    assert kept_out[2][column] >= kept_out[0][column]
+
+
+def test_errors_that_were_raised_are_not_what_a_caller_is_used_to(usual: Baselines) -> None:
+    column = NAMES.index("caller_client_errors")
+    learned, kept_out = (by_night(usual, unlearn=choice, status=404) for choice in (False, True))
+    assert learned[1][column] < learned[0][column]
+    assert kept_out[1][column] == pytest.approx(kept_out[0][column])
+
+
+def test_what_is_raised_on_a_third_day_is_a_callers_way_from_then_on(usual: Baselines) -> None:
+    column = NAMES.index("caller_pace")
+    night = [found[column] for found in by_night(usual, unlearn=True)]
+    assert min(night[:3]) > 2.0
+    assert night[3] < 0.8 * night[2]
+
+
+def test_days_without_anything_raised_begin_the_count_anew(usual: Baselines) -> None:
+    callers, functions = CallerFeatures(), FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
+    counted = []
+    for day in (5, 6, 20):
+        batch = in_order(rows(odd(50, begin=day * DAY + 2 * HOUR)))
+        featured = functions.advance(batch, batch["at"][-1].as_py() + 1)
+        callers.measure(featured)
+        callers.unlearn(featured, np.arange(featured.num_rows))
+        times = callers.snapshot()["callers"].column("times").combine_chunks().flatten().to_numpy()
+        counted.append(int(times[kernel.D_RAISED_DAYS]))
+    assert counted == [1, 2, 1]
+
+
+@pytest.mark.parametrize("why", ["sampled", "late", "place"])
+def test_what_is_no_habit_of_one_caller_is_not_unlearned(usual: Baselines, why: str) -> None:
+    who = {"caller": "geography:Chile//Arica", "caller_source": "geography"} if why == "place" else {}
+    wrong = odd(3, begin=DAY + 20 * HOUR, item_count=10 if why == "sampled" else 1, **who)
+    batch = in_order(rows([*working_days(2), *wrong]))
+    featured = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9)).advance(batch, batch["at"][-1].as_py() + 1)
+    strange = np.array([name.startswith("odd") for name in featured["invocation_id"].to_pylist()])
+    place = featured.schema.get_field_index("late")
+    featured = featured.set_column(place, "late", pa.array(strange & (why == "late")))
+    callers = CallerFeatures()
+    callers.measure(featured)
+    before = callers.snapshot()["callers"]
+    callers.unlearn(featured, np.flatnonzero(strange))
+    assert callers.snapshot()["callers"].equals(before)
+    callers.unlearn(featured, np.flatnonzero(~strange))
+    assert not callers.snapshot()["callers"].equals(before)
