@@ -80,8 +80,8 @@ SILENCE_APP: Final = Kind(
 
 SILENCE: Final = Kind(
     id="silence",
-    title="Silence at {spot}: no call any more",
-    summary="No call to {where} in {app} {gone}.",
+    title="Silence at {spot}: {none} any more",
+    summary="{None} {to} {where} in {app} {gone}.",
     meaning="A function that runs steadily doesn't. It is disabled, nothing fires it, or its logs no longer arrive.",
     attack=("T1489", "T1562.008"),
     severity=lambda s: level("medium", _expected(s) >= 12.0),

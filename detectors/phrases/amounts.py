@@ -27,6 +27,10 @@ class Amounts(Telling):
         noun = "run" if self._runs() else "call"
         return ("about " if self._e.sampled else "") + say.plural(self._e.invocations, noun)
 
+    def say_none(self) -> str:
+        """That nothing came, where nothing comes any more."""
+        return "no run" if self._runs() else "no call"
+
     def say_to(self) -> str:
         """Calls go to a function, runs are a function's own."""
         return "of" if self._runs() else "to"

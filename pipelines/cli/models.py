@@ -212,7 +212,7 @@ def told(about: Mapping[str, Any], bundle: Bundle) -> Iterator[tuple[str, str]]:
     curve = bundle.document("model").get("curve") if "model" in bundle.documents else None
     if curve:
         known = BudgetCurve.from_json(curve)
-        yield "at budget 1", f"about {known.rate(known.threshold(1.0)):.2g} false incidents a day are to be expected"
+        yield "at budget 1", f"false incidents to be expected: about {known.rate(known.threshold(1.0)):.2g} a day"
     for remark in manifest.get("notes") or ():
         yield "note", str(remark)
     for change in about["changes"]:

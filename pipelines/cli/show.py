@@ -108,7 +108,7 @@ def print_incident(one: Incident, run: Mapping[str, Any] | None = None) -> None:
         ("", _what_who_is(one.get("callers") or ())),
         ("invocations", f"{one['invocations']:,}" if isinstance(one.get("invocations"), int) else "?"),
         ("how strange", _strangeness(one)),
-        ("false ones", _expected(run or {}, "about {} a day")),
+        ("false ones", _expected(run or {}, "about {expected} a day are to be expected at --budget {budget:g}")),
         ("ATT&CK", ", ".join(_technique(str(name)) for name in one.get("attack") or ())),
         ("model", str(one.get("model_version", "?"))),
     ]
@@ -127,16 +127,16 @@ def print_expected(run: Mapping[str, Any]) -> None:
     Args:
         run: the account of the run, ``run.json``.
     """
-    expected = _expected(run, "About {} false incidents a day")
+    expected = _expected(run, "False incidents to be expected at --budget {budget:g}: about {expected} a day.")
     if expected:
-        click.echo(f"{expected}.")
+        click.echo(expected)
 
 
-def _expected(run: Mapping[str, Any], many: str) -> str:
+def _expected(run: Mapping[str, Any], text: str) -> str:
     expected, budget = run.get("expected_false_per_day"), run.get("budget")
     if not isinstance(expected, (int, float)) or not isinstance(budget, (int, float)):
         return ""
-    return f"{many.format(f'{expected:.2g}')} are to be expected at --budget {budget:g}"
+    return text.format(expected=f"{expected:.2g}", budget=budget)
 
 
 def _what_who_is(callers: Sequence[Any]) -> str:

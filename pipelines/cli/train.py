@@ -55,7 +55,7 @@ def command(inputs: list[str], models: str | Path, caller_property: str | None, 
             f" invocations, {start:%Y-%m-%d} to {end:%Y-%m-%d}."
         )
     )
-    click.echo(f"About {result.expected:.2g} false incidents a day are to be expected at --budget 1.")
+    click.echo(f"False incidents to be expected at --budget 1: about {result.expected:.2g} a day.")
     lost = result.run.get("dead_letter", 0)
     if lost:
         click.echo(f"note: {plural(lost, 'record')} could not be read; replay writes down which, and why.")

@@ -70,9 +70,7 @@ def _fact(clean: dict[str, Any], name: str) -> str:
     value = clean[name]
     if name == "p_value":
         false = clean.get(EXPECTED_FALSE)
-        said = (
-            f"; about {false:.2g} false incidents a day are to be expected" if isinstance(false, (int, float)) else ""
-        )
+        said = f"; false incidents to be expected: about {false:.2g} a day" if isinstance(false, (int, float)) else ""
         return odds(value, clean.get("score")) + said
     if name in ("first_event", "last_event") and (at := as_datetime(value)) is not None:
         return f"{at:%Y-%m-%d %H:%M} UTC"

@@ -64,7 +64,7 @@ def test_train_hands_on_paths_registry_and_beam_options(jobs: Jobs, capsys: pyte
     assert jobs.asked["beam_args"] == ["--runner=X"]
     shown = capsys.readouterr()
     assert "Version v1 in m: 40 functions from 3,000,000 invocations, 2026-10-01 to 2026-10-31." in shown.out
-    assert "About 0.9 false incidents a day" in shown.out
+    assert "False incidents to be expected at --budget 1: about 0.9 a day." in shown.out
     assert "note: masked" in shown.out
     assert "note: 2 records could not be read; replay writes down which, and why." in shown.out
     assert "  - 98% of the calls have no identity." in shown.out
@@ -107,7 +107,7 @@ def test_replay_of_what_nobody_can_read_does_not_pass_for_good_news(
     shown = capsys.readouterr().out
     assert "1 record read: 0 scored" in shown
     assert "note: nothing was judged" in shown
-    assert "About 0.52 false incidents a day are to be expected at --budget 1." in shown
+    assert "False incidents to be expected at --budget 1: about 0.52 a day." in shown
 
 
 def test_replay_tells_a_program_all_in_one_document(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,7 @@ def test_show_tells_what_a_version_was_trained_on_and_what_became_of_it(place: s
     assert f"{second}, the champion" in shown
     assert f"{begin} to {end} UTC" in shown
     assert f"{model.invocations:,} invocations of {len(model.judge.baselines):,} functions" in shown
-    assert "false incidents a day are to be expected" in shown
+    assert "false incidents to be expected" in shown
     assert "a second one" in shown
     assert re.search(r"added +\S+ \S+ UTC by ann: again", shown)
     assert re.search(r"promoted +\S+ \S+ UTC by \S+: holds August", shown)

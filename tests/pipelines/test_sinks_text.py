@@ -40,7 +40,7 @@ def test_a_card_says_how_strange_since_when_and_what_to_do():
     facts = dict(card(incident(runbook=["Ask the owner.", "Block the address."])).facts)
     assert facts["How strange"] == "1 in 10.0 million"
     told = dict(card(incident(expected_false_per_day=0.734)).facts)["How strange"]
-    assert told == "1 in 10.0 million; about 0.73 false incidents a day are to be expected"
+    assert told == "1 in 10.0 million; false incidents to be expected: about 0.73 a day"
     assert (facts["First event"], facts["Last event"]) == ("2026-08-01 10:00 UTC", "2026-08-01 10:04 UTC")
     assert facts["What to do"] == "1. Ask the owner. 2. Block the address."
     assert dict(card(incident(p_value=0.0, score=14.2, first_event="soon")).facts)["How strange"] == "1 in 10^14"
