@@ -112,7 +112,7 @@ class FunctionFeatures:
         self._names: dict[tuple[str, str], int] = {}
         self._rows: Vector = np.zeros(0, np.int64)
         self._owners: list[int] = []
-        self._index = {n: i for i, n in enumerate(zip(baselines.apps, baselines.functions, strict=True))}
+        self._index = {n: i for i, n in enumerate(baselines.names())}
         self._state = np.zeros((0, kernel.FUNCTION_STATE))
         self._times = np.zeros((0, kernel.FUNCTION_TIMES), np.int64)
         self._hosts = np.zeros((0, kernel.HOSTS), np.uint64)

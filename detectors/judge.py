@@ -141,7 +141,7 @@ class Judge:
         """Group (function row, or -1) and cohort of each event, int64[n] each; taken from the rows if they say so."""
         if "group" in rows.schema.names:
             return np.asarray(rows.column("group")).astype(np.int64), np.asarray(rows.column("cohort")).astype(np.int64)
-        index = {n: i for i, n in enumerate(zip(self.baselines.apps, self.baselines.functions, strict=True))}
+        index = {n: i for i, n in enumerate(self.baselines.names())}
         codes, names = pair_codes(rows.column("app"), rows.column("function"))
         lookup = np.array([index.get(n, -1) for n in names], dtype=np.int64)
         group = lookup[codes] if len(names) else np.zeros(0, np.int64)

@@ -26,17 +26,16 @@ from detectors.expectations import learned_from, normal_events, without_bad
 from detectors.features import BLOCK_US, FAMILIES, FUNCTION_FEATURES, INDEX
 from detectors.forests import FOREST_SCOPE, Scope, fit_forests, forest_rows
 from detectors.function_features import (
-    DEFAULT_SILENCE,
     IDENTIFIED,
     FunctionFeatures,
     from_matrix,
 )
-from detectors.function_kernel import SELDOM
 from detectors.judge import GRAIN, Judge, believable, depth_feature, family_parts, forest_part
 from detectors.keyed import KeyedState
 from detectors.model import Model
+from detectors.silences import silences
 from detectors.stories import ALONE, FEW_EVENTS, Stories
-from models.baselines import BIN_US, COHORTS, HOUR_US, US, Baselines, BaselineSketch
+from models.baselines import COHORTS, HOUR_US, US, Baselines, BaselineSketch
 from models.calibration import BudgetCurve
 from models.errors import InputError
 from models.feedback import Feedback
@@ -78,29 +77,6 @@ LEAST_HEARD: Final = 300
 RARE: Final = 0.002
 #: prior slope of the tail of a forest's score, in tenths of a score a nat
 FOREST_SLOPE: Final = 0.3
-#: a function is silent after this many times the longest silence seen in training
-SILENCE_MARGIN: Final = 3.0
-MIN_SILENCE: Final = 8.0
-#: chance that calls which come at random never leave a longer gap, below which they come by the clock
-BY_THE_CLOCK: Final = 1e-4
-#: such calls that must be missing, and the calls that come together below which each comes by itself
-FEWEST_MISSED: Final = 3.0
-SINGLE: Final = 1.5
-#: runs a day below which timers tell of each other whether runs are skipped, and held-out runs of one that is missed
-RARELY: Final = 30.0
-FEWEST_RUNS: Final = 2
-#: calls expected between two of its runs, at most, where none was skipped
-REGULAR: Final = 1.7
-#: held-out days of such timers, all together, for each one that skipped a run
-NEVER_SKIPPED: Final = 40.0
-#: how many times what is expected between two runs must be missing
-LATE: Final = 1.25
-#: invocations that come together count as one, up to so many
-MOST_CLUMP: Final = 10.0
-#: calls missed that no function reaches
-UNWATCHED: Final = 1e9
-#: s of calls at the mean pace that a silence must miss at least, also where the hour is a busy one
-SILENCE_SECONDS: Final = 3600.0
 #: share of stories, the least strange, from which it is told what normal life can do
 CALM_SHARE: Final = 0.3
 #: slopes that the peaks of normal life were seen to have, in score a nat
@@ -195,8 +171,8 @@ def train(
     held = held.where(~changed) if 2 * int(changed.sum()) <= len(changed) else held
     group_early = held.group
     # from here on groups are rows of the final baselines
-    lookup = {name: row for row, name in enumerate(_names(whole))}
-    final = np.array([lookup[name] for name in _names(early)] or [0], dtype=np.int64)
+    lookup = {name: row for row, name in enumerate(whole.names())}
+    final = np.array([lookup[name] for name in early.names()] or [0], dtype=np.int64)
     held.group = np.where(group_early >= 0, final[np.maximum(group_early, 0)], -1)
     tell("fitting tails and forests")
     days = max(lived.after_us(cut) / DAY_US, 1e-6)
@@ -220,7 +196,7 @@ def train(
     peaks = _peaks(story, weighed)
     peaks[story[expected[strange] | ~keep[strange]]] = 0.0
     curve = BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1][:CURVE_STORIES], days, JOIN_SCORE)
-    silence = _silences(whole, early, held, gaps)
+    silence = silences(whole, early, held.group, held.at, gaps)
     notes = [*learned_from(options.feedback), *restarts.notes()]
     if len(lived.holes_us):
         missing = f"{lived.holes_us.sum() / DAY_US:,.0f} days"
@@ -547,80 +523,6 @@ def _peaks(story: Vector, score: Vector) -> Vector:
     out = np.zeros(int(story.max()) + 1 if len(story) else 0)
     np.maximum.at(out, story, score)
     return out
-
-
-def _names(baselines: Baselines) -> Iterator[tuple[str, str]]:
-    """App and function of each row."""
-    return zip(baselines.apps, baselines.functions, strict=True)
-
-
-def _silences(whole: Baselines, early: Baselines, held: _HeldOut, gaps: dict[tuple[str, str], float]) -> Vector:
-    """float64[len(whole.cohort)]: calls missed from which on each function, or one of a cohort, is silent.
-
-    How long a function may be silent is known only where its silences were measured, beside ``early``.
-    """
-    out = np.full(len(whole.cohort), DEFAULT_SILENCE)
-    watched, (calls, clumps) = set(_names(early)), _clumps(held, len(whole))
-    once = _missed_once(whole, gaps, calls, held)
-    for row, name in enumerate(_names(whole)):
-        if name in gaps and name not in watched:
-            out[row] = UNWATCHED
-        elif name in gaps:
-            # work that comes in clumps is silent between them
-            clump = max(float(whole.dispersion[row]) / 2.0, float(clumps[row]))
-            least = MIN_SILENCE * min(max(clump, 1.0), MOST_CLUMP)
-            if clump < SINGLE and by_the_clock(gaps[name], int(calls[row])):
-                # what never keeps anybody waiting is missed as soon as it does
-                least = FEWEST_MISSED
-            most = max(least, SILENCE_MARGIN * gaps[name], float(whole.rate[row].mean()) * SILENCE_SECONDS)
-            out[row] = min(most, once[row])
-    return out
-
-
-def _missed_once(whole: Baselines, gaps: dict[tuple[str, str], float], calls: Vector, held: _HeldOut) -> Vector:
-    """float64[len(whole)]: calls missed from which on a timer of few runs has skipped one; inf where none is missed so.
-
-    Few runs of one timer say little, those of all of them together enough, where hardly any was ever skipped.
-    """
-    functions = slice(0, len(whole))
-    starts = whole.phases[functions].sum(axis=1)
-    days = (held.at.max() - held.at.min()) / DAY_US
-    a_day = starts / max(whole.days, 1.0)
-    rare = whole.keeps_schedule[functions] & (a_day < RARELY)
-    # who rests at weekends is expected there all the same, a little
-    daily = starts >= np.floor(whole.days) * np.maximum(np.rint(a_day), 1.0)
-    gap = np.array([gaps.get(name, np.inf) for name in _names(whole)])
-    # what is expected from one run to the next on the busiest day
-    expected = whole.rate[functions].reshape(len(whole), -1, HOURS_A_DAY).sum(axis=2).max(axis=1) * (HOUR_US / US)
-    between = np.maximum(gap, expected / np.maximum(np.rint(a_day), 1.0))
-    regular = rare & daily & (between < REGULAR) & (calls >= FEWEST_RUNS)
-    skipped = int((rare & np.isfinite(gap) & ~regular).sum())
-    out = np.full(len(whole), np.inf)
-    if np.minimum(calls[regular], days).sum() >= NEVER_SKIPPED * (skipped + 1):
-        # work that takes hours ends at no certain time
-        brief = np.exp(whole.longest[functions]) < HOUR_US / 1000
-        told = regular & brief & (a_day < SELDOM)
-        out[told] = LATE * between[told]
-    return out
-
-
-def by_the_clock(gap: float, calls: int) -> bool:
-    """Whether so many calls with no longer gap than this, in calls expected meanwhile, come too evenly for chance.
-
-    >>> by_the_clock(1.1, 80), by_the_clock(1.1, 10), by_the_clock(4.0, 80)
-    (True, False, False)
-    """
-    return gap > 0.0 and calls * float(np.log(-np.expm1(-gap))) < float(np.log(BY_THE_CLOCK))
-
-
-def _clumps(held: _HeldOut, functions: int) -> tuple[Vector, Vector]:
-    """Invocations of each function, int64[functions], and those in a bin of time that has any, on average, float64."""
-    inside = held.group >= 0
-    group, moment = held.group[inside], held.at[inside] // BIN_US
-    span = int(moment.max(initial=0)) + 1
-    busy = np.unique(group * span + moment) // span
-    calls, bins = (np.bincount(rows, minlength=functions)[:functions] for rows in (group, busy))
-    return calls, calls / np.maximum(bins, 1)
 
 
 def _daily(held: _HeldOut, strange: Vector, story: Vector, score: Vector, peaks: Vector, asked: Vector) -> Vector:

@@ -6,7 +6,7 @@ plain arrays with a row a function, then a row a trigger cohort, which stands in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -290,12 +290,16 @@ class Baselines:
         together = np.minimum(own, self.days).sum() / (strays.sum() + 1.0)
         return np.where(self.keeps_schedule, np.maximum(own, together), 0.0)
 
+    def names(self) -> Iterator[tuple[str, str]]:
+        """App and function of each row but the cohorts'."""
+        return zip(self.apps, self.functions, strict=True)
+
     def __len__(self) -> int:
         return len(self.functions)
 
     def to_table(self) -> pa.Table:
         """All rows as one table; the inverse of ``from_table``."""
-        labels = [(a, f) for a, f in zip(self.apps, self.functions, strict=True)] + [("", c) for c in COHORTS]
+        labels = [*self.names(), *(("", c) for c in COHORTS)]
         columns: dict[str, Any] = {"app": [a for a, _ in labels], "function": [f for _, f in labels]}
         for name in _ARRAYS:
             value = getattr(self, name)

@@ -47,7 +47,7 @@ def rehearse(plan: Plan) -> int:
         return 0
     function, caller = cast("FunctionStage", plan.function), cast("CallerStage", plan.caller)
     bare = replace(plan, function=replace(function, state=None), caller=replace(caller, state=None))
-    known = list(zip(function.baselines.apps, function.baselines.functions, strict=True))[:2]
+    known = list(function.baselines.names())[:2]
     engine = Engine(bare, (_SOURCE,), lateness_us=0)
     for minute in _MINUTES:
         lines = list(_records(minute, known))

@@ -1,0 +1,117 @@
+"""How long each function may be silent before somebody should be told, from the silences of its training."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.function_features import DEFAULT_SILENCE
+from detectors.function_kernel import SELDOM
+from models.baselines import BIN_US, HOUR_US, US, Baselines
+
+Vector = npt.NDArray[Any]
+
+DAY_US: Final = 86400 * US
+HOURS_A_DAY: Final = 24
+#: a function is silent after this many times the longest silence seen in training
+SILENCE_MARGIN: Final = 3.0
+MIN_SILENCE: Final = 8.0
+#: chance that calls which come at random never leave a longer gap, below which they come by the clock
+BY_THE_CLOCK: Final = 1e-4
+#: such calls that must be missing, and the calls that come together below which each comes by itself
+FEWEST_MISSED: Final = 3.0
+SINGLE: Final = 1.5
+#: runs a day below which timers tell of each other whether runs are skipped, and held-out runs of one that is missed
+RARELY: Final = 30.0
+FEWEST_RUNS: Final = 2
+#: calls expected between two of its runs, at most, where none was skipped
+REGULAR: Final = 1.7
+#: held-out days of such timers, all together, for each one that skipped a run
+NEVER_SKIPPED: Final = 40.0
+#: how many times what is expected between two runs must be missing
+LATE: Final = 1.25
+#: invocations that come together count as one, up to so many
+MOST_CLUMP: Final = 10.0
+#: calls missed that no function reaches
+UNWATCHED: Final = 1e9
+#: s of calls at the mean pace that a silence must miss at least, also where the hour is a busy one
+SILENCE_SECONDS: Final = 3600.0
+
+
+def silences(
+    whole: Baselines, early: Baselines, group: Vector, at: Vector, gaps: dict[tuple[str, str], float]
+) -> Vector:
+    """float64[len(whole.cohort)]: calls missed from which on each function, or one of a cohort, is silent.
+
+    How long a function may be silent is known only where its silences were measured, beside ``early``.
+
+    Args:
+        whole: baselines of the whole window.
+        early: baselines of the part before the held-out one.
+        group: int64[n], row in ``whole`` of each held-out invocation's function; -1 where it has none.
+        at: int64[n], its completion, us.
+        gaps: calls expected in the longest silence of each function, by app and name.
+    """
+    out = np.full(len(whole.cohort), DEFAULT_SILENCE)
+    watched, (calls, clumps) = set(early.names()), _clumps(group, at, len(whole))
+    once = _missed_once(whole, gaps, calls, int(at.max() - at.min()) / DAY_US)
+    for row, name in enumerate(whole.names()):
+        if name in gaps and name not in watched:
+            out[row] = UNWATCHED
+        elif name in gaps:
+            # work that comes in clumps is silent between them
+            clump = max(float(whole.dispersion[row]) / 2.0, float(clumps[row]))
+            least = MIN_SILENCE * min(max(clump, 1.0), MOST_CLUMP)
+            if clump < SINGLE and by_the_clock(gaps[name], int(calls[row])):
+                # what never keeps anybody waiting is missed as soon as it does
+                least = FEWEST_MISSED
+            most = max(least, SILENCE_MARGIN * gaps[name], float(whole.rate[row].mean()) * SILENCE_SECONDS)
+            out[row] = min(most, once[row])
+    return out
+
+
+def _missed_once(whole: Baselines, gaps: dict[tuple[str, str], float], calls: Vector, days: float) -> Vector:
+    """float64[len(whole)]: calls missed from which on a timer of few runs has skipped one; inf where none is missed so.
+
+    Few runs of one timer say little, those of all of them together enough, where hardly any was ever skipped.
+    """
+    functions = slice(0, len(whole))
+    starts = whole.phases[functions].sum(axis=1)
+    a_day = starts / max(whole.days, 1.0)
+    rare = whole.keeps_schedule[functions] & (a_day < RARELY)
+    # who rests at weekends is expected there all the same, a little
+    daily = starts >= np.floor(whole.days) * np.maximum(np.rint(a_day), 1.0)
+    gap = np.array([gaps.get(name, np.inf) for name in whole.names()])
+    # what is expected from one run to the next on the busiest day
+    expected = whole.rate[functions].reshape(len(whole), -1, HOURS_A_DAY).sum(axis=2).max(axis=1) * (HOUR_US / US)
+    between = np.maximum(gap, expected / np.maximum(np.rint(a_day), 1.0))
+    regular = rare & daily & (between < REGULAR) & (calls >= FEWEST_RUNS)
+    skipped = int((rare & np.isfinite(gap) & ~regular).sum())
+    out = np.full(len(whole), np.inf)
+    if np.minimum(calls[regular], days).sum() >= NEVER_SKIPPED * (skipped + 1):
+        # work that takes hours ends at no certain time
+        brief = np.exp(whole.longest[functions]) < HOUR_US / 1000
+        told = regular & brief & (a_day < SELDOM)
+        out[told] = LATE * between[told]
+    return out
+
+
+def by_the_clock(gap: float, calls: int) -> bool:
+    """Whether so many calls with no longer gap than this, in calls expected meanwhile, come too evenly for chance.
+
+    >>> by_the_clock(1.1, 80), by_the_clock(1.1, 10), by_the_clock(4.0, 80)
+    (True, False, False)
+    """
+    return gap > 0.0 and calls * float(np.log(-np.expm1(-gap))) < float(np.log(BY_THE_CLOCK))
+
+
+def _clumps(group: Vector, at: Vector, functions: int) -> tuple[Vector, Vector]:
+    """Invocations of each function, int64[functions], and those in a bin of time that has any, on average, float64."""
+    inside = group >= 0
+    group, moment = group[inside], at[inside] // BIN_US
+    span = int(moment.max(initial=0)) + 1
+    busy = np.unique(group * span + moment) // span
+    calls, bins = (np.bincount(rows, minlength=functions)[:functions] for rows in (group, busy))
+    return calls, calls / np.maximum(bins, 1)
