@@ -166,6 +166,17 @@ def test_a_silence_has_its_reason_too() -> None:
     assert (reason["value"], reason["typical"], reason["share"]) == (0.0, pytest.approx(36.0), 1.0)
 
 
+@pytest.mark.parametrize(
+    ("trigger", "title", "begins"), [("http", "no call", "No call to"), ("timer", "no run", "No run of")]
+)
+def test_who_is_called_has_no_call_and_what_runs_by_itself_no_run_any_more(
+    trigger: str, title: str, begins: str
+) -> None:
+    told = describe(replace(BY_ID["silence"].example, triggers=(trigger,)))
+    assert told["title"].endswith(f": {title} any more")
+    assert told["summary"].startswith(begins)
+
+
 def test_what_comes_seldom_is_missed_by_whole_runs_and_counted_by_the_day() -> None:
     silent = BY_ID["silence"].example
     # as expected by what training knows of a few runs: a quarter more than came, and that until it is told
