@@ -9,6 +9,7 @@ from pathlib import Path
 
 import apache_beam as beam
 
+from pipelines.memory import given_back
 from pipelines.parcels import Parcel
 
 #: name of the work, and its shards with their parcels, the heaviest first
@@ -55,7 +56,8 @@ class DealDoFn(beam.DoFn):  # type: ignore[misc]
         self._lanes = lanes
 
     def process(self, element: tuple[int, Iterable[tuple[int, Parcel]]]) -> Iterator[tuple[int, Offer]]:
-        """Deal once."""
+        """Deal once; what the stage before took is given back."""
+        given_back()
         shards: dict[int, list[Parcel]] = {}
         for shard, parcel in element[1]:
             shards.setdefault(shard, []).append(parcel)

@@ -18,6 +18,7 @@ from detectors.local import Stage
 from detectors.timeline import Timeline, counts_of
 from pipelines.coders import with_tag
 from pipelines.lanes import Offer, dealt, take
+from pipelines.memory import given_back
 from pipelines.messages import Message
 from pipelines.parcels import Parcel
 from pipelines.spool import discard, slices
@@ -62,6 +63,7 @@ class DrainDoFn(beam.DoFn):  # type: ignore[misc]
         if self._spent is not None and Path(self._spent).exists():
             # grouping waits for all of the stage before
             discard(self._spent)
+            given_back()
         timeline = Timeline(self._stage.folds.make(shard, self._shards))
         counted = self._ledger.settle(timeline, {})
         for given in slices(timeline, parcels, ahead=self._shards == 1):

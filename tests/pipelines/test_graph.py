@@ -16,7 +16,7 @@ import pytest
 
 from detectors.schema import INVOCATION
 from models.errors import InputError
-from pipelines import coders, spool, timeline_dofn
+from pipelines import coders, lanes, spool, timeline_dofn
 from pipelines.graph import Plan, judge
 from pipelines.jobs import local_options, run_bounded
 from pipelines.read_parts import deal
@@ -196,6 +196,17 @@ def test_what_was_sent_to_a_stage_is_gone_from_the_disk_once_the_next_begins(tmp
     result = run_bounded(refs, PLAN, tmp_path / "out", reader=ToyReader())
     assert result.run["scored"]
     assert sorted(set(removed)) == ["caller", "function"]
+
+
+def test_memory_that_a_stage_took_is_given_back_before_the_next(tmp_path, monkeypatch):
+    began = []
+    monkeypatch.setattr(lanes, "given_back", lambda: began.append("timelines"))
+    monkeypatch.setattr(timeline_dofn, "given_back", lambda: began.append("spent"))
+    refs = write(tmp_path / "logs", tenant(), 3)
+    assert run_bounded(refs, PLAN, tmp_path / "out", reader=ToyReader(), workers=2).run["scored"]
+    # before function and caller timelines; and, where the spool of the stage before goes, before callers and incidents
+    assert began.count("timelines") == 2
+    assert began.count("spent") >= 2
 
 
 def test_nothing_that_stays_in_a_worker_is_written_to_count_its_bytes(tmp_path, monkeypatch):
