@@ -69,7 +69,6 @@ class CallerFeatures:
         self._row, self._learned = np.zeros(n, np.int64), np.zeros(n, np.bool_)
         if n == 0:
             return raw, value, typical
-        self._clear(rows)
         keys = hashed(rows, "caller")
         weight = np.asarray(rows.column("item_count")).astype(np.float64)
         if "identified" in rows.schema.names:
@@ -81,6 +80,9 @@ class CallerFeatures:
         # only somebody gets a row: queues and timers have no habits of their own
         row = np.zeros(n, np.int64)
         late = np.asarray(rows.column("late"))
+        if not late.all():
+            # before anything is looked up, so that the numbers of rows hold until they may be unlearned
+            self._clear(int(np.asarray(rows.column("at"))[np.argmin(late)]))
         row[ident], in_time = self._callers.rows_in_time(keys[ident], late[ident])
         raw_function = from_matrix(rows.column("raw_function"))
         c = self._callers.columns
@@ -134,12 +136,12 @@ class CallerFeatures:
         # a night's first calls are not strange yet, and would make the hour one of theirs
         c["today_hours"][caller, at // HOUR_US % 24] = kernel.RAISED_HOUR
 
-    def _clear(self, rows: pa.RecordBatch) -> None:
-        """Drop callers that count as forgotten anyway, so that memory follows callers alive, not time."""
+    def _clear(self, now_us: int) -> None:
+        """Drop callers that count as forgotten anyway by then, so that memory follows callers alive, not time."""
         if len(self._callers) < self._clear_at:
             return
         times = self._callers.columns["times"][: len(self._callers)]
-        silent_days = (int(np.asarray(rows.column("at"))[0]) - times[:, kernel.D_LAST]) / DAY_US
+        silent_days = (now_us - times[:, kernel.D_LAST]) / DAY_US
         self._callers.keep(silent_days <= np.minimum(FORGET_DAYS, 2 + times[:, kernel.D_SETTLED_DAYS]))
         self._clear_at = max(CLEAR_AT, 2 * len(self._callers))
 

@@ -118,7 +118,7 @@ class CallerScoring:
         raised = None
         if len(told):
             about = self._told(told, rows, found.take(strange), value_c, typical_c, candidate=True)
-            raised = self._evidence(*about)
+            raised = self._evidence(*about, gate[strange])
         if self._strange_only or len(told) == rows.num_rows:
             return _NOTHING, raised
         others = np.ones(rows.num_rows, np.bool_)
@@ -173,6 +173,7 @@ class CallerScoring:
         shares: Vector,
         value: Vector,
         typical: Vector,
+        gate: Vector,
     ) -> pa.RecordBatch:
         identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
         trouble, by_caller, crowd = blame(found.parts(shares), found.surprise, value, identified)
@@ -180,7 +181,7 @@ class CallerScoring:
         columns: dict[str, Any] = {name: scored.column(name) for name in SCORED.names}
         columns |= {name: rows.column(name) for name in EVIDENCE}
         columns |= {
-            "gate": self._judge.gate(found),
+            "gate": gate,
             "surprise": matrix(found.surprise),
             "share": matrix(shares),
             "value": matrix(value.astype(np.float64)),

@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.function_features import DEFAULT_SILENCE
-from detectors.function_kernel import SELDOM
+from detectors.function_kernel import DAY_US, SELDOM
 from models.baselines import BIN_US, HOUR_US, US, Baselines
 
 Vector = npt.NDArray[Any]
 
-DAY_US: Final = 86400 * US
 HOURS_A_DAY: Final = 24
 #: a function is silent after this many times the longest silence seen in training
 SILENCE_MARGIN: Final = 3.0
