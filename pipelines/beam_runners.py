@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from models.errors import InputError
@@ -28,6 +31,9 @@ _FLINK_STREAM: Final = (
     "--finish_bundle_before_checkpointing",
     "--max_bundle_time_mills=200",
 )
+#: Flink within its job server keeps checkpoints in memory, 5 MB of a step at most, and restarts a job whose step has
+#: more for ever (docs/decisions/0032). Who says one of these has seen to that
+_KEPT_ELSEWHERE: Final = ("--state_backend", "--state_backend_storage_path", "--flink_conf_dir")
 #: these answer who asks for a job before it runs, and Beam then takes its patience with an answer, 300 s, for that of
 #: the whole job: it ended after five minutes
 _ASKED_EARLY: Final = ("PrismRunner", "PortableRunner")
@@ -131,6 +137,33 @@ def begin(pipeline: Any) -> Any:
             hint="Name the program behind '--': --prism_location=FILE, or --flink_job_server_jar=FILE "
             "(docs/deploy.md).",
         ) from None
+
+
+@contextmanager
+def checkpoints_kept(runner: str, beam: Sequence[str]) -> Iterator[list[str]]:
+    """More words for a Flink within its job server, where the user said nothing of its checkpoints; else none.
+
+    They name a folder that is there until the job has ended.
+
+    Args:
+        runner: as ``runner_of`` gives it.
+        beam: what the user said.
+    """
+    if runner != "FlinkRunner" or not _keeps_in_memory(beam):
+        yield []
+        return
+    with tempfile.TemporaryDirectory(prefix="lonetree-flink-", ignore_cleanup_errors=True) as folder:
+        yield ["--state_backend=filesystem", f"--state_backend_storage_path={Path(folder).as_uri()}"]
+
+
+def _keeps_in_memory(beam: Sequence[str]) -> bool:
+    from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions
+
+    if any(word.partition("=")[0] in _KEPT_ELSEWHERE for word in beam):
+        return False
+    options = PipelineOptions([*beam])
+    master, endpoint = options.view_as(FlinkRunnerOptions).flink_master, options.view_as(PortableOptions).job_endpoint
+    return master == "[local]" or (master == "[auto]" and not endpoint)
 
 
 def _must_answer(options: Any) -> None:

@@ -24,7 +24,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from models.errors import LonetreeError
 from pipelines import graph
-from pipelines.beam_runners import DURABLE, begin, same_process, stream_arguments
+from pipelines.beam_runners import DURABLE, begin, checkpoints_kept, same_process, stream_arguments
 from pipelines.held import held
 from pipelines.jobs import counters
 from pipelines.sources.uri import source_name
@@ -142,10 +142,11 @@ def run(
         InputError: the runner can't stream.
         LonetreeError: the runner says that it is done, and is not.
     """
-    options = PipelineOptions(stream_arguments(runner, beam_args))
     job = replace(job, live=replace(job.live, commit=runner in DURABLE))
     stop = stop or threading.Event()
     with ExitStack() as stay:
+        kept = stay.enter_context(checkpoints_kept(runner, beam_args))
+        options = PipelineOptions([*stream_arguments(runner, beam_args), *kept])
         if runner in DURABLE and job.live.until_idle_s is not None:
             job = replace(job, marks=Path(stay.enter_context(_marks_in(job.state))))
         if same_process(runner, options):

@@ -26,12 +26,16 @@ import pytest
 from detectors.conform import Conformed, conform_json
 from detectors.model import Model
 from detectors.order import with_at
+from pipelines import stream_outputs
 from pipelines.announced import Announced
 from pipelines.champion import Champion
 from pipelines.cli.entry import run as lonetree
 from pipelines.cli.failures import ExitCode
 from pipelines.engine import Engine
 from pipelines.jobs import run_bounded
+from pipelines.sinks import fanout
+from pipelines.sinks.base import DeliveryError
+from pipelines.sinks.fanout import Sinks
 from pipelines.sources import uri
 from pipelines.sources.base import Polled
 from pipelines.sources.files import expand
@@ -42,6 +46,7 @@ from pipelines.workflows import plan_for
 from tests.conftest import Tenant
 from tests.integration import flink, prism
 from tests.integration.kafka_broker import Broker, free_port
+from tests.pipelines.incidents import Clock
 from tests.pipelines.live import (
     COLUMNS,
     check_late,
@@ -292,6 +297,65 @@ def test_a_stream_from_kafka_gives_what_a_replay_gives(runner, lines, expected, 
     assert ended
     assert counted["read"] == LINES
     assert outcome(tmp_path) == expected
+
+
+class Switched:
+    """A sink that is down until it is switched on; what it got, and how often it was asked while it was down."""
+
+    def __init__(self, *, up: bool) -> None:
+        self.up, self.refused = up, 0
+        self.got: list[dict[str, Any]] = []
+
+    def send(self, incidents: Any) -> None:
+        if not self.up:
+            self.refused += 1
+            raise DeliveryError("down", retry=True)
+        self.got += incidents
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_sink_that_is_down_for_an_hour_gets_all_of_it_after_and_the_others_theirs_meanwhile(
+    runner, lines, expected, model, tmp_path, monkeypatch
+):
+    rows = conform_json([line.encode() for line in lines], "logs", 0).rows
+    pieces = [rows.slice(start, LINES // 80) for start in range(0, rows.num_rows, LINES // 80)]
+    clock, dead, alive, meanwhile = Clock(), Switched(up=False), Switched(up=True), []
+
+    class Hour(Piecewise):
+        """A minute passes with each piece; after sixty, when the other sink was told of some, this one is up."""
+
+        def poll(self, now: dt.datetime) -> Iterator[Polled]:
+            if self._given == 60 and not dead.up:
+                if len(alive.got) < 3:
+                    return
+                meanwhile.extend([*dead.got, None, *alive.got])
+                dead.up = True
+            clock.sleep(60.0)
+            yield from super().poll(now)
+
+    def fed(target: str, options: Any, cursor: Any, path: Path, conform: Any) -> Hour:
+        return Hour(pieces, cursor["given"] if cursor is not None else 0)
+
+    def opened(uris: Any, folder: Path) -> Sinks:
+        return Sinks({"dead": dead, "alive": alive}, folder, clock=clock, rng=random.Random(1))
+
+    # workers are threads of this process; a turned clock wakes nobody, so that they look at it often
+    monkeypatch.setitem(uri._KINDS, "fed", (fed, ()))
+    monkeypatch.setattr(stream_outputs, "open_sinks", opened)
+    monkeypatch.setattr(fanout, "_LOOK_AROUND_S", 0.1)
+    name, words = runner
+    live = replace(job(tmp_path, lateness_us=5 * MINUTE), sources=("fed:day",))
+    ended, counted = run(live, plan_for(model, BUDGET), name, words)
+    assert ended
+    assert meanwhile[0] is None
+    assert len(meanwhile) > 3
+    # it was asked, and left alone longer and longer
+    assert 0 < dead.refused < 60
+    assert [identity(one) for one in dead.got] == [identity(one) for one in alive.got]
+    assert len({identity(one) for one in dead.got}) == len(dead.got) == counted["tellings"]
+    assert last_told(dead.got) == expected[1]
 
 
 def start(folder: Path, models: Path, words: Words, *more: str) -> subprocess.Popen[bytes]:

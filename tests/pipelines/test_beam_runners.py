@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 
 from models.errors import InputError
-from pipelines.beam_runners import begin, refuse_beam_options, runner_of, stream_arguments
+from pipelines.beam_runners import begin, checkpoints_kept, refuse_beam_options, runner_of, stream_arguments
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,27 @@ def test_flink_is_told_to_make_checkpoints_and_to_close_bundles_soon_unless_the_
     assert [word for word in words if "checkpointing_interval" in word] == ["--checkpointing_interval=500"]
     assert {"--finish_bundle_before_checkpointing", "--max_bundle_time_mills=200"} <= {*words}
     assert "--checkpointing_interval=10000" in stream_arguments("FlinkRunner", [])
+
+
+@pytest.mark.parametrize(
+    ("runner", "beam", "kept"),
+    [
+        ("FlinkRunner", [], True),
+        ("FlinkRunner", ["--flink_master=[local]", "--job_endpoint=localhost:8099"], True),
+        ("FlinkRunner", ["--job_endpoint=localhost:8099"], False),
+        ("FlinkRunner", ["--flink_master=jobmanager:8081"], False),
+        ("FlinkRunner", ["--state_backend=rocksdb", "--state_backend_storage_path=file:///x"], False),
+        ("FlinkRunner", ["--flink_conf_dir=/etc/flink"], False),
+        ("PrismRunner", [], False),
+    ],
+)
+def test_a_flink_of_its_own_keeps_checkpoints_in_a_folder_and_a_cluster_where_it_keeps_them(runner, beam, kept):
+    """In memory it keeps 5 MB of a step, and restarts the job for ever when there is more."""
+    with checkpoints_kept(runner, beam) as words:
+        folders = [Path(word.partition("=file://")[2]) for word in words[1:]]
+        assert words[:1] == (kept * ["--state_backend=filesystem"])
+        assert [folder.is_dir() for folder in folders] == (kept * [True])
+    assert not any(folder.exists() for folder in folders)
 
 
 def test_prism_is_told_to_leave_bundles_whole():

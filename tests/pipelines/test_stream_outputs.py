@@ -15,10 +15,14 @@ from detectors.incidents import INCIDENT
 from detectors.timeline import END
 from pipelines import part_files, stations, stream_outputs
 from pipelines.messages import Message
+from pipelines.sinks import fanout
+from pipelines.sinks.base import DeliveryError
+from pipelines.sinks.fanout import Sinks
 from pipelines.stations import StationDoFn
 from pipelines.stream_outputs import OUT, DeadLetterFiles, SinkStations, VerdictFiles, close_sinks
 from pipelines.watch import WATCHED
 from tests.pipelines.beam_state import Keyed
+from tests.pipelines.incidents import Clock, Recorder
 
 PLAIN: dict[str, Any] = {
     **dict.fromkeys(("app", "function", "trigger", "caller", "model_version"), ""),
@@ -151,3 +155,31 @@ def test_each_telling_reaches_the_sink_once_in_order_and_what_is_expected_does_n
     assert stream_outputs._SINKS == {}
     if seed == 0:
         assert (counted["incidents"], counted["tellings"], counted["suppressed"]) == (11, 22, 1)
+
+
+def test_what_waits_for_a_dead_sink_outlives_the_machine_and_the_others_have_theirs(tmp_path, monkeypatch):
+    """An hour without the sink, by a turned clock, and each ten minutes the machine dies."""
+    clock, dead, alive = Clock(), Recorder([DeliveryError("down", retry=True)] * 1_000), Recorder()
+
+    def opened(uris: Any, folder: Path) -> Sinks:
+        return Sinks({"dead": dead, "alive": alive}, folder, clock=clock, rng=random.Random(1))
+
+    monkeypatch.setattr(stream_outputs, "open_sinks", opened)
+    monkeypatch.setattr(fanout, "_LOOK_AROUND_S", 0.01)
+    made = SinkStations(("dead", "alive"), str(tmp_path / "sinks"), ("a",))
+    step = Keyed(StationDoFn("sinks", made, OUT))
+    for minute in range(60):
+        batch = pa.RecordBatch.from_pylist([incident(f"LT-{minute}", 1)], schema=INCIDENT)
+        message = [(0, Message("a", minute, minute, (batch,)))]
+        if minute % 10 == 9:
+            step.bundle(message, fails=True)
+            step.move()
+            close_sinks(made.folder, patience_s=0.0)
+        step.bundle(message)
+        clock.sleep(60.0)
+    assert dead.got == []
+    asked, dead.fails = dead.calls, []
+    clock.sleep(300.0)
+    step.bundle([(0, Message("a", 60, END))])
+    assert 0 < asked < 60
+    assert dead.got == alive.got == [f"LT-{minute}@1" for minute in range(60)]
