@@ -26,7 +26,8 @@ import pytest
 from detectors.conform import Conformed, conform_json
 from detectors.model import Model
 from detectors.order import with_at
-from pipelines import stream_outputs
+from models.errors import SourceError
+from pipelines import stream_outputs, stream_source
 from pipelines.announced import Announced
 from pipelines.champion import Champion
 from pipelines.cli.entry import run as lonetree
@@ -296,6 +297,41 @@ def test_a_stream_from_kafka_gives_what_a_replay_gives(runner, lines, expected, 
         broker.kill()
     assert ended
     assert counted["read"] == LINES
+    assert outcome(tmp_path) == expected
+
+
+def test_a_source_that_is_down_for_an_hour_is_caught_up_with_and_nothing_is_late(
+    runner, lines, expected, model, tmp_path, monkeypatch
+):
+    rows = conform_json([line.encode() for line in lines], "logs", 0).rows
+    pieces = [rows.slice(start, LINES // 80) for start in range(0, rows.num_rows, LINES // 80)]
+    clock, failures = Clock(0.0), Counter[int]()
+
+    class Down(Piecewise):
+        """The clock goes with the rows; at the fortieth piece the source fails once a minute, for an hour."""
+
+        def poll(self, now: dt.datetime) -> Iterator[Polled]:
+            if self._given == 40 and failures[40] < 60:
+                failures[40] += 1
+                clock.sleep(60.0)
+                raise SourceError("Down.", retry=True)
+            for piece in super().poll(now):
+                clock.now = max(clock.now, max(with_at(piece.conformed.rows).column("at").to_pylist()) / 1e6)
+                yield piece
+
+    def fed(target: str, options: Any, cursor: Any, path: Path, conform: Any) -> Down:
+        return Down(pieces, cursor["given"] if cursor is not None else 0)
+
+    monkeypatch.setitem(uri._KINDS, "fed", (fed, ()))
+    monkeypatch.setattr(stream_source, "_now", lambda: dt.datetime.fromtimestamp(clock.now, dt.timezone.utc))
+    monkeypatch.setattr(stream_source, "FAILED_S", 0.1)
+    name, words = runner
+    # a minute's silence would move the watermark, and an hour's make all that follows late, if failing were silence
+    live = replace(job(tmp_path, lateness_us=5 * MINUTE, idle_us=MINUTE), sources=("fed:day",))
+    ended, counted = run(live, plan_for(model, BUDGET), name, words)
+    assert ended
+    assert failures[40] == 60
+    assert (counted["invocations"], counted.get("late_function", 0)) == (LINES, 0)
     assert outcome(tmp_path) == expected
 
 
