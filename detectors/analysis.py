@@ -10,19 +10,18 @@ import numpy as np
 import pyarrow as pa
 
 from detectors.caller_features import CallerFeatures, by_day
-from detectors.caller_stage import CallerStage
 from detectors.expectations import part_suppressed
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import from_matrix, own_rows
 from detectors.function_stage import CollateStage, FunctionStage
-from detectors.incidents import IncidentStage
 from detectors.judge import Judge
 from detectors.local import Stage, run_local
 from detectors.model import Model
 from detectors.order import concat, with_at
 from detectors.schema import VERDICT
+from detectors.stages import Stages
 from detectors.timeline import Fold, Tables
-from detectors.training import TrainingOptions, habit_score, join_score, train
+from detectors.training import TrainingOptions, habit_score, train
 from models.errors import InputError
 from models.feedback import Feedback
 
@@ -108,12 +107,10 @@ def detect(table: pa.Table, model: Model, *, budget: float = 1.0, feedback: Sequ
     """
     if not budget > 0:
         raise InputError("The budget can't be kept.", expected="a number above 0", received=f"{budget:g}")
-    opens_at = model.curve.threshold(budget)
-    function = Stage("function", _APP, FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")))
-    habit = habit_score(model.curve)
-    judging = CallerStage(model.judge, join_score(opens_at), habit, model.version, model.part("caller"))
-    caller = Stage("caller", _CALLER, judging)
-    incident = Stage("incident", (), IncidentStage(opens_at, model.version, tuple(feedback)))
+    stages = Stages.of(model, budget, tuple(feedback))
+    function = Stage("function", _APP, stages.function)
+    caller = Stage("caller", _CALLER, stages.caller)
+    incident = Stage("incident", (), stages.incident)
     measured, signals, counts = run_local(_batches(table), [function])
     scored, strange, more = run_local([] if measured is None else [measured], [caller])
     told_rows, told, most = run_local([*signals, *strange], [incident])
@@ -122,7 +119,7 @@ def detect(table: pa.Table, model: Model, *, budget: float = 1.0, feedback: Sequ
         [("event_time", "ascending"), ("invocation_id", "ascending")]
     )
     incidents, suppressed = part_suppressed(_last_told(told))
-    return Detection(verdicts, incidents, _summed(counts, more, most), opens_at, suppressed)
+    return Detection(verdicts, incidents, _summed(counts, more, most), stages.incident.opens_at, suppressed)
 
 
 def measure(table: pa.Table, model: Model) -> pa.Table:

@@ -63,7 +63,7 @@ class CallerFeatures:
         self._row, self._learned = np.zeros(0, np.int64), np.zeros(0, np.bool_)
 
     def measure(self, rows: pa.RecordBatch) -> tuple[Vector, Vector, Vector]:
-        """raw, value and typical, float32[n, 9] each, of rows sorted by ``at``."""
+        """raw, value and typical, float32[n, WIDTH] each, of rows sorted by ``at``."""
         n = rows.num_rows
         raw, value, typical = (np.zeros((n, WIDTH), np.float32) for _ in range(3))
         self._row, self._learned = np.zeros(n, np.int64), np.zeros(n, np.bool_)

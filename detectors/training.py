@@ -36,7 +36,7 @@ from detectors.model import Model
 from detectors.silences import silences
 from detectors.stories import ALONE, FEW_EVENTS, Stories
 from models.baselines import COHORTS, HOUR_US, US, Baselines, BaselineSketch
-from models.calibration import BudgetCurve
+from models.calibration import PLAIN_BUDGET, BudgetCurve
 from models.errors import InputError
 from models.feedback import Feedback
 from models.hashing import combine, hash_strings
@@ -48,8 +48,6 @@ Slices = Callable[[], Iterable[pa.RecordBatch]]
 
 #: an event that is less than this share as strange as what opens an incident is nobody's story
 JOIN_SHARE: Final = 0.4
-#: false incidents a day by which it is told what is a habit
-PLAIN_BUDGET: Final = 1.0
 #: share of the window from which the first baselines are taken; what follows is held out
 BASE_SHARE: Final = 0.5
 DAY_US: Final = 86400 * US
@@ -512,8 +510,10 @@ def _weights(
     for number in np.flatnonzero(peaks > 0.0).tolist():
         members = np.flatnonzero(story == number)
         own[lead[members[np.argmax(score[strange[members]])]]].append(float(peaks[number]))
-    common = BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1], days, JOIN_SCORE).threshold(1.0)
-    alone = [BudgetCurve(np.sort(np.array(p))[::-1], days, JOIN_SCORE).threshold(1.0 / BUSY_FAMILIES) for p in own]
+    common = BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1], days, JOIN_SCORE).threshold(PLAIN_BUDGET)
+    alone = [
+        BudgetCurve(np.sort(np.array(p))[::-1], days, JOIN_SCORE).threshold(PLAIN_BUDGET / BUSY_FAMILIES) for p in own
+    ]
     weights: Vector = np.clip(common / np.maximum(np.array(alone), 1e-9), MIN_WEIGHT, MAX_WEIGHT)
     return weights
 

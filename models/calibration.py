@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+#: false incidents a day that a reader is asked to bear where nobody said otherwise
+PLAIN_BUDGET: Final = 1.0
 #: strongest stories that tell the slope of the tail
 TAIL_STORIES: Final = 30
 #: the prior slope, in units of score a nat, and the stories that it weighs

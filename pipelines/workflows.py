@@ -11,16 +11,16 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 
 from detectors import versions
-from detectors.caller_stage import CallerStage
 from detectors.conform import ConformOptions
 from detectors.function_features import NEEDED
-from detectors.function_stage import CollateStage, FunctionStage
-from detectors.incidents import IncidentStage
+from detectors.function_stage import CollateStage
 from detectors.model import Model
+from detectors.stages import Stages
 from detectors.timeline import Tables, Timeline
-from detectors.training import TrainingOptions, habit_score, join_score
+from detectors.training import TrainingOptions
 from detectors.training import train as fit
 from detectors.wording import span
+from models.calibration import PLAIN_BUDGET
 from models.errors import InputError
 from models.feedback import Feedback, read_feedback, standing
 from pipelines.graph import Plan
@@ -119,7 +119,7 @@ def train(
     model = replace(model, caller_property=conform.caller_property)
     first, last = (datetime.fromtimestamp(us / 1e6, timezone.utc) for us in model.window)
     version = versions.save_model(model, open_registry(models), note=note)
-    threshold = model.curve.threshold(1.0)
+    threshold = model.curve.threshold(PLAIN_BUDGET)
     return TrainResult(
         version=version,
         functions=len(model.judge.baselines),
@@ -173,14 +173,8 @@ def plan_for(
     With ``strange_only`` there are verdicts only of what an incident may want, with ``closed_only`` incidents are told
     only when they close.
     """
-    opens_at = model.curve.threshold(budget)
-    scores = (join_score(opens_at), habit_score(model.curve))
-    return Plan(
-        function=FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")),
-        caller=CallerStage(model.judge, *scores, model.version, model.part("caller"), strange_only),
-        incident=IncidentStage(opens_at, model.version, feedback, closed_only),
-        columns=NEEDED,
-    )
+    stages = Stages.of(model, budget, feedback, strange_only=strange_only, closed_only=closed_only)
+    return Plan(stages.function, stages.caller, stages.incident, NEEDED)
 
 
 def replay(

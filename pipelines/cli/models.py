@@ -198,7 +198,7 @@ def roll_back(models: str | Path, why: str) -> None:
 
 def told(about: Mapping[str, Any], bundle: Bundle) -> Iterator[tuple[str, str]]:
     """What a person wants to know of a version, line by line; what a foreign one doesn't say is left out."""
-    from models.calibration import BudgetCurve
+    from models.calibration import PLAIN_BUDGET, BudgetCurve
 
     manifest = about["about"]
     window = manifest.get("training_window") or {}
@@ -212,7 +212,10 @@ def told(about: Mapping[str, Any], bundle: Bundle) -> Iterator[tuple[str, str]]:
     curve = bundle.document("model").get("curve") if "model" in bundle.documents else None
     if curve:
         known = BudgetCurve.from_json(curve)
-        yield "at budget 1", f"false incidents to be expected: about {known.rate(known.threshold(1.0)):.2g} a day"
+        yield (
+            f"at budget {PLAIN_BUDGET:g}",
+            f"false incidents to be expected: about {known.rate(known.threshold(PLAIN_BUDGET)):.2g} a day",
+        )
     for remark in manifest.get("notes") or ():
         yield "note", str(remark)
     for change in about["changes"]:

@@ -108,7 +108,7 @@ def print_incident(one: Incident, run: Mapping[str, Any] | None = None) -> None:
         ("", _what_who_is(one.get("callers") or ())),
         ("invocations", f"{one['invocations']:,}" if isinstance(one.get("invocations"), int) else "?"),
         ("how strange", _strangeness(one)),
-        ("false ones", _expected(run or {}, "about {expected} a day are to be expected at --budget {budget:g}")),
+        ("false ones", _expected(run or {}, "expect about {expected} a day at --budget {budget:g}")),
         ("ATT&CK", ", ".join(_technique(str(name)) for name in one.get("attack") or ())),
         ("model", str(one.get("model_version", "?"))),
     ]

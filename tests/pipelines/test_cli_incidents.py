@@ -75,7 +75,7 @@ def test_one_incident_says_how_many_false_ones_are_to_be_expected_and_what_a_pla
     (tmp_path / "run.json").write_text(json.dumps(run_of))
     run(["incidents", out, "--id", "3f9a"])
     shown = capsys.readouterr().out
-    assert "about 0.52 a day are to be expected at --budget 1" in shown
+    assert "false ones   expect about 0.52 a day at --budget 1\n" in shown
     assert "a place and not a person: addresses are masked; DisableIpMasking" in shown
     run(["incidents", out])
     shown = capsys.readouterr().out

@@ -1,0 +1,54 @@
+"""The stages that judge with a model at a budget: the same in pipelines as in a table of this process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from detectors.caller_stage import CallerStage
+from detectors.function_stage import FunctionStage
+from detectors.incidents import IncidentStage
+from detectors.model import Model
+from detectors.training import habit_score, join_score
+from models.feedback import Feedback
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Makes the folds of the three kinds of timelines; plain data.
+
+    Attributes:
+        function: one for each app.
+        caller: one for each caller.
+        incident: one for all.
+    """
+
+    function: FunctionStage
+    caller: CallerStage
+    incident: IncidentStage
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        budget: float,
+        feedback: tuple[Feedback, ...] = (),
+        *,
+        strange_only: bool = False,
+        closed_only: bool = False,
+    ) -> Stages:
+        """Stages that judge with a model.
+
+        Args:
+            model: as training made it.
+            budget: false incidents a day that the reader is willing to read, above 0.
+            feedback: incidents that it expects are marked.
+            strange_only: there are verdicts only of what an incident may want.
+            closed_only: incidents are told only when they close.
+        """
+        opens_at = model.curve.threshold(budget)
+        scores = (join_score(opens_at), habit_score(model.curve))
+        return cls(
+            FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")),
+            CallerStage(model.judge, *scores, model.version, model.part("caller"), strange_only),
+            IncidentStage(opens_at, model.version, feedback, closed_only),
+        )
