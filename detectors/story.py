@@ -19,6 +19,11 @@ Vector = npt.NDArray[Any]
 
 #: names of functions, callers and the like shown
 SHOWN_NAMES: Final = 50
+#: share of a story's rows that may come before a new version that it is laid to
+BEFORE_A_VERSION: Final = 0.1
+#: invocations are counted by spans of five minutes, to tell in which time so large a share of them came
+SPAN_US: Final = 300_000_000
+CORE_SHARE: Final = 0.9
 #: calls of a bystander for which one counts that points at its caller
 POINTING: Final = 10
 
@@ -58,6 +63,8 @@ class Story:
     p_value: float = 1.0
     max_ms: float = 0.0
     deployed_us: int = -1
+    #: rows that came before the first that knew of a new version
+    undeployed: int = 0
     per_hour: float = 0.0
     since_us: int = -1
     ids: list[str] = field(default_factory=list)
@@ -131,6 +138,7 @@ def evidence_of(story: Story) -> Evidence:
         lead="function" if story.lead == "function" else "caller",
         first_us=story.first_us,
         last_us=story.last_us,
+        core_s=_core_s(story),
         opened_us=story.opened_us,
         invocations=story.invocations,
         failed=story.failed,
@@ -153,7 +161,7 @@ def evidence_of(story: Story) -> Evidence:
         duration_ms=(durations[len(durations) // 2] if durations else 0.0, story.max_ms),
         usual_ms=usual,
         run_seconds=story.run_ms / 1000.0,
-        deployed_ago_s=story.deployed_us / 1e6 if story.deployed_us >= 0 else None,
+        deployed_ago_s=story.deployed_us / 1e6 if _followed_a_version(story) else None,
         silence=Silence(story.per_hour, story.since_us) if story.since_us >= 0 else None,
         statuses={int(s): n for s, n in sorted(counts.get("status", Counter()).items())},
         exception_types=tuple(top(counts.get("exception_type", {}))),
@@ -165,6 +173,26 @@ def evidence_of(story: Story) -> Evidence:
         late=story.late,
         revision=story.revision,
     )
+
+
+def _followed_a_version(story: Story) -> bool:
+    """Whether a version changed before nearly all of it: what goes on already is not of its making."""
+    return story.deployed_us >= 0 and story.undeployed <= BEFORE_A_VERSION * story.rows
+
+
+def _core_s(story: Story) -> float:
+    """The shortest time, in whole spans, that holds nearly all of the invocations, s; what comes later stretches it."""
+    spans = sorted((int(span), n) for span, n in story.counts.get("span", {}).items() if n)
+    wanted = CORE_SHARE * sum(n for _, n in spans)
+    best, first, held = float("inf"), 0, 0
+    for last, n in spans:
+        held += n
+        while held - spans[first][1] >= wanted:
+            held -= spans[first][1]
+            first += 1
+        if held >= wanted:
+            best = min(best, float(last - spans[first][0] + 1))
+    return best * SPAN_US / 1e6 if spans else 0.0
 
 
 def callers_of(counts: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -15,7 +15,7 @@ from detectors.features import FEATURE_NAMES, FEATURES
 from detectors.function_features import from_matrix
 from detectors.signatures import SIGNATURES, signature_kinds
 from detectors.stories import ALONE, FEW_EVENTS
-from detectors.story import Story
+from detectors.story import SPAN_US, Story
 from models.baselines import US
 
 Vector = npt.NDArray[Any]
@@ -149,7 +149,8 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     _keep_examples(story, rows.rows.slice(begin, n), silent)
     deployed = rows.deployed_us[here]
     if story.deployed_us < 0 and (deployed >= 0).any():
-        story.deployed_us = int(deployed[np.argmax(deployed >= 0)])
+        first = int(np.argmax(deployed >= 0))
+        story.deployed_us, story.undeployed = int(deployed[first]), story.rows - n + first
     peak = int(np.argmax(counted))
     if counted[peak] > story.score:
         story.score, story.p_value = float(counted[peak]), float(rows.p_value[begin + peak])
@@ -163,6 +164,7 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     callers = rows.names["caller"]
     _count(story.counts.setdefault("pointed", {}), callers, here, rows.pointing[here])
     _age(story.counts.setdefault("age", {}), callers, rows, here)
+    _spans(story.counts.setdefault("span", {}), at, np.where(silent, 0, weight))
     _count(story.counts.setdefault("where", {}), rows.names["where"], here)
     _count(story.counts.setdefault("status", {}), rows.names["status"], here)
     found = rows.attacks[here]
@@ -223,6 +225,14 @@ def _count(counts: dict[str, int], column: _Coded, here: slice, where: Vector | 
     found, often = column.found(codes)
     for code, n in zip(found.tolist(), often.tolist(), strict=True):
         name = column.texts[code]
+        if name in counts or len(counts) < MAX_NAMES:
+            counts[name] = counts.get(name, 0) + n
+
+
+def _spans(counts: dict[str, int], at: Vector, weight: Vector) -> None:
+    """Add up the invocations of each span of time."""
+    span, place = np.unique(at // SPAN_US, return_inverse=True)
+    for name, n in zip(map(str, span.tolist()), np.bincount(place, weight).astype(np.int64).tolist(), strict=True):
         if name in counts or len(counts) < MAX_NAMES:
             counts[name] = counts.get(name, 0) + n
 

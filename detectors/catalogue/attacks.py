@@ -127,7 +127,7 @@ INJECTION_PROBE: Final = Kind(
 
 QUEUE_INJECTION: Final = Kind(
     id="queue-injection",
-    title="Crafted messages break {spot}",
+    title="Broken or crafted messages at {spot}",
     summary="{Calls} {during} of {where}{queue}{signatures}{bad}{exceptions}{slow}.",
     meaning=(
         "What came in looks harmless at the door and breaks what reads the queue behind "

@@ -15,6 +15,9 @@ _PART_OF_IT: Final = 0.05
 _NEARLY_AS_MUCH: Final = 0.25
 #: ms; a run that takes so long is worth a word
 _LONG_RUN_MS: Final = 10_000.0
+#: s; what lasts so long may be a short thing with a tail, where nearly all came in so small a part of it
+_LONG_S: Final = 3_600.0
+_SHORT_PART: Final = 0.4
 #: US dollars from which on a bill is told
 _WORTH_A_BILL: Final = 1.0
 
@@ -36,10 +39,13 @@ class Amounts(Telling):
         return "of" if self._runs() else "to"
 
     def say_during(self) -> str:
-        """In how long; a single moment by its clock."""
-        return (
-            f"in {say.span(self._signs.span_s)}" if self._signs.span_s >= 1.0 else f"at {say.clock(self._e.first_us)}"
-        )
+        """In how long, and in which part of it nearly all came; a single moment by its clock."""
+        span_s, core_s = self._signs.span_s, finite(self._e.core_s)
+        if span_s < 1.0:
+            return f"at {say.clock(self._e.first_us)}"
+        if span_s < _LONG_S or not 0.0 < core_s <= _SHORT_PART * span_s:
+            return f"in {say.span(span_s)}"
+        return f"in {say.span(span_s)}, most of them within {say.span(core_s)},"
 
     def say_pace(self) -> str:
         """The pace that stands out most, with what is usual."""

@@ -17,6 +17,8 @@ _WORTH_TELLING_OF_FEW: Final = 0.2
 _SOME: Final = 3
 #: times as many as usual from which on refusals and failures are news
 _CLEARLY_MORE: Final = 1.5
+#: share of the calls that is most of them
+_MOST: Final = 0.5
 #: times the usual run from which on all runs are slow
 _SLOW: Final = 1.5
 #: share of the score from which on something is a part of the story
@@ -70,7 +72,8 @@ class Trouble(Who):
         """The caller, where the story is one caller's."""
         if not self._signs.by_caller:
             return ""
-        return f", {'all' if self._e.distinct_callers <= 1 else 'most'} {self.say_from_whom()}"
+        share = "all" if self._e.distinct_callers <= 1 else "most" if self._signs.caller_share >= _MOST else "many"
+        return f", {share} from {self._first_caller().removeprefix('callers from ')}"
 
     def say_exceptions(self) -> str:
         """Types of the exceptions, without their namespaces."""
@@ -87,7 +90,7 @@ class Trouble(Who):
         if self._signs.share("round_seconds") < 0.05:
             return ""
         count = self._signs.value("round_seconds")
-        return f", about {round(count):,} of them delayed by a round number of seconds" if count >= 1.0 else ""
+        return f", at least {round(count):,} of them delayed by a round number of seconds" if count >= 1.0 else ""
 
     def say_slow(self) -> str:
         """Run times with what is usual; "" where they are usual."""
@@ -102,16 +105,17 @@ class Trouble(Who):
         return f", running up to {say.milliseconds(longest)} ({half})"
 
     def say_latency(self) -> str:
-        """The run time as it has become, with what was usual."""
+        """The run time where it was strangest, with what was usual."""
         names = ("latency_shift", "latency_drop", "duration_low", "duration_high")
         found = sorted((-finite(self._e.share.get(n)), n) for n in names if n in self._e.value)
         if found:
             name = found[0][1]
             now, usual = finite(self._e.value[name]), finite(self._e.typical.get(name), self._signs.usual_ms)
+            average = " on average" if name.startswith("latency") else ""
         else:
-            now, usual = finite(self._e.duration_ms[0]), self._signs.usual_ms
+            now, usual, average = finite(self._e.duration_ms[0]), self._signs.usual_ms, " as a rule"
         often = say.times(now, usual)
-        shown = f"{say.milliseconds(now)} where {say.milliseconds(usual)} is usual"
+        shown = f"{say.milliseconds(now)}{average} where {say.milliseconds(usual)} is usual"
         return f"{shown}, {often} as long" if often else shown
 
     def say_deliveries(self) -> str:
@@ -161,8 +165,8 @@ class Trouble(Who):
             return ""
         if self._e.invocations == 1:
             return f", which {'was ' if what == 'refused' else ''}{what}"
-        those = "all of them" if count >= self._e.invocations else f"{count:,} of them"
-        return f", {those} {what}{self._instead(what)}"
+        # counted, too, where it is all of them: what went well is no part of the incident, so not all calls failed
+        return f", {count:,} of them {what}{self._instead(what)}"
 
     def _news(self, what: str, count: int) -> bool:
         """Whether more than a few were refused, or failed, and clearly more than would be usual."""

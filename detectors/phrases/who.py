@@ -8,6 +8,8 @@ from detectors import wording as say
 from detectors.catalogue.kind import CROWD, finite
 from detectors.phrases.amounts import Amounts
 
+#: share of the calls from which on they are told as the first caller's
+_MAINLY: Final = 0.6
 #: seconds that count as no time at all
 _JUST_NOW_S: Final = 60.0
 
@@ -16,11 +18,11 @@ class Who(Amounts):
     """Who and where."""
 
     def say_caller(self) -> str:
-        """The caller; several are counted."""
+        """The caller, with the others where they made much of it; several of whom nobody leads are counted."""
         e = self._e
         if not self._signs.one_caller and e.distinct_callers > 1:
             return say.plural(e.distinct_callers, "caller")
-        return say.caller_words(e.callers[0][0]) if e.callers else "callers without identity"
+        return self._first_caller() + ("" if self._signs.caller_share >= _MAINLY else self._others())
 
     def say_from_whom(self) -> str:
         """Where the calls come from: a caller, so many callers, or a place."""
@@ -28,9 +30,8 @@ class Who(Amounts):
         return caller.removeprefix("callers ") if caller.startswith("callers from ") else f"from {caller}"
 
     def say_and_others(self) -> str:
-        """How many others there were beside the one whose doing it is."""
-        others = self._e.distinct_callers - 1
-        return f" and {say.plural(others, 'other')}" if self._signs.one_caller and others > 0 else ""
+        """How many others there were beside the one whose doing it is, where ``caller`` hasn't said so."""
+        return self._others() if self._signs.one_caller and self._signs.caller_share >= _MAINLY else ""
 
     def say_crowd(self) -> str:
         """A flood's many callers; or the one that is told of, among them."""
@@ -137,6 +138,13 @@ class Who(Amounts):
         if len(self._e.countries) > 1:
             return f"{self.say_travels()} of each other"
         return f"from {self.say_country()}, {self.say_travel()} after a call from another country"
+
+    def _first_caller(self) -> str:
+        return say.caller_words(self._e.callers[0][0]) if self._e.callers else "callers without identity"
+
+    def _others(self) -> str:
+        others = self._e.distinct_callers - 1
+        return f" and {say.plural(others, 'other')}" if others > 0 else ""
 
     def _place(self) -> str:
         """The place by which alone the caller is known; "" where it is known by more, or is one of many."""

@@ -129,14 +129,29 @@ def test_the_incident_of_the_brief_reads_as_promised() -> None:
     assert "38 of them refused where 0.2 would be usual" in told["summary"]
 
 
-def test_runs_are_of_a_function_and_calls_go_to_it_and_all_are_called_all() -> None:
+def test_what_has_a_long_tail_is_told_with_the_time_in_which_nearly_all_came() -> None:
+    flood = replace(BY_ID["flood"].example, first_us=0, last_us=25 * 3_600_000_000, core_s=1_200.0)
+    assert " in 25 hours, most of them within 20 minutes, to PayInvoice" in describe(flood)["summary"]
+    assert "most of them" not in describe(replace(flood, core_s=12 * 3_600.0))["summary"]
+    assert "most of them" not in describe(replace(flood, last_us=50 * 60_000_000, core_s=300.0))["summary"]
+
+
+def test_what_many_did_is_not_laid_to_the_one_whom_it_points_at() -> None:
+    mixed = replace(BY_ID["retry-storm"].example, distinct_callers=9, invocations=86)
+    name = mixed.callers[0][0]
+    told = {n: describe(replace(mixed, callers=((name, "user", n), ("user:b", "user", 86 - n)))) for n in (6, 70)}
+    assert f"by {name.partition(':')[2]} and 8 others" in told[6]["summary"].replace("user ", "")
+    assert "others" not in told[70]["summary"]
+
+
+def test_runs_are_of_a_function_and_calls_go_to_it_and_are_counted_where_all_failed() -> None:
     example = BY_ID["failure-burst"].example
     worst = replace(example, value={"failure_burst": 90.0})
     told = "140 calls in 20 minutes to PayInvoice failed, up to 90 in a quarter of an hour where 0.3 is usual"
     assert told in describe(worst)["summary"]
     slow = replace(BY_ID["latency-shift"].example, triggers=("queue",), failed=900)
     assert "900 runs in 4 hours of PayInvoice: " in describe(slow)["summary"]
-    assert ", all of them failed" in describe(slow)["summary"]
+    assert ", 900 of them failed" in describe(slow)["summary"]
 
 
 def test_few_calls_among_many_are_told_apart() -> None:

@@ -566,3 +566,25 @@ def test_what_waited_counts_once_its_story_opens_also_after_a_restart() -> None:
     assert cut.raised() == whole.raised()
     (told,) = [row for row in whole.raised().to_pylist() if row["closed"]]  # type: ignore[union-attr]
     assert (told["invocations"], len(told["functions"])) == (1 + 2 + 3 + 1, 4)
+
+
+def failing(at: int, invocation_id: str, **more: Any) -> dict[str, Any]:
+    """A failure of a function that a version may be to blame for."""
+    return strange(at, invocation_id, by_caller=False, trouble="failing", feature="failure_burst", **more)
+
+
+def test_what_began_before_a_new_version_is_not_laid_to_it() -> None:
+    deployed = [failing(n * MINUTE, f"v{n}", deployed_us=n * MINUTE + SECOND) for n in range(20)]
+    before = [failing((n - 20) * MINUTE, f"b{n}", deployed_us=-1) for n in range(20)]
+    assert [one["kind"] for one in incidents_of(deployed)[1]] == ["bad-deployment"]
+    assert [one["kind"] for one in incidents_of(before[-1:] + deployed)[1]] == ["bad-deployment"]
+    assert [one["kind"] for one in incidents_of(before + deployed)[1]] == ["failure-burst"]
+
+
+def test_a_flood_that_a_few_calls_follow_for_hours_is_told_by_the_minutes_in_which_it_came() -> None:
+    flood = [strange(n * SECOND, f"i{n}") for n in range(600)]
+    tail = [strange(n * HOUR, f"t{n}") for n in range(1, 12)]
+    _, (incident,) = incidents_of(flood + tail)
+    assert "611 calls in 11 hours, most of them within 10 minutes, to" in incident["summary"]
+    _, (incident,) = incidents_of(flood[::60] + tail)
+    assert "most of them" not in incident["summary"]
