@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from detectors import caller_kernel as kernel
 from detectors.features import CALLER_FEATURES, INDEX
 from detectors.function_features import CLEAR_AT, IDENTIFIED, from_matrix, matrix
-from detectors.function_kernel import DAY_US, FORGET_DAYS
+from detectors.function_kernel import DAY_US, remembered
 from detectors.keyed import KeyedState
 from detectors.order import FUNCTION_KEY, hashed
 from detectors.timeline import Tables
@@ -140,9 +140,9 @@ class CallerFeatures:
         """Drop callers that count as forgotten anyway by then, so that memory follows callers alive, not time."""
         if len(self._callers) < self._clear_at:
             return
-        times = self._callers.columns["times"][: len(self._callers)]
-        silent_days = (now_us - times[:, kernel.D_LAST]) / DAY_US
-        self._callers.keep(silent_days <= np.minimum(FORGET_DAYS, 2 + times[:, kernel.D_SETTLED_DAYS]))
+        times, state = (self._callers.columns[name][: len(self._callers)] for name in ("times", "state"))
+        calls = state[:, kernel.C_SETTLED] + state[:, kernel.C_TODAY]
+        self._callers.keep(remembered(times[:, kernel.D_LAST], times[:, kernel.D_SETTLED_DAYS], calls, now_us))
         self._clear_at = max(CLEAR_AT, 2 * len(self._callers))
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:  # noqa: ARG002 - a Fold

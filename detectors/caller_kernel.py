@@ -15,6 +15,7 @@ from detectors.function_kernel import (
     TAU_30M,
     pace_excess,
     poisson_excess,
+    remembered_days,
 )
 from models.baselines import HOUR_US, US
 from models.jit import copy_row, njit
@@ -118,7 +119,8 @@ def advance_callers(
             copy_row(today_hours[c], kept_hours[1])
         w = weight[i]
         today = now // DAY_US
-        if t[D_FIRST] != 0 and t[D_LAST] < now and (now - t[D_LAST]) / DAY_US > min(FORGET_DAYS, 2 + t[D_SETTLED_DAYS]):
+        remembered_us = remembered_days(t[D_SETTLED_DAYS], s[C_SETTLED] + s[C_TODAY]) * DAY_US
+        if t[D_FIRST] != 0 and now - t[D_LAST] > remembered_us:
             t[D_FIRST] = 0
         if t[D_FIRST] != 0 and t[D_LAST] > now:
             # an older log than the state has seen: where a caller is known, it stays known

@@ -317,9 +317,10 @@ class FunctionFeatures:
         """Drop callers that count as forgotten anyway, so that memory follows callers alive, not time."""
         if len(self._pairs) < self._clear_at or rows.num_rows == 0:
             return
-        times = self._pairs.columns["times"][: len(self._pairs)]
-        silent_days = (int(np.asarray(rows.column("at"))[-1]) - times[:, kernel.Q_LAST]) / kernel.DAY_US
-        self._pairs.keep(silent_days <= np.minimum(kernel.FORGET_DAYS, 2 + times[:, kernel.Q_SETTLED_DAYS]))
+        now_us = int(np.asarray(rows.column("at"))[-1])
+        times, state = (self._pairs.columns[name][: len(self._pairs)] for name in ("times", "state"))
+        calls = state[:, kernel.P_SETTLED] + state[:, kernel.P_TODAY]
+        self._pairs.keep(kernel.remembered(times[:, kernel.Q_LAST], times[:, kernel.Q_SETTLED_DAYS], calls, now_us))
         self._clear_at = max(CLEAR_AT, 2 * len(self._pairs))
 
     # ------------------------------------------------------------------ silence

@@ -63,7 +63,7 @@ PAST_DUE_US: Final = np.int64(15 * 60 * US)
 #: calls a day below which it is a usual day that its window must have run for: what comes at the full hour has hardly
 #: anything expected of the hour before
 SELDOM: Final = 4.5
-#: a pair that was silent longer is forgotten: a day for each day it was seen, at most thirty
+#: whoever was silent longer is forgotten, at most (``remembered_days``)
 FORGET_DAYS: Final = 30
 #: weights of the fast and the slow moving average of a function's run times: about 16 and 200 events
 FAST: Final = 1.0 / 16.0
@@ -117,6 +117,26 @@ MAX_COMPANY: Final = 6.0
 TIE: Final = 1e-9
 LEVEL_COUNT: Final = len(LEVELS)
 _MEDIAN: Final = int(np.searchsorted(LEVELS, 0.5))
+
+
+@njit
+def remembered_days(settled_days: Any, calls: Any) -> Any:
+    """Days of silence after which a caller is forgotten: two, one for each day it was seen, and more for many calls.
+
+    Who works here comes back after a long weekend; an address that called twice is another's by then.
+    """
+    bits = 0
+    left = np.int64(calls) + 1
+    while left > 1:
+        left >>= 1
+        bits += 1
+    return min(FORGET_DAYS, 2 + settled_days + bits)
+
+
+def remembered(last_us: Any, settled_days: Any, calls: Any, now_us: int) -> Any:
+    """Which callers are not forgotten yet, as ``remembered_days`` has it, bool[n]."""
+    bits = np.frexp(np.floor(calls) + 1.0)[1] - 1
+    return now_us - last_us <= np.minimum(FORGET_DAYS, 2 + settled_days + bits) * DAY_US
 
 
 @njit
@@ -400,10 +420,9 @@ def advance_functions(
         if qt[Q_FIRST] != 0 and qt[Q_LAST] > now:
             # an older log: whoever is known stays known
             qt[Q_FIRST] = min(qt[Q_FIRST], now - np.int64(NOVEL_US))
-        if qt[Q_FIRST] != 0 and qt[Q_LAST] < now:
-            silent_days = (now - qt[Q_LAST]) / DAY_US
-            if silent_days > min(FORGET_DAYS, 2 + qt[Q_SETTLED_DAYS]):
-                qt[Q_FIRST] = 0
+        remembered_us = remembered_days(qt[Q_SETTLED_DAYS], q[P_SETTLED] + q[P_TODAY]) * DAY_US
+        if qt[Q_FIRST] != 0 and now - qt[Q_LAST] > remembered_us:
+            qt[Q_FIRST] = 0
         if qt[Q_FIRST] == 0:
             for column in range(PAIR_STATE):
                 q[column] = 0.0

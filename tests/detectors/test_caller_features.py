@@ -13,6 +13,7 @@ from detectors import caller_kernel as kernel
 from detectors.caller_features import CallerFeatures, by_day
 from detectors.features import CALLER_FEATURES
 from detectors.function_features import FunctionFeatures
+from detectors.function_kernel import remembered, remembered_days
 from detectors.order import in_order
 from models.baselines import Baselines
 from tests.detectors.life import DAY, HOUR, MINUTE, SECOND, baselines_of, calls, live, ordinary
@@ -319,3 +320,28 @@ def test_what_is_no_habit_of_one_caller_is_not_unlearned(usual: Baselines, why: 
     assert callers.snapshot()["callers"].equals(before)
     callers.unlearn(featured, np.flatnonzero(~strange))
     assert not callers.snapshot()["callers"].equals(before)
+
+
+def test_who_worked_here_for_two_days_is_known_after_a_long_weekend(usual: Baselines) -> None:
+    found = live(usual, working_days(2), odd(1))
+    assert found.value("caller_new", "odd")[0] > 5 * DAY / SECOND
+    assert found.raw("caller_new_here", "odd")[0] < 0.5
+
+
+def test_an_address_that_called_twice_is_another_after_five_days(usual: Baselines) -> None:
+    found = live(usual, hers(9 * HOUR, 0.3), odd(1))
+    assert found.value("caller_new", "odd")[0] < 1.0
+
+
+def test_clearing_drops_nobody_who_is_remembered_and_everybody_else() -> None:
+    generator = np.random.default_rng(3)
+    silent = generator.integers(0, 40, 5_000)
+    settled, calls = (
+        generator.integers(0, 30, 5_000),
+        generator.choice([0.0, 1.0, 3.0, 6.9, 7.0, 300.0, 2.0**40], 5_000),
+    )
+    kept = remembered(-silent * DAY, settled, calls, 0)
+    assert kept.tolist() == [
+        days <= remembered_days(held, made) for days, held, made in zip(silent, settled, calls, strict=True)
+    ]
+    assert 0 < kept.sum() < len(kept)
