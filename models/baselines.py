@@ -30,6 +30,13 @@ LEVELS: Final = np.array(
 )  # fmt: skip
 #: run times kept per function: enough for the 0.9995 level, small enough for thousands of functions
 RESERVOIR: Final = 4096
+#: cold starts kept of each function
+COLD_RESERVOIR: Final = 200
+#: share of cold starts that are excused as usual
+COLD_SHARE: Final = 0.9
+#: cold starts of others that weigh in with a function's own, and of all below which nothing is known of them
+PRIOR_COLD: Final = 3.0
+FEW_COLD: Final = 5
 #: counting bins of five minutes, from which rhythm and overdispersion follow
 BIN_US: Final = 300 * US
 HOUR_US: Final = 3600 * US
@@ -176,9 +183,11 @@ class BaselineSketch:
         self._phases = [_group_sum(np.concatenate(self._phases), 2)] if self._phases else []
         if self._runs:
             runs = np.concatenate(self._runs)
-            order = np.lexsort((runs[:, 1], runs[:, 0]))
-            runs = runs[order]
-            self._runs = [runs[_rank_in_group(runs[:, 0]) < RESERVOIR]]
+            # cold starts are rare: a sample of all runs would hold one or two
+            kind = 2.0 * runs[:, 0] + runs[:, 3]
+            order = np.lexsort((runs[:, 1], kind))
+            runs, kind = runs[order], kind[order]
+            self._runs = [runs[_rank_in_group(kind) < np.where(runs[:, 3] > 0, COLD_RESERVOIR, RESERVOIR)]]
         self._pending = 0
 
     def forget_runs(self, names: Iterable[tuple[str, str]]) -> None:
@@ -604,6 +613,32 @@ def _dispersion(bins: Floats, who: Ints, rate: Floats, size: int, cohorts: int, 
     return out
 
 
+def _cold_extra(chilled: Floats, who: Ints, centre: Floats, ran: npt.NDArray[np.bool_]) -> Floats:
+    """What a cold start adds to ln(duration) of each function, float64[F]; nearly all of them stay within it.
+
+    A host takes its time to start, whatever it runs then: of a function that was seldom seen to start cold, what others
+    take in milliseconds says more than a factor.
+
+    Args:
+        chilled: float64[n], ln(duration) of cold runs.
+        who: int64[n], their functions.
+        centre: float64[F], medians of ln(duration).
+        ran: bool[F], whose run times are known.
+    """
+    out = np.zeros(len(centre))
+    if len(chilled) < FEW_COLD:
+        return out
+    took = max(float(np.quantile(exp(chilled) - exp(centre[who]), COLD_SHARE)), 0.0)
+    order = np.argsort(who, kind="stable")
+    edges = np.searchsorted(who[order], np.arange(len(centre) + 1))
+    for f in np.flatnonzero(ran).tolist():
+        own = chilled[order[edges[f] : edges[f + 1]]]
+        others = float(log(1.0 + took / exp(centre[f : f + 1]))[0])
+        extra = max(float(np.quantile(own, COLD_SHARE)) - centre[f], 0.0) if len(own) else 0.0
+        out[f] = (len(own) * extra + PRIOR_COLD * others) / (len(own) + PRIOR_COLD)
+    return out
+
+
 def _durations(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> tuple[Floats, ...]:
     rows = size + len(COHORTS)
     quantiles = np.zeros((rows, len(LEVELS)))
@@ -624,9 +659,7 @@ def _durations(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> t
         parts[f] = np.sort(warm if len(warm) >= 5 else value[chosen])
         if len(parts[f]):
             centre[f] = np.median(parts[f])
-            chilled = value[chosen][cold[chosen]]
-            extra = np.median(chilled) - centre[f] if len(chilled) else 0.0
-            cold_extra[f] = max(extra, 0.0) * len(chilled) / (len(chilled) + 3.0)
+    cold_extra[:size] = _cold_extra(value[cold], who[cold], centre, np.array([len(part) > 0 for part in parts], bool))
     for c in range(len(COHORTS)):
         members = [f for f in range(size) if cohort[f] == c and len(parts[f])]
         residual = (

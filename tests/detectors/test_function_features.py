@@ -225,6 +225,28 @@ def test_a_cold_start_is_excused_for_its_run_time(usual: Baselines) -> None:
     assert started.raw("duration_high", "bad")[0] < 1.0 < warm.raw("duration_high", "bad")[0]
 
 
+def test_a_function_that_was_never_seen_to_start_cold_is_excused_for_what_others_take() -> None:
+    """Three milliseconds and 300 add the same two seconds, not the same factor."""
+    often = [
+        {**record, "host_instance": f"host-{number}"} | ({"duration_ms": 2_300.0} if number % 10 == 5 else {})
+        for number, record in enumerate(ordinary(0, 96, duration_ms=300.0))
+    ]
+    never = [
+        {**record, "invocation_id": f"b{n}"}
+        for n, record in enumerate(ordinary(0, 96, function="Ping", duration_ms=3.0))
+    ]
+    both = rows([*often, *never])
+    cold = np.array([record["duration_ms"] == 2_300.0 for record in [*often, *never]])
+    known = sketch_of(both, cold).fit()
+    one = {"function": "Ping", "caller": "address:198.51.100.1"}
+    started = live(known, never[:900], trouble(1, duration_ms=2_000.0, host_instance="host-new", **one))
+    warm = live(known, never[:900], trouble(1, duration_ms=2_000.0, **one))
+    hangs = live(known, never[:900], trouble(1, duration_ms=120_000.0, host_instance="host-new", **one))
+    assert started.raw("duration_high", "bad")[0] == 0.0
+    assert warm.raw("duration_high", "bad")[0] > 1.0
+    assert hangs.raw("duration_high", "bad")[0] > 1.0
+
+
 def test_a_timer_off_its_schedule_stands_out_and_one_on_it_never(usual: Baselines) -> None:
     on = timer(LEARNED - DAY, 30.1)
     off = [{**record, "invocation_id": "bad"} for record in timer(NOW + 150 * SECOND, 0.09)]
