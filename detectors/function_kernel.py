@@ -234,6 +234,12 @@ def goes_on(seen: Any, usual: Any) -> Any:
 
 
 @njit
+def crowded(busier: Any) -> Any:
+    """How far newcomers are a crowd: 0 where the function is as busy as usual, 1 where it is three times as busy."""
+    return min(max(busier - 1.0, 0.0) / 2.0, 1.0)
+
+
+@njit
 def at_its_pace(calls: Any, expected: Any, an_hour: Any) -> Any:
     """Whether an hour's window has run for a while and holds a fair part of the calls expected in it."""
     return expected >= RAN_FOR * an_hour and calls >= CAME * expected
@@ -741,7 +747,8 @@ def advance_functions(
                 elsewhere = max(app_state[a, A_NEW60] - s[S_NEW60], 0.0)
                 likely = elsewhere * s[S_E60] / max(app_state[a, A_E60] - s[S_E60], 1.0)
                 usual_new = max(usual_new, min(likely, MAX_LIFT * usual_new))
-                raw[i, 20] = pace_excess(s[S_NEW60], usual_new + PACE_FLOOR)
+                busier = max(s[S_N5] / (s[S_E5] * lift5 + PACE_FLOOR), s[S_N60] / (s[S_E60] * lift60 + PACE_FLOOR))
+                raw[i, 20] = pace_excess(s[S_NEW60], usual_new + PACE_FLOOR) * crowded(busier)
                 value[i, 20], typical[i, 20] = s[S_NEW60], usual_new
                 if age == 0:
                     q[P_COMPANY] = company(s[S_NEW60], usual_new)

@@ -88,9 +88,9 @@ def belongs(
         # what it does as one of a crowd is the crowd's
         here = keys[K_FUNCTION] == function and crowd != CROWD
         return caller != 0 and keys[K_CALLER] == caller and (by_caller or here)
-    # slow, failing, new or silent functions of one app: one story; new ones until the gap closes it, silent ones for a
-    # while, since each is missed when it was due
-    together = trouble in (SLOW, FAILING, NEW, SILENT)
+    # slow, failing, busy, new or silent functions of one app: one story; new ones until the gap closes it, silent ones
+    # for a while, since each is missed when it was due
+    together = trouble in (SLOW, FAILING, LOAD, NEW, SILENT)
     soon = _near(now, numbers, SILENT_US if trouble == SILENT else storm_us) or trouble == NEW
     storm = keys[K_APP] == app and numbers[O_TROUBLE] == trouble and together and soon
     mine = keys[K_FUNCTION] == function

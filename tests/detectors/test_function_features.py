@@ -583,3 +583,14 @@ def test_a_country_is_no_news_of_a_caller_who_came_from_there_before(usual: Base
     first, last = moved.raw("country_new", f"Pay-shop-{LEARNED}")[[0, -1]]
     assert first > 4.0
     assert last == 0.0
+
+
+def test_newcomers_at_a_function_that_is_as_busy_as_usual_are_no_crowd(usual: Baselines) -> None:
+    days = ordinary(LEARNED - 3 * DAY, 72 + (NOW - LEARNED) / HOUR)
+    new: dict[str, Any] = {"caller": lambda n: f"address:198.51.100.{n}"}
+    instead = [{**call, "invocation_id": f"bad-{n}"} for n, call in enumerate(ordinary(NOW, 1.0, **new))]
+    beside = trouble(len(instead), 5 * SECOND, **new)
+    assert (
+        live(usual, days, instead).raw("newcomers", "bad").max()
+        < 0.2 * live(usual, days, beside).raw("newcomers", "bad").max()
+    )
