@@ -25,6 +25,8 @@ SEVERITIES: Final[dict[str, str]] = {
 }
 #: an id is cut to the shortest beginning that tells it apart, and to no less, characters
 SHORTEST_ID: Final = 8
+#: share of a budget below which it is not spent: nothing is left that a higher one would raise
+_SPENT: Final = 0.98
 #: of a list of callers or functions, so many are named
 NAMED: Final = 2
 #: callers named in the detail view; ``--json`` has all that were kept
@@ -127,9 +129,11 @@ def print_expected(run: Mapping[str, Any]) -> None:
     Args:
         run: the account of the run, ``run.json``.
     """
-    expected = _expected(run, "False incidents to be expected at --budget {budget:g}: about {expected} a day.")
+    expected = _expected(run, "False incidents to be expected at --budget {budget:g}: about {expected} a day")
     if expected:
-        click.echo(expected)
+        # a threshold keeps the budget exactly, but for the lowest there is
+        all_of_it = run["expected_false_per_day"] < _SPENT * run["budget"]
+        click.echo(f"{expected}{'; a higher budget raises nothing more.' if all_of_it else '.'}")
 
 
 def _expected(run: Mapping[str, Any], text: str) -> str:
