@@ -107,7 +107,9 @@ def test_replay_of_what_nobody_can_read_does_not_pass_for_good_news(
     shown = capsys.readouterr().out
     assert "1 record read: 0 scored" in shown
     assert "note: nothing was judged" in shown
-    assert "False incidents to be expected at --budget 1: about 0.52 a day; a higher budget raises nothing more." in shown
+    assert (
+        "False incidents to be expected at --budget 1: about 0.52 a day; a higher budget raises nothing more." in shown
+    )
 
 
 def test_replay_tells_a_program_all_in_one_document(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
