@@ -168,7 +168,7 @@ NEW_COUNTRY: Final = Kind(
     summary="{Calls} {during} {to} {where} {from_abroad}, {foreign}{bad}.",
     meaning="New to the caller, or rare at the function. Travel or a new exit of a proxy looks the same.",
     attack=("T1078.004",),
-    severity=lambda s: level("low", s.e.caller_confidence >= 0.7 or s.e.invocations >= 100, s.refused > 0.3 or s.functions > 3),
+    severity=lambda s: level("low", s.sure_or_many, s.refused > 0.3 or s.functions > 3),
     runbook=(
         "In Log Analytics, list AppRequests of this caller by ClientCountryOrRegion for the last month.",
         "Ask the owner whether they travel or changed their network.",

@@ -189,6 +189,11 @@ class Signs:
         return self.by_caller or (nearly and self.e.invocations >= _TELLING and self.caller_source in ONE_CALLER)
 
     @property
+    def sure_or_many(self) -> bool:
+        """The caller is known for sure, or calls so often that it matters whoever it is."""
+        return self.e.caller_confidence >= 0.7 or self.e.invocations >= 100
+
+    @property
     def first_day(self) -> bool:
         """The first caller was not seen at these functions a day ago."""
         return self.e.caller_age_s is not None and self.e.caller_age_s < _DAY_S
