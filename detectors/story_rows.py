@@ -220,11 +220,15 @@ def _add_silence(story: Story, rows: pa.RecordBatch, i: int) -> None:
 
 
 def _count(counts: dict[str, int], column: _Coded, here: slice, where: Vector | None = None) -> None:
-    """Add up how often each value occurs; a story of very many names forgets no name that it already has."""
+    """Add up how often each value occurs."""
     codes = column.codes[here] if where is None else column.codes[here][where]
     found, often = column.found(codes)
-    for code, n in zip(found.tolist(), often.tolist(), strict=True):
-        name = column.texts[code]
+    _add(counts, [column.texts[code] for code in found.tolist()], often)
+
+
+def _add(counts: dict[str, int], names: list[str], often: Vector) -> None:
+    """Add to the counts of names; a story of very many forgets none that it already has."""
+    for name, n in zip(names, often.tolist(), strict=True):
         if name in counts or len(counts) < MAX_NAMES:
             counts[name] = counts.get(name, 0) + n
 
@@ -232,9 +236,7 @@ def _count(counts: dict[str, int], column: _Coded, here: slice, where: Vector | 
 def _spans(counts: dict[str, int], at: Vector, weight: Vector) -> None:
     """Add up the invocations of each span of time."""
     span, place = np.unique(at // SPAN_US, return_inverse=True)
-    for name, n in zip(map(str, span.tolist()), np.bincount(place, weight).astype(np.int64).tolist(), strict=True):
-        if name in counts or len(counts) < MAX_NAMES:
-            counts[name] = counts.get(name, 0) + n
+    _add(counts, list(map(str, span.tolist())), np.bincount(place, weight).astype(np.int64))
 
 
 def _age(ages: dict[str, int], callers: _Coded, rows: StoryRows, here: slice) -> None:
