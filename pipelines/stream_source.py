@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import shutil
 import tempfile
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -179,6 +181,11 @@ class Places(RestrictionProvider):  # type: ignore[misc]
         return 0.0 if Place.of(restriction).done else 1.0
 
 
+def _removed(folder: Path) -> None:
+    """Remove a folder with what is in it; what can't be removed stays."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 class Reading:
     """A source being followed from a place, and its watermark.
 
@@ -187,10 +194,19 @@ class Reading:
         source: opened at the place's cursor.
         place: where it is.
         options: how it is followed.
+        folder: where the source keeps its files; removed when it is closed, or when the process ends.
     """
 
-    def __init__(self, name: str, source: Source, place: Place, options: LiveOptions) -> None:
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        place: Place,
+        options: LiveOptions,
+        folder: Path | None = None,
+    ) -> None:
         self._name, self.source, self._options = name, source, options
+        self._remove = weakref.finalize(self, _removed, folder) if folder is not None else None
         self._clock = SourceClock(options.lateness_us, options.idle_us)
         if place.clock:
             self._clock.restore(place.clock)
@@ -257,6 +273,12 @@ class Reading:
         Metrics.gauge(METRICS, f"{IDLE}{self._name}").set(int(self._polling is None and self.source.idle))
         if self._herald is not None:
             Metrics.gauge(METRICS, REFUSED).set(self._herald.refused)
+
+    def close(self) -> None:
+        """Close the source, and remove its files."""
+        self.source.close()
+        if self._remove is not None:
+            self._remove()
 
     def commit(self, place: Place) -> None:
         """Tell the source that a place is durable; places come in any order, and from several threads.
@@ -353,7 +375,7 @@ class LiveDoFn(beam.DoFn):  # type: ignore[misc]
             for message, dead in reading.messages():
                 if not tracker.try_claim(reading.place):
                     # the runner has given the rest away, so that this message comes again from there
-                    reading.source.close()
+                    reading.close()
                     return
                 yield message
                 yield beam.pvalue.TaggedOutput(DEAD, dead)
@@ -361,7 +383,7 @@ class LiveDoFn(beam.DoFn):  # type: ignore[misc]
             failing.set(0)
         except SourceError as error:
             if reading is not None:
-                reading.source.close()
+                reading.close()
             if not error.retry:
                 raise
             _log.warning("source %s fails, it will be tried again: %s", name, terminal(str(error)))
@@ -370,7 +392,7 @@ class LiveDoFn(beam.DoFn):  # type: ignore[misc]
             return
         if reading.ended:
             Metrics.counter(METRICS, f"{ENDED}{SOURCES}").inc()
-            reading.source.close()
+            reading.close()
             return
         _READING[self._job, name] = reading
         tracker.defer_remainder(Duration(seconds=PAUSE_S if reading.quiet else 0.0))
@@ -381,12 +403,17 @@ class LiveDoFn(beam.DoFn):  # type: ignore[misc]
         if reading is not None:
             if reading.place == start:
                 return reading
-            reading.source.close()
+            reading.close()
         place = Place.of(start)
         cursors = {} if place.cursor is None else {name: place.cursor}
         # the place is the truth: files of cursors that sources keep are for this process alone
         folder = Path(tempfile.mkdtemp(prefix="lonetree-source-"))
-        return Reading(name, open_sources([uri], cursors, folder, self._options.conform)[name], place, self._options)
+        try:
+            source = open_sources([uri], cursors, folder, self._options.conform)[name]
+        except BaseException:
+            _removed(folder)
+            raise
+        return Reading(name, source, place, self._options, folder)
 
 
 class CommittingLiveDoFn(LiveDoFn):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -226,6 +228,7 @@ def fed(monkeypatch: pytest.MonkeyPatch) -> list[Fed]:
         (uri,) = uris
         name = stream_source.source_name(uri)
         opened.append(Fed(pieces(6), cursors.get(name)))
+        (folder / "cursor.json").write_text("{}")
         return {name: opened[-1]}
 
     monkeypatch.setattr(stream_source, "open_sources", open_fed)
@@ -261,6 +264,25 @@ def test_a_source_stays_open_from_bundle_to_bundle_where_the_runner_goes_on_with
     assert rows_of(list(step.process("fed:x", repeated))) == 2
     assert len(fed) == 2
     assert fed[0].closed
+
+
+def test_nothing_is_left_of_sources_that_were_closed_failed_or_could_not_be_opened(fed, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    list(LiveDoFn(options()).process("fed:x", View(Place().to_json(), claims=2)))
+    assert fed[0].closed
+    assert list(tmp_path.iterdir()) == []
+    list(LiveDoFn(options(until_idle_s=None)).process("fed:x", View(Place().to_json())))
+    assert len(list(tmp_path.iterdir())) == 1, "one that is still followed"
+    stream_source._READING.clear()
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+    def shut(*of: Any) -> Any:
+        raise SourceError("Gone.", retry=True)
+
+    monkeypatch.setattr(stream_source, "open_sources", shut)
+    list(LiveDoFn(options()).process("fed:x", View(Place().to_json())))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_source_that_fails_is_tried_again_later_and_one_that_needs_a_person_is_not(fed, told, monkeypatch):
