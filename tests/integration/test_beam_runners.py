@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,6 +106,15 @@ class Piecewise:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def feeds(monkeypatch: pytest.MonkeyPatch, opened: Callable[[int], Piecewise]) -> None:
+    """Let ``fed:day`` be a source opened with how many pieces it gave; workers are threads of this process."""
+
+    def fed(target: str, options: Any, cursor: Any, path: Path, conform: Any) -> Piecewise:
+        return opened(cursor["given"] if cursor is not None else 0)
+
+    monkeypatch.setitem(uri._KINDS, "fed", (fed, ()))
 
 
 @pytest.fixture(scope="module")
@@ -208,11 +218,7 @@ def test_a_stream_in_many_steps_out_of_order_within_the_lateness_gives_what_a_re
     rows = rows.take(pa.array(sorted(range(rows.num_rows), key=arrival.__getitem__)))
     pieces = [rows.slice(start, LINES // 40) for start in range(0, rows.num_rows, LINES // 40)]
 
-    def fed(target: str, options: Any, cursor: Any, path: Path, conform: Any) -> Piecewise:
-        return Piecewise(pieces, cursor["given"] if cursor is not None else 0)
-
-    # workers are threads of this process
-    monkeypatch.setitem(uri._KINDS, "fed", (fed, ()))
+    feeds(monkeypatch, partial(Piecewise, pieces))
     name, words = runner
     live = job(tmp_path, lateness_us=5 * MINUTE)
     ended, counted = run(replace(live, sources=("fed:day",)), replace(plan_for(model, BUDGET), shards=2), name, words)
@@ -229,10 +235,7 @@ def test_of_rows_beyond_the_lateness_the_late_alone_differ_and_are_marked(runner
     rows = rows.take(pa.array(sorted(range(rows.num_rows), key=arrival.__getitem__)))
     pieces = [rows.slice(start, LINES // 20) for start in range(0, rows.num_rows, LINES // 20)]
 
-    def fed(target: str, options: Any, cursor: Any, path: Path, conform: Any) -> Piecewise:
-        return Piecewise(pieces, cursor["given"] if cursor is not None else 0)
-
-    monkeypatch.setitem(uri._KINDS, "fed", (fed, ()))
+    feeds(monkeypatch, partial(Piecewise, pieces))
     name, words = runner
     plan = plan_for(model, BUDGET)
     live = replace(job(tmp_path, lateness_us=5 * MINUTE), sources=("fed:day",))
@@ -262,10 +265,7 @@ def test_a_version_promoted_while_it_runs_judges_from_there_on_and_nothing_is_lo
             if self._given == len(pieces) // 2 and registry.resolve() == first:
                 registry.promote(second, who="test", why="better")
 
-    def fed(target: str, options: Any, cursor: Any, path: Path, conform: Any) -> Promoting:
-        return Promoting(pieces, cursor["given"] if cursor is not None else 0)
-
-    monkeypatch.setitem(uri._KINDS, "fed", (fed, ()))
+    feeds(monkeypatch, partial(Promoting, pieces))
     followed = Announced(str(tmp_path / "models"), BUDGET, None, 0.0, first)
     plan = replace(Champion(followed.models, BUDGET).load(first).plan, announced=followed, shards=2)
     name, words = runner
@@ -319,10 +319,7 @@ def test_a_source_that_is_down_for_an_hour_is_caught_up_with_and_nothing_is_late
                 clock.now = max(clock.now, max(with_at(piece.conformed.rows).column("at").to_pylist()) / 1e6)
                 yield piece
 
-    def fed(target: str, options: Any, cursor: Any, path: Path, conform: Any) -> Down:
-        return Down(pieces, cursor["given"] if cursor is not None else 0)
-
-    monkeypatch.setitem(uri._KINDS, "fed", (fed, ()))
+    feeds(monkeypatch, partial(Down, pieces))
     monkeypatch.setattr(stream_source, "_now", lambda: dt.datetime.fromtimestamp(clock.now, dt.timezone.utc))
     monkeypatch.setattr(stream_source, "FAILED_S", 0.1)
     name, words = runner
@@ -371,15 +368,12 @@ def test_a_sink_that_is_down_for_an_hour_gets_all_of_it_after_and_the_others_the
             clock.sleep(60.0)
             yield from super().poll(now)
 
-    def fed(target: str, options: Any, cursor: Any, path: Path, conform: Any) -> Hour:
-        return Hour(pieces, cursor["given"] if cursor is not None else 0)
-
     def opened(uris: Any, folder: Path) -> Sinks:
         return Sinks({"dead": dead, "alive": alive}, folder, clock=clock, rng=random.Random(1))
 
-    # workers are threads of this process; a turned clock wakes nobody, so that they look at it often
-    monkeypatch.setitem(uri._KINDS, "fed", (fed, ()))
+    feeds(monkeypatch, partial(Hour, pieces))
     monkeypatch.setattr(stream_outputs, "open_sinks", opened)
+    # a turned clock wakes nobody, so that they look at it often
     monkeypatch.setattr(fanout, "_LOOK_AROUND_S", 0.1)
     name, words = runner
     live = replace(job(tmp_path, lateness_us=5 * MINUTE), sources=("fed:day",))
