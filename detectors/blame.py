@@ -19,12 +19,12 @@ from models.hashing import hash_strings
 Vector = npt.NDArray[Any]
 
 #: kinds of trouble that events, and stories of functions, are told apart by
-TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace")
-SLOW, FAILING, LOAD, NEW, SILENT, OTHER, PACE = (
-    TROUBLES.index(name) for name in ("slow", "failing", "load", "structure", "silent", "other", "pace")
+TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace", "long")
+SLOW, FAILING, LOAD, NEW, SILENT, OTHER, PACE, LONG = (
+    TROUBLES.index(name) for name in ("slow", "failing", "load", "structure", "silent", "other", "pace", "long")
 )
 _TROUBLE_OF: Final = {
-    "run": "slow",
+    "run": "long",
     "latency": "slow",
     "failure": "failing",
     "retry": "failing",
@@ -100,6 +100,15 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     crowd &= load + common + joint >= own + common - joint
     degree = np.where(crowd, 2, np.where((load >= CROWD_SURPRISE) & (of_calls < OWN_DOING), 1, 0)).astype(np.int8)
     return trouble, by_caller & identified & ~crowd, degree
+
+
+def told_by(trouble: Vector) -> Vector:
+    """By which trouble stories are told apart, int64[n]: long runs, and calls that have become slow, are one.
+
+    >>> TROUBLES[told_by(np.array([LONG]))[0]]
+    'slow'
+    """
+    return np.where(trouble == LONG, SLOW, trouble)
 
 
 def party(caller: pa.Array) -> Vector:

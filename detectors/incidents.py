@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.blame import CROWD, LOAD, SILENT
+from detectors.blame import CROWD, LOAD, SILENT, told_by
 from detectors.expectations import expected_by
 from detectors.explain import describe
 from detectors.late_stories import FIRST as FIRST_LATE
@@ -167,7 +167,7 @@ class Incidents:
         """Rows that came in time."""
         if rows.num_rows:
             about = self._about(rows)
-            story, opened, _ = self._stories.tell(**about)
+            story, opened, about["score"] = self._stories.tell(**about)
             self._place(rows, about, hosted(story, hosts_of(self._open)), opened)
 
     def _amend(self, rows: pa.RecordBatch, watermark_us: int) -> None:
@@ -176,7 +176,7 @@ class Incidents:
         known = {number: story for number, story in sorted((closed | self._open).items()) if number < FIRST_LATE}
         told = [one for number, story in known.items() if story.opened_us >= 0 for one in _whereabouts(number, story)]
         about = self._about(rows)
-        story, opened = self._late.tell(dict(sorted(told)), about)
+        story, opened, about["score"] = self._late.tell(dict(sorted(told)), about)
         story = hosted(story, hosts_of(known))
         joined = np.unique(story).tolist()
         for number in joined:
@@ -216,6 +216,8 @@ class Incidents:
         self, rows: pa.RecordBatch, about: dict[str, Vector], story: Vector, opened: Vector, *, amends: bool = False
     ) -> None:
         """Put rows into their stories."""
+        weighed = pa.array(about["score"])
+        rows = rows.set_column(rows.schema.get_field_index("gate"), rows.schema.field("gate"), weighed)
         order = np.argsort(story, kind="stable")
         rows, story, opened = rows.take(pa.array(order)), story[order], opened[order]
         self._begin(rows, {name: column[order] for name, column in about.items()}, story)
@@ -257,7 +259,7 @@ class Incidents:
         since = at[begun].tolist()
         marks = hash_strings(pa.array([f"{name}@{us}" for name, us in zip(names, since, strict=True)], pa.string()))
         keys = zip(*(about[name][begun].tolist() for name in ("function", "caller", "app")), strict=True)
-        trouble = np.where(about["crowd"][begun] == CROWD, LOAD, about["trouble"][begun]).tolist()
+        trouble = np.where(about["crowd"][begun] == CROWD, LOAD, told_by(about["trouble"][begun])).tolist()
         columns = (begun.tolist(), named, marks.tolist(), since, keys, trouble)
         for i, caller, mark, us, key, kind in zip(*columns, strict=True):
             lead = _lead(about["by_caller"][i], about["vague"][i]) if caller else "function"
@@ -308,8 +310,7 @@ class Incidents:
     def _add(self, story: Story, parts: Iterable[pa.RecordBatch]) -> None:
         """Take in rows that waited."""
         for part in parts:
-            gates = self._gates(part, np.asarray(part.column("signal").is_valid()))
-            add_rows(story, StoryRows(part, gates), 0, part.num_rows)
+            add_rows(story, StoryRows(part, np.asarray(part.column("gate"))), 0, part.num_rows)
 
     # ------------------------------------------------------------------ stories to verdicts
     def _settle(self, watermark_us: int) -> pa.RecordBatch:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from detectors.blame import told_by
 from detectors.stories import GAP_US, O_LEAD, STORM_US, Stories, belongs, follows
 from detectors.story_index import NONE
 from models.jit import njit
@@ -72,8 +73,8 @@ class LateStories:
     def __init__(self, opens_at: float) -> None:
         self._own = Stories(opens_at, first=FIRST)
 
-    def tell(self, told: Mapping[int, Whereabouts], events: Mapping[str, Vector]) -> tuple[Vector, Vector]:
-        """The story of each event and whether it is open, int64[n] and bool[n].
+    def tell(self, told: Mapping[int, Whereabouts], events: Mapping[str, Vector]) -> tuple[Vector, Vector, Vector]:
+        """The story of each event, whether it is open, and the score as it counts, int64[n], bool[n] and float64[n].
 
         Args:
             told: stories that have opened, by number, oldest first.
@@ -85,15 +86,16 @@ class LateStories:
             keys = np.array([one.keys for one in told.values()], np.uint64)
             at, function, caller, app, trouble, by_caller, crowd, vague = (events[name] for name in _TOLD_BY)
             _join(
-                at, function, caller, app, trouble, by_caller, crowd, vague,
+                at, function, caller, app, told_by(trouble), by_caller, crowd, vague,
                 numbers, keys, GAP_US, STORM_US, place,
             )  # fmt: skip
         story = np.array([*told, NONE], np.int64)[place]
-        opened = place != NONE
+        opened, weighed = place != NONE, events["score"].copy()
         rest = ~opened
         if rest.any():
-            story[rest], opened[rest], _ = self._own.tell(**{name: column[rest] for name, column in events.items()})
-        return story, opened
+            own = self._own.tell(**{name: column[rest] for name, column in events.items()})
+            story[rest], opened[rest], weighed[rest] = own
+        return story, opened, weighed
 
     def __len__(self) -> int:
         return len(self._own)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.blame import CROWD, FAILING, LOAD, NEW, OTHER, PACE, SILENT, SLOW
+from detectors.blame import CROWD, FAILING, LOAD, NEW, OTHER, PACE, SILENT, SLOW, told_by
 from detectors.function_features import from_matrix, matrix
 from detectors.story_index import (
     CALLERS_AT,
@@ -45,6 +45,9 @@ STORM_US: Final = 1800 * US
 #: events from which on a story counts in full, and what each that is missing takes from it
 FEW_EVENTS: Final = 5
 ALONE: Final = 0.1
+#: us from which on slowness counts in full, and how much of it at its first moment: what passes by itself is no shift
+SHIFT_US: Final = 2700 * US
+BLIP: Final = 0.4
 #: us after an open story in which strange load at its function is its aftermath
 AFTERMATH_US: Final = 3 * 3600 * US
 #: how long after the last function one more may fall silent that is part of the same story
@@ -72,6 +75,18 @@ def _gap(lead: Any, gap_us: Any) -> Any:
 def _near(now: Any, numbers: Any, us: Any) -> Any:
     """Whether a moment lies within a story or at most so far from it; what comes late may lie before it."""
     return numbers[O_FIRST] - us <= now <= numbers[O_LAST] + us
+
+
+@njit
+def _weight(trouble: Any, count: Any, lasted_us: Any) -> Any:
+    """How far a strange event counts, by how many its story has and how long that has gone on: 1, or less."""
+    if trouble == SILENT:
+        return 1.0
+    # one call may be a freak; from five on a story counts in full
+    weight = 1.0 - ALONE * max(FEW_EVENTS - count, 0)
+    if trouble == SLOW:
+        weight = min(weight, BLIP + (1.0 - BLIP) * min(lasted_us / SHIFT_US, 1.0))
+    return weight
 
 
 @njit
@@ -179,9 +194,9 @@ def _leave(heads: Any, behind: Any, before: Any, slot: Any, numbers: Any, keys: 
 
 @njit
 def assign(
-    at: Any, function: Any, caller: Any, app: Any, score: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
-    numbers: Any, keys: Any, crowds: Any, peak: Any, live: Any, next_id: Any, opens_at: Any, gap_us: Any, storm_us: Any,
-    story: Any, opened: Any, weighed: Any,
+    at: Any, function: Any, caller: Any, app: Any, score: Any, kind: Any, trouble: Any, by_caller: Any, crowd: Any,
+    vague: Any, numbers: Any, keys: Any, crowds: Any, peak: Any, live: Any, next_id: Any,
+    opens_at: Any, gap_us: Any, storm_us: Any, story: Any, opened: Any, weighed: Any,
 ) -> Any:  # fmt: skip
     """Give each strange event (sorted by time) its story; returns (live stories, next story number).
 
@@ -190,7 +205,7 @@ def assign(
     caller that was one of a crowd is the crowd's, unless a story of the caller's own is open.
 
     - ``at``: int64[n] us; ``function``, ``caller``, ``app``: uint64[n] keys; ``score``: float64[n]
-    - ``trouble``: int64[n], a place in TROUBLES
+    - ``kind``: int64[n], a place in TROUBLES; ``trouble``: int64[n], the same as ``told_by`` has it
     - ``by_caller``: bool[n], the event points at its caller; ``vague``: bool[n], the caller is known by its place only
     - ``crowd``: int8[n], 2: one of many callers' in a loaded function; 1: the function is loaded at least
     - ``numbers``, ``keys``, ``crowds``, ``peak``: the open stories, int64[m, 7], uint64[m, 3], uint64[m, CROWD_WORDS],
@@ -302,9 +317,7 @@ def assign(
             of_crowd, bit = _place_in_crowd(caller[i])
             crowds[found, of_crowd] |= bit
         numbers[found, O_COUNT] += 1
-        # one call may be a freak; from five on a story counts in full
-        alone = max(FEW_EVENTS - numbers[found, O_COUNT], 0) if trouble[i] != SILENT else 0
-        weighed[i] = score[i] * (1.0 - ALONE * alone)
+        weighed[i] = score[i] * _weight(kind[i], numbers[found, O_COUNT], now - numbers[found, O_FIRST])
         peak[found] = max(peak[found], weighed[i])
         if numbers[found, O_OPENED] < 0 and peak[found] >= opens_at:
             numbers[found, O_OPENED] = now
@@ -385,11 +398,12 @@ class Stories:
         self, at: Vector, function: Vector, caller: Vector, app: Vector, score: Vector, trouble: Vector,
         by_caller: Vector, crowd: Vector, vague: Vector,
     ) -> tuple[Vector, Vector, Vector]:  # fmt: skip
-        """``story``, ``opened`` and ``weighed`` of ``assign``, whose arguments these are."""
+        """``story``, ``opened`` and ``weighed`` of ``assign``, whose arguments these are; ``trouble``: its ``kind``."""
         n = len(at)
         story, opened, weighed = np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n)
         self._live, self._next = assign(
-            at, function, caller, app, score, trouble, by_caller, crowd, vague, self._numbers, self._keys, self._crowds,
-            self._peak, self._live, self._next, self.opens_at, self._gap, self._storm, story, opened, weighed,
+            at, function, caller, app, score, trouble, told_by(trouble), by_caller, crowd, vague,
+            self._numbers, self._keys, self._crowds, self._peak,
+            self._live, self._next, self.opens_at, self._gap, self._storm, story, opened, weighed,
         )  # fmt: skip
         return story, opened, weighed

@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from detectors.features import FEATURE_NAMES, FEATURES
 from detectors.function_features import from_matrix
 from detectors.signatures import SIGNATURES, signature_kinds
-from detectors.stories import ALONE, FEW_EVENTS
 from detectors.story import SPAN_US, Story
 from models.baselines import US
 
@@ -71,7 +70,7 @@ class StoryRows:
 
     Args:
         rows: n rows, at least one.
-        score: float64[n], as it counts for opening an incident.
+        score: float64[n], as it counts for opening its incident.
     """
 
     def __init__(self, rows: pa.RecordBatch, score: Vector) -> None:
@@ -132,9 +131,7 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     n = end - begin
     at, weight, silent = rows.at[here], rows.weight[here], rows.silent[here]
     story.first_us, story.last_us = min(story.first_us, int(at[0])), max(story.last_us, int(at[-1]))
-    # as it counts for opening: one call may be a freak
-    few = np.maximum(FEW_EVENTS - story.rows - 1 - np.arange(n), 0)
-    counted = rows.score[here] * (1.0 - ALONE * np.where(silent, 0, few))
+    counted = rows.score[here]
     story.rows += n
     story.invocations += int(weight.sum())
     story.failed += int(weight[rows.failed[here]].sum())

@@ -40,7 +40,7 @@ def test_what_only_callers_do_points_at_the_caller(family: str) -> None:
 @pytest.mark.parametrize(
     ("family", "trouble"),
     [
-        ("run", "slow"),
+        ("run", "long"),
         ("latency", "slow"),
         ("failure", "failing"),
         ("schedule", "schedule"),

@@ -120,7 +120,7 @@ def test_what_opens_elsewhere_long_after_is_an_incident_of_its_own() -> None:
     assert [incident["apps"] for incident in apart] == [["app-0"], ["app-1"]]
 
 
-@pytest.mark.parametrize("other", [{"trouble": "slow"}, {"by_caller": True, "caller": "user:a"}])
+@pytest.mark.parametrize("other", [{"trouble": "long"}, {"by_caller": True, "caller": "user:a"}])
 def test_other_trouble_at_the_same_time_is_an_incident_of_its_own(other: dict[str, Any]) -> None:
     _, found = incidents_of([in_app(0, 0, "a"), in_app(1, MINUTE, "b", **other)])
     assert [incident["apps"] for incident in found] == [["app-0"], ["app-1"]]

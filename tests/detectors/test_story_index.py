@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detectors import stories as module
-from detectors.blame import CROWD, LOAD, PACE, SILENT, TROUBLES
+from detectors.blame import CROWD, LOAD, PACE, TROUBLES, told_by
 from detectors.stories import (
     AFTERMATH_US,
     O_COUNT,
@@ -31,9 +31,10 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
     crowds: dict[int, set[int]] = {}
     told = []
     gap, storm = module.GAP_US, module.STORM_US
-    for next_id, (now, function, caller, app, score, trouble, by_caller, crowd, vague) in enumerate(
+    for next_id, (now, function, caller, app, score, kind, by_caller, crowd, vague) in enumerate(
         zip(*events, strict=True)
     ):
+        trouble = told_by(kind)
         open_ = [one for one in open_ if now - one[0][O_LAST] <= module._gap(one[0][O_LEAD], gap)]
         about = (now, function, caller, app, trouble, by_caller, crowd)
         part_of = [one for one in reversed(open_) if module.belongs(*about, one[0], one[1], gap, storm)]
@@ -66,8 +67,7 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
         if crowd == CROWD and (numbers[O_LEAD], numbers[O_TROUBLE]) == (0, LOAD):
             crowds.setdefault(int(numbers[O_ID]), set()).add(int(caller))
         numbers[O_COUNT] += 1
-        alone = max(module.FEW_EVENTS - numbers[O_COUNT], 0) if trouble != SILENT else 0
-        if numbers[O_OPENED] < 0 and score * (1.0 - module.ALONE * alone) >= OPENS_AT:
+        if numbers[O_OPENED] < 0 and score * module._weight(kind, numbers[O_COUNT], now - numbers[O_FIRST]) >= OPENS_AT:
             numbers[O_OPENED] = now
         told.append(int(numbers[O_ID]))
     return told
