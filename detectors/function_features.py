@@ -136,6 +136,7 @@ class FunctionFeatures:
         self._missed = baselines.missed()
         self._mean_rate = rate.mean(axis=1)
         self._max_rate = rate.max(axis=1)
+        self._unnoticed = baselines.unnoticed()
         self._phase_sum = baselines.starts_on_schedule()
 
     # ------------------------------------------------------------------ functions
@@ -307,6 +308,7 @@ class FunctionFeatures:
             self._mean_rate[b],
             self._max_rate[b],
             self._missed[b],
+            self._unnoticed[b],
             *(getattr(base, n)[b] for n in ("dispersion", "mean_ms", "square_ms", "phases", "phase_us", "phase_count")),
             self._phase_sum[b],
             known,

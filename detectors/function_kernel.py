@@ -294,11 +294,12 @@ def advance_functions(
     weight: Any, version: Any, host: Any, operation: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any,
     signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any, spread: Any,
     cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
-    missed: Any, dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any, phase_count: Any,
-    phase_sum: Any, known: Any, silence_nats: Any, levels: Any, state: Any, times: Any, hosts: Any, operations: Any,
-    app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any, land_day: Any,
-    foreign: Any, pair_state: Any, pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any,
-    arrived_with: Any, peak_habit: Any, deployed: Any, quiet_function: Any, quiet_at: Any, quiet_since: Any,
+    missed: Any, unnoticed: Any, dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any,
+    phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, levels: Any, state: Any, times: Any, hosts: Any,
+    operations: Any, app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any,
+    land_day: Any, foreign: Any, pair_state: Any, pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any,
+    pair_age: Any, arrived_with: Any, peak_habit: Any, deployed: Any, quiet_function: Any, quiet_at: Any,
+    quiet_since: Any,
 ) -> Any:  # fmt: skip
     """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 24].
 
@@ -691,8 +692,9 @@ def advance_functions(
         # pace
         if known[k] and not fresh:
             phi = dispersion[k]
-            raw[i, 6] = pace_excess(s[S_N5], s[S_E5] * lift5 + PACE_FLOOR) / phi * part
-            raw[i, 7] = pace_excess(hour_calls, s[S_E60] * lift60 + PACE_FLOOR) / phi * part
+            few5, few60 = max(PACE_FLOOR, unnoticed[k] * TAU_5M / TAU_1H), max(PACE_FLOOR, unnoticed[k])
+            raw[i, 6] = pace_excess(s[S_N5], s[S_E5] * lift5 + few5) / phi * part
+            raw[i, 7] = pace_excess(hour_calls, s[S_E60] * lift60 + few60) / phi * part
             # an hour's sum remembers a flood that has ended, and a day's sum long after
             now_on = goes_on(s[S_N5], s[S_E5] * lift5 + GOING_FLOOR)
             raw[i, 7] *= now_on

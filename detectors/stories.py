@@ -48,6 +48,9 @@ ALONE: Final = 0.1
 #: us from which on slowness counts in full, and how much of it at its first moment: what passes by itself is no shift
 SHIFT_US: Final = 2700 * US
 BLIP: Final = 0.4
+#: the same for failures: those of one moment are one batch, or one restart
+MOMENT_US: Final = 60 * US
+BATCH: Final = 0.6
 #: us after an open story in which strange load at its function is its aftermath
 AFTERMATH_US: Final = 3 * 3600 * US
 #: how long after the last function one more may fall silent that is part of the same story
@@ -86,6 +89,8 @@ def _weight(trouble: Any, count: Any, lasted_us: Any) -> Any:
     weight = 1.0 - ALONE * max(FEW_EVENTS - count, 0)
     if trouble == SLOW:
         weight = min(weight, BLIP + (1.0 - BLIP) * min(lasted_us / SHIFT_US, 1.0))
+    if trouble == FAILING:
+        weight = min(weight, BATCH + (1.0 - BATCH) * min(lasted_us / MOMENT_US, 1.0))
     return weight
 
 

@@ -74,6 +74,11 @@ REST_SHARE: Final = 1 / 3
 #: stay, whatever the order they came in, each with all its calls
 MOST_COUNTRIES: Final = 4_096
 COHORTS: Final = ("http", "queue", "servicebus", "eventhub", "blob", "timer", "host-api", "other")
+#: what is brought by messages, and what they may bring in an hour beyond the usual that nobody notices: a share of the
+#: tenant's calls, and at most so many
+BY_MESSAGE: Final = ("queue", "servicebus", "eventhub", "blob")
+UNNOTICED_SHARE: Final = 0.01
+UNNOTICED_MOST: Final = 100.0
 
 
 @dataclass
@@ -275,6 +280,16 @@ class Baselines:
             rests = (usual < REST_RATE * usual.mean(axis=1, keepdims=True)).mean(axis=1) >= REST_SHARE
             out[np.ix_(rests, ~self.covered)] = 0.0
         return out
+
+    def unnoticed(self) -> Floats:
+        """Calls of an hour beyond the usual that are too few to speak of, float64[F+C].
+
+        A hundred calls more from outside may be somebody who should not be there; a hundred messages more are a busy
+        evening, which only counts where it is many for the tenant.
+        """
+        tenant = 3600.0 * float(self.rate[: len(self)].mean(axis=1).sum())
+        by_message = np.isin(self.cohort, [COHORTS.index(name) for name in BY_MESSAGE])
+        return np.where(by_message, min(UNNOTICED_SHARE * tenant, UNNOTICED_MOST), 0.0)
 
     @property
     def days(self) -> float:
