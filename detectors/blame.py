@@ -20,8 +20,9 @@ Vector = npt.NDArray[Any]
 
 #: kinds of trouble that events, and stories of functions, are told apart by
 TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace", "long")
-SLOW, FAILING, LOAD, NEW, SILENT, OTHER, PACE, LONG = (
-    TROUBLES.index(name) for name in ("slow", "failing", "load", "structure", "silent", "other", "pace", "long")
+SLOW, FAILING, LOAD, SCHEDULE, NEW, SILENT, OTHER, PACE, LONG = (
+    TROUBLES.index(name)
+    for name in ("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace", "long")
 )
 _TROUBLE_OF: Final = {
     "run": "long",

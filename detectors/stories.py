@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.blame import CROWD, FAILING, LOAD, NEW, OTHER, PACE, SILENT, SLOW, told_by
+from detectors.blame import CROWD, FAILING, LOAD, NEW, OTHER, PACE, SCHEDULE, SILENT, SLOW, told_by
 from detectors.function_features import from_matrix, matrix
 from detectors.story_index import (
     CALLERS_AT,
@@ -83,9 +83,9 @@ def _near(now: Any, numbers: Any, us: Any) -> Any:
 @njit
 def _weight(trouble: Any, count: Any, lasted_us: Any) -> Any:
     """How far a strange event counts, by how many its story has and how long that has gone on: 1, or less."""
-    if trouble == SILENT:
+    if trouble in (SILENT, SCHEDULE):
         return 1.0
-    # one call may be a freak; from five on a story counts in full
+    # one call may be a freak, which a start by hand or off schedule is not; from five on a story counts in full
     weight = 1.0 - ALONE * max(FEW_EVENTS - count, 0)
     if trouble == SLOW:
         weight = min(weight, BLIP + (1.0 - BLIP) * min(lasted_us / SHIFT_US, 1.0))

@@ -66,6 +66,8 @@ HONEST_SLOPE: Final = 0.6
 BUSY_FAMILIES: Final = 5
 MIN_WEIGHT: Final = 0.8
 MAX_WEIGHT: Final = 1.2
+#: the same where each event is somebody's doing, and normal life hardly has any
+MAX_WEIGHTS: Final = {"schedule": 1.8}
 #: held-out events kept in memory, about 0.5 kB each
 MAX_HELD_OUT: Final = 2_000_000
 #: features that are silent until there is a habit, and the held-out events that must have one
@@ -500,7 +502,7 @@ def _gate(judge: Judge, held: _HeldOut, surprise: Vector, score: Vector) -> Vect
 def _weights(
     held: _HeldOut, judge: Judge, score: Vector, story: Vector, strange: Vector, peaks: Vector, days: float
 ) -> Vector:
-    """What a score led by each family counts for: more where normal life never shows such a score, at most MAX_WEIGHT.
+    """What a score led by each family counts for: more where normal life never shows such a score, but not much more.
 
     Each family is given an equal part of a budget of one false incident a day, and the threshold that keeps it.
     """
@@ -514,7 +516,8 @@ def _weights(
     alone = [
         BudgetCurve(np.sort(np.array(p))[::-1], days, JOIN_SCORE).threshold(PLAIN_BUDGET / BUSY_FAMILIES) for p in own
     ]
-    weights: Vector = np.clip(common / np.maximum(np.array(alone), 1e-9), MIN_WEIGHT, MAX_WEIGHT)
+    most = np.array([MAX_WEIGHTS.get(family, MAX_WEIGHT) for family in FAMILIES])
+    weights: Vector = np.clip(common / np.maximum(np.array(alone), 1e-9), MIN_WEIGHT, most)
     return weights
 
 
