@@ -109,6 +109,8 @@ class Evidence:
     caller_age_s: float | None = None
     #: events that came after their time had been judged
     late: int = 0
+    #: invocations of others that what a caller did touched, and that are counted nowhere else
+    beside: int = 0
     #: 1 when it is first told, one more with each amendment
     revision: int = 1
 

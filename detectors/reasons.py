@@ -11,6 +11,8 @@ from detectors.features import FEATURES
 
 _WORDS: Final = {feature.name: feature.words for feature in FEATURES}
 
+#: counts over a window from which on they are told as estimates
+_MANY: Final = 20.0
 #: what a caller is called that is no single one
 _NOUNS: Final = {"geography": "place", "queue": "queue"}
 _CALLER: Final = re.compile(r"\b(the )?caller(?=\b|s\b)")
@@ -45,7 +47,9 @@ def _amount(noun: str, window: str) -> Callable[[float, float], str]:
     def text(value: float, typical: float) -> str:
         shown = say.usual(typical)
         expected = "is" if shown == "1" or shown.startswith("0") else "are"
-        return f"{say.counted(say.whole(value), noun)} {window} where {shown} {expected} usual"
+        # a window that fades: what it holds is near the count, and not the count
+        about = "about " if value >= _MANY else ""
+        return f"{about}{say.counted(say.whole(value), noun)} {window} where {shown} {expected} usual"
 
     return text
 

@@ -43,6 +43,8 @@ class Story:
     #: place of the first row that still waited when it opened
     let_go: int = 0
     rows: int = 0
+    #: of these, those of others that a caller's doing touched: invocations, failed, refused
+    beside: list[int] = field(default_factory=lambda: [0, 0, 0])
     #: late rows that joined it, the watermark up to which it waits for more, and how often they opened it again
     amending: int = 0
     amended_us: int = -1
@@ -128,6 +130,8 @@ def evidence_of(story: Story) -> Evidence:
         where.append((app, function, n))
     callers = [(name, counts["caller"][name]) for name in callers_of(counts)]
     age = story.counts.get("age", {}).get(callers[0][0]) if callers else None
+    # many whom it befell are the story, not what one did
+    touched = story.beside if POINTING * (story.invocations - story.beside[0]) >= story.beside[0] else [0, 0, 0]
     durations = sorted(story.durations)
     usual = story.typical[FEATURE_NAMES.index("duration_high")]
 
@@ -140,9 +144,9 @@ def evidence_of(story: Story) -> Evidence:
         last_us=story.last_us,
         core_s=_core_s(story),
         opened_us=story.opened_us,
-        invocations=story.invocations,
-        failed=story.failed,
-        refused=story.refused,
+        invocations=story.invocations - touched[0],
+        failed=story.failed - touched[1],
+        refused=story.refused - touched[2],
         slow=story.slow,
         apps=tuple(top(counts.get("app", {}))),
         functions=tuple(where[:SHOWN_NAMES]),
@@ -171,6 +175,7 @@ def evidence_of(story: Story) -> Evidence:
         caller_confidence=CALLER_CONFIDENCE.get(callers[0][0].split(":", 1)[0], 0.0) if callers else 0.0,
         caller_age_s=None if age is None else float(age),
         late=story.late,
+        beside=touched[0],
         revision=story.revision,
     )
 

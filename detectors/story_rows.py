@@ -154,8 +154,13 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     _add_features(story, rows, begin, end)
     for i in np.flatnonzero(silent).tolist():
         _add_silence(story, rows.rows, begin + i)
-    # where a caller was is told by its own calls, not by those that its doing touched
+    # what a caller did is told by its own calls, not by those that its doing touched
     own = rows.caller_key[here] == np.uint64(story.keys[1]) if story.lead == "caller" else None
+    touched = np.zeros(n, np.bool_)
+    if story.lead != "function":
+        touched = (rows.caller_key[here] != np.uint64(story.keys[1])) & ~rows.pointing[here]
+        for i, mask in enumerate((True, rows.failed[here], rows.refused[here])):
+            story.beside[i] += int(weight[touched & mask].sum())
     for name in _NAMES:
         _count(story.counts.setdefault(name, {}), rows.names[name], here, own if name == "country" else None)
     callers = rows.names["caller"]
@@ -163,7 +168,7 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     _age(story.counts.setdefault("age", {}), callers, rows, here)
     _spans(story.counts.setdefault("span", {}), at, np.where(silent, 0, weight))
     _count(story.counts.setdefault("where", {}), rows.names["where"], here)
-    _count(story.counts.setdefault("status", {}), rows.names["status"], here)
+    _count(story.counts.setdefault("status", {}), rows.names["status"], here, ~touched if touched.any() else None)
     found = rows.attacks[here]
     for kind in np.unique(found[found > 0]).tolist():
         signatures = story.counts.setdefault("signature", {})

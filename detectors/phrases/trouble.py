@@ -57,7 +57,7 @@ class Trouble(Who):
         name = self._failing()
         most = finite(self._e.value.get(name))
         if 1.0 <= most < self._e.failed / _CLEARLY_MORE:
-            return f"{those}, up to {_OF_FAILURES.sub('', self._of(name))}"
+            return f"{those}, up to {_OF_FAILURES.sub('', self._of(name)).removeprefix('about ')}"
         if name == "caller_failures" and most >= _CLEARLY_MORE * self._e.failed:
             return f"{those}, among {self._of(name)}"
         return those + self._instead("failed")
@@ -101,8 +101,19 @@ class Trouble(Who):
         # among many runs some are always long
         if median < _SLOW * usual and self._signs.of("duration", "latency", "caller_latency", "probe") < _PART_OF_IT:
             return ""
+        if len(self._e.functions) > 1:
+            # what is usual at one of them is not at another
+            run, usual = finite(self._e.value.get("duration_high")), finite(self._e.typical.get("duration_high"))
+            if run < say.NEWS * usual or usual <= 0.0:
+                return ""
+            return f", one running {say.milliseconds(run)} where {say.milliseconds(usual)} is usual"
         half = f"median {say.milliseconds(median)}, usual {say.milliseconds(usual)}"
         return f", running up to {say.milliseconds(longest)} ({half})"
+
+    def say_beside(self) -> str:
+        """Calls of others that suffer; "" where none to speak of do."""
+        few = self._e.beside < max(1.0, _WORTH_TELLING * self._e.invocations)
+        return "" if few else f"; {say.plural(self._e.beside, 'call')} of others there stood out, too"
 
     def say_latency(self) -> str:
         """The run time where it was strangest, with what was usual."""

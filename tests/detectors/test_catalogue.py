@@ -177,7 +177,7 @@ def test_a_flood_by_mostly_one_newcomer_is_a_flood_whoever_else_was_there() -> N
     flood = replace(flood, callers=callers, distinct_callers=36)
     told = describe(flood)
     assert (told["kind"], told["title"]) == ("flood", "Flood at PayInvoice from address 203.0.113.7")
-    assert "from address 203.0.113.7 and 35 others: 1,600 calls in five minutes where 17 are usual" in told["summary"]
+    assert "from address 203.0.113.7 and 35 others: about 1,600 calls in five minutes where 17 are usual" in told["summary"]
 
 
 def test_a_newcomer_that_takes_much_is_no_known_caller() -> None:
@@ -196,7 +196,7 @@ def test_one_of_a_crowd_is_told_as_its_part() -> None:
     told = describe(one)
     assert (told["kind"], told["severity"]) == ("distributed-flood", "low")
     assert told["title"] == "Flood at PayInvoice with address 203.0.113.7 among the callers"
-    assert "one of 113 never seen there before: among 396 calls in five minutes" in told["summary"]
+    assert "one of 113 never seen there before: among about 396 calls in five minutes" in told["summary"]
     assert classify(replace(one, value={**value, "newcomers": 2.0})).id == "new-country"
     abroad = {"country_rare_here": 0.6, "caller_new": 0.3, "pace_minutes": 0.1}
     assert classify(replace(one, share=abroad, surprise=dict.fromkeys(abroad, 4.0))).id == "distributed-flood"

@@ -157,9 +157,9 @@ def test_runs_are_of_a_function_and_calls_go_to_it_and_are_counted_where_all_fai
 def test_few_calls_among_many_are_told_apart() -> None:
     example = replace(BY_ID["unusual"].example, share={"pace_hour": 1.0}, value={"pace_hour": 138.0})
     few = describe(replace(example, invocations=6, typical={"pace_hour": 47.0}))["summary"]
-    assert ": among 138 calls in an hour where 47 are usual" in few
+    assert ": among about 138 calls in an hour where 47 are usual" in few
     all_of_them = describe(replace(example, invocations=138, typical={"pace_hour": 47.0}))["summary"]
-    assert ": 138 calls in an hour where 47 are usual" in all_of_them
+    assert ": about 138 calls in an hour where 47 are usual" in all_of_them
 
 
 def test_what_two_features_say_alike_is_told_once_with_both_their_shares() -> None:
@@ -167,7 +167,7 @@ def test_what_two_features_say_alike_is_told_once_with_both_their_shares() -> No
     value = {"duration_high": 537.0, "duration_record": 537.0, "pace_minutes": 90.0}
     told = reasons(Evidence(share=share, value=value, typical={"duration_high": 25.0, "pace_minutes": 3.0}))
     texts = [reason["text"] for reason in told]
-    assert texts == ["a run took 537 ms where 25 ms is usual", "90 calls in five minutes where 3 are usual"]
+    assert texts == ["a run took 537 ms where 25 ms is usual", "about 90 calls in five minutes where 3 are usual"]
     assert [reason["share"] for reason in told] == pytest.approx([0.8, 0.2])
 
 
@@ -239,7 +239,7 @@ def test_failures_that_are_mostly_elsewhere_are_told_as_the_callers() -> None:
     one = replace(BY_ID["failure-burst"].example, invocations=1, failed=1, share=share, value=value, typical=typical)
     told = describe(replace(one, last_us=one.first_us, callers=dublin, distinct_callers=1, exception_types=()))
     assert told["title"] == "Far more failures than usual from Dublin, Ireland, now at PayInvoice"
-    assert "failed, among 26 failed calls by one place in half an hour where 1.3 are usual" in told["summary"]
+    assert "failed, among about 26 failed calls by one place in half an hour where 1.3 are usual" in told["summary"]
 
 
 def test_a_single_call_is_told_without_counting_it() -> None:
@@ -255,7 +255,7 @@ def test_the_pace_that_is_told_is_the_steepest_of_those_that_matter() -> None:
     value = {"caller_pace": 145.0, "pace_minutes": 400.0, "growth_days": 9e5}
     typical = {"caller_pace": 25.0, "pace_minutes": 20.0, "growth_days": 1.0}
     flood = replace(BY_ID["flood"].example, share=share, value=value, typical=typical)
-    assert ": 400 calls in five minutes where 20 are usual" in describe(flood)["summary"]
+    assert ": about 400 calls in five minutes where 20 are usual" in describe(flood)["summary"]
 
 
 def test_a_place_is_named_once_and_is_no_caller() -> None:
@@ -271,7 +271,7 @@ def test_a_place_is_named_once_and_is_no_caller() -> None:
     told = describe(abroad)
     assert told["title"] == "First calls from Odesa, Ukraine at PayInvoice"
     assert "to PayInvoice from Odesa, Ukraine, a country from which nobody called it before" in told["summary"]
-    assert told["reasons"][1]["text"] == "41 calls by one place in half an hour where 2 are usual"
+    assert told["reasons"][1]["text"] == "about 41 calls by one place in half an hour where 2 are usual"
     probes = describe(replace(BY_ID["injection-probe"].example, callers=place))
     assert probes["title"] == "Injection probes at PayInvoice from Odesa, Ukraine"
 
