@@ -460,8 +460,8 @@ class FunctionFeatures:
         names = list(zip(functions.column("app").to_pylist(), functions.column("function").to_pylist(), strict=True))
         if names:
             self._add(names, functions.column("cohort").to_pylist())
-        self._state = from_matrix(functions.column("state")).copy()
-        self._times = from_matrix(functions.column("times")).copy()
+        self._state = _widened(from_matrix(functions.column("state")), kernel.FUNCTION_STATE)
+        self._times = _widened(from_matrix(functions.column("times")), kernel.FUNCTION_TIMES)
         self._hosts = from_matrix(functions.column("hosts")).copy()
         self._operations = from_matrix(functions.column("operations")).copy()
         self._pairs.load_table(tables["pairs"])
@@ -471,6 +471,11 @@ class FunctionFeatures:
             if app in self._apps:
                 self._app_state[self._apps[app]] = from_matrix(saved.column("state"))[place]
                 self._app_last[self._apps[app]] = saved.column("last")[place].as_py()
+
+
+def _widened(matrix: Vector, width: int) -> Vector:
+    """A copy with columns of zeros for what an earlier version did not count."""
+    return np.pad(matrix, ((0, 0), (0, width - matrix.shape[1])))
 
 
 def cohorts_of(triggers: pa.Array | pa.ChunkedArray) -> Vector:

@@ -18,15 +18,15 @@ from models.jit import copy_row, njit
     S_N5, S_E5, S_N60, S_E60, S_NDAY, S_EDAY, S_N15, S_F15, S_C15, S_COST60, S_COSTDAY,
     S_VFAST, S_WFAST, S_VSLOW, S_WSLOW, S_LOGFAST, S_FEW, S_CEW, S_NEW60, S_MANUAL, S_AGAIN, S_MAX_GAP, S_COUNT,
     S_NEW_HABIT, S_NEW_TODAY, S_SETTLED, S_TODAY, S_TOP, S_TOP_REFUSED, S_OFF, S_MANUAL_SETTLED, S_MANUAL_TODAY,
-    S_PEAKS, S_TOP_RECENT, S_TOP60,
-) = range(35)  # fmt: skip
-FUNCTION_STATE: Final = 35
+    S_PEAKS, S_TOP_RECENT, S_TOP60, S_ROUND, S_TOP_ROUND,
+) = range(37)  # fmt: skip
+FUNCTION_STATE: Final = 37
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
-    T_TOP, T_TOP_REFUSED, T_TOP60, T_TOP_RECENT,
-) = range(12)  # fmt: skip
-FUNCTION_TIMES: Final = 12
+    T_TOP, T_TOP_REFUSED, T_TOP60, T_TOP_RECENT, T_TOP_ROUND,
+) = range(13)  # fmt: skip
+FUNCTION_TIMES: Final = 13
 #: values of T_ARMED: nothing heard yet in these logs; heard; heard at its usual pace, so that silence would be news
 UNHEARD, HEARD, PACED = range(3)
 #: hosts remembered per function, to tell a cold start
@@ -350,6 +350,7 @@ def advance_functions(
             for column in range(S_MAX_GAP):
                 s[column] = 0.0
             s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
+            s[S_ROUND] = s[S_TOP_ROUND] = 0.0
             # a window that has not run yet is expected to be empty
         else:
             d5, d60, dday, d15 = np.exp(-dt / TAU_5M), np.exp(-dt / TAU_1H), np.exp(-dt / TAU_1D), np.exp(-dt / TAU_15M)
@@ -382,6 +383,8 @@ def advance_functions(
             s[S_F15] *= d15
             s[S_C15] *= d15
             s[S_TOP_REFUSED] *= d15
+            s[S_ROUND] *= d15
+            s[S_TOP_ROUND] *= d15
             s[S_COST60] *= d60
             s[S_NEW60] *= d60
             s[S_AGAIN] *= d60
@@ -604,7 +607,16 @@ def advance_functions(
                 q[P_DELAYED] += 1.0
                 if abs(delay - whole) * 1000.0 < tolerance:
                     q[P_ROUND] += 1.0
-                    raw[i, 18] = binomial_excess(q[P_ROUND], q[P_DELAYED], ROUND_CHANCE)
+                    s[S_ROUND] += 1.0
+                    if caller[i] == t[T_TOP_ROUND]:
+                        s[S_TOP_ROUND] += 1.0
+                    elif s[S_TOP_ROUND] < 1.0:
+                        s[S_TOP_ROUND] = 1.0
+                        t[T_TOP_ROUND] = caller[i]
+                    # where others wait for as round a time it is a time-out that they share, and nobody's probe
+                    mine = s[S_TOP_ROUND] if caller[i] == t[T_TOP_ROUND] else 1.0
+                    others = max(s[S_ROUND] - mine, 0.0)
+                    raw[i, 18] = binomial_excess(q[P_ROUND], q[P_DELAYED], ROUND_CHANCE) / (1.0 + others)
             value[i, 18] = q[P_ROUND]
 
         # errors: only an event that failed carries the evidence of a burst of failures

@@ -40,6 +40,8 @@ GAP_US: Final = 4 * 3600 * US
 CALLER_GAP_US: Final = 30 * 3600 * US
 #: the same for a caller known by its place only, which many share
 VAGUE_GAP_US: Final = 12 * 3600 * US
+#: us after which only the same trouble, or what happens at the same function, is still of such a story
+VAGUE_SOON_US: Final = 3 * 3600 * US
 #: us within which the same trouble in another function of the app is the same story
 STORM_US: Final = 1800 * US
 #: events from which on a story counts in full, and what each that is missing takes from it
@@ -105,9 +107,11 @@ def belongs(
         return False
     if lead > 0:
         # what the same caller does elsewhere belongs to it only if that, too, is strange for the caller;
-        # what it does as one of a crowd is the crowd's
+        # what it does as one of a crowd is the crowd's; and who else is at its place is another, sooner or later
         here = keys[K_FUNCTION] == function and crowd != CROWD
-        return caller != 0 and keys[K_CALLER] == caller and (by_caller or here)
+        alike = lead == 1 or trouble == numbers[O_TROUBLE] or keys[K_FUNCTION] == function
+        alike = alike or _near(now, numbers, VAGUE_SOON_US)
+        return caller != 0 and keys[K_CALLER] == caller and (by_caller or here) and alike
     # slow, failing, busy, new or silent functions of one app: one story; new ones until the gap closes it, silent ones
     # for a while, since each is missed when it was due
     together = trouble in (SLOW, FAILING, LOAD, NEW, SILENT)

@@ -357,6 +357,16 @@ def test_delays_of_whole_seconds_by_one_caller_look_like_probes(usual: Baselines
     assert live(usual, before(), uneven).raw("round_seconds", "bad").max() < 5.0
 
 
+def test_a_time_out_that_several_callers_meet_is_nobodys_probe(usual: Baselines) -> None:
+    def waiting(callers: int) -> list[dict[str, Any]]:
+        rows = trouble(16, 20 * SECOND, duration_ms=lambda n: 5_100.0 + n)
+        return [{**row, "caller": f"user:stranger-{n % callers}"} for n, row in enumerate(rows)]
+
+    one, many = (live(usual, before(), waiting(callers)).raw("round_seconds", "bad").max() for callers in (1, 4))
+    assert one > 10.0 * many
+    assert many < 3.0
+
+
 def test_runs_that_are_slow_by_all_sorts_of_times_are_no_probes_for_some_of_them_being_round(usual: Baselines) -> None:
     probes = trouble(30, 20 * SECOND, duration_ms=5_100.0, caller=STRANGER)
     slow = trouble(

@@ -52,6 +52,43 @@ def test_one_event_alone_must_be_stranger_than_one_of_many() -> None:
     assert told({"score": 7.0}, {"score": 11.0})[1] == [False, True]
 
 
+def weighed(*events: dict[str, Any]) -> list[float]:
+    """Scores as they count for opening."""
+    return [round(score, 6) for score in Stories(6.0).tell(*columns(list(events)))[2].tolist()]
+
+
+def test_slowness_counts_in_full_only_when_it_has_lasted() -> None:
+    slow = {"score": 10.0, "trouble": "slow", "by_caller": False}
+    assert weighed(*[{**slow, "at": n * 9 * 60 * US} for n in range(7)]) == [4.0, 5.2, 6.4, 7.6, 8.8, 10.0, 10.0]
+    # a run that takes long is none that passes, and what is very slow is told at once
+    assert weighed(*[{**slow, "trouble": "long", "at": n * US} for n in range(6)])[-1] == 10.0
+    assert told({**slow, "score": 15.0})[1] == [True]
+
+
+def test_failures_of_one_moment_are_one_batch() -> None:
+    failing = {"score": 10.0, "trouble": "failing", "by_caller": False}
+    assert weighed(*[{**failing, "at": 0} for _ in range(8)])[-1] == 6.0
+    assert weighed(*[{**failing, "at": n * 12 * US} for n in range(8)])[-1] == 10.0
+
+
+def test_a_start_by_hand_or_off_schedule_is_no_freak() -> None:
+    assert weighed({"trouble": "schedule", "score": 7.0}) == [7.0]
+    assert weighed({"trouble": "load", "score": 7.0}) == [4.2]
+
+
+def test_a_long_run_and_calls_that_have_become_slow_are_one_story() -> None:
+    assert told({"by_caller": False, "trouble": "long"}, {"by_caller": False, "trouble": "slow"})[0] == [0, 0]
+
+
+def test_what_comes_from_a_place_hours_later_is_another_story_unless_it_is_the_same_trouble_or_function() -> None:
+    place, later = {"vague": True, "trouble": "failing"}, 5 * HOUR
+    elsewhere = {**place, "function": 2, "at": later}
+    assert told(place, elsewhere)[0] == [0, 0]
+    assert told(place, {**elsewhere, "trouble": "load"})[0] == [0, 1]
+    assert told(place, {**elsewhere, "trouble": "load", "at": 2 * HOUR})[0] == [0, 0]
+    assert told(place, {**elsewhere, "trouble": "load", "function": 1})[0] == [0, 0]
+
+
 def test_what_a_caller_does_elsewhere_belongs_to_its_story_only_if_it_is_strange_for_the_caller() -> None:
     elsewhere = {"function": 2, "by_caller": False, "trouble": "slow"}
     assert told({}, elsewhere)[0] == [0, 1]

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors import story_rows
+from detectors.evidence import Evidence
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import matrix
 from detectors.raised import RAISED, raised_batch
-from detectors.story import Ended, Story, story_text
+from detectors.story import Ended, Story, evidence_of, story_text
 from detectors.story_rows import StoryRows, add_rows
 
 names = st.sampled_from(["a", "b", "c", None])
@@ -94,6 +95,23 @@ def test_a_caller_was_in_no_country_from_which_others_call_that_its_doing_touche
     add_rows(story, StoryRows(rows, np.ones(2)), 0, 2)
     assert story.counts["country"] == {"Chile": 1}
     assert story.counts["caller"] == {"eve": 1, "ann": 1}
+
+
+def test_calls_of_others_that_were_touched_are_told_apart_unless_they_are_nearly_all():
+    def seen(others: int) -> Evidence:
+        rows = raised([("eve", "b", 0, 0, True, False)] * 2 + [("ann", "b", 0, 2, False, False)] * others)
+        index = rows.schema.get_field_index("caller_key")
+        keys = pa.array([7] * 2 + [8] * others, pa.uint64())
+        story = Story("LT-1", "caller", 0, 0, [0, 7, 0])
+        add_rows(
+            story, StoryRows(rows.set_column(index, rows.schema.field(index), keys), np.ones(len(keys))), 0, len(keys)
+        )
+        assert story.invocations == 2 + others
+        return evidence_of(story)
+
+    few, most = seen(5), seen(50)
+    assert (few.invocations, few.refused, few.beside, dict(few.statuses)) == (2, 0, 5, {200: 2})
+    assert (most.invocations, most.refused, most.beside) == (52, 50, 0)
 
 
 def test_of_very_many_names_those_that_came_first_are_kept(monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,15 @@ def test_the_rhythm_of_the_day_is_learned() -> None:
     assert rate[hours == 3].mean() == pytest.approx(1.0, rel=0.3)
     # the whole week adds up to what came
     assert rate.sum() == pytest.approx(len(busy) + len(quiet), rel=0.05)
+
+
+def test_a_few_messages_more_are_unnoticed_by_how_much_the_tenant_does() -> None:
+    queue = ordinary(0, 48, every=HOUR, function="Drain", trigger="queue")
+    for every, few in ((HOUR, 0.02), (MINUTE, 0.61)):
+        found = baselines_of([*ordinary(0, 48, every=every), *queue])
+        assert found.unnoticed()[row_of(found, "Drain")] == pytest.approx(few, rel=0.1)
+        assert found.unnoticed()[row_of(found, "Pay")] == 0.0
+    assert replace(found, rate=1e6 * found.rate).unnoticed().max() == 100.0
 
 
 def test_weeks_without_any_log_are_missing_and_no_silence() -> None:
