@@ -98,8 +98,11 @@ SIBLINGS: Final = 20.0
 MAX_LIFT: Final = 5.0
 #: how far the mean normal score of a function's run times wanders in normal life
 MEAN_WANDERS: Final = 0.25
-#: chance that a delay looks like a round number of seconds by accident
+#: chance that a delay looks like a round number of seconds by accident, and that it does, or all of its run
 ROUND_CHANCE: Final = 0.12
+EITHER_CHANCE: Final = 0.2
+#: s; who waits longer is kept waiting by a time-out, of half a minute for most
+PUT_IN_S: Final = 25.0
 #: ms for each second of a delay within which it must be round, to be looked at
 ROUND_WITHIN: Final = 60.0
 #: expected calls added to every expectation of pace, so that one call is never a flood
@@ -600,12 +603,16 @@ def advance_functions(
             typical[i, 17] = usual_ms
             delay = (ms - usual_ms) / 1000.0
             whole = np.round(delay)
-            delayed = v > 1.2 and whole >= 1.0 and whole <= 60.0 and spread[k] < 400.0 and identified
+            delayed = v > 1.2 and whole >= 1.0 and whole <= PUT_IN_S and spread[k] < 400.0 and identified
             tolerance = 40.0 + 0.25 * spread[k]
             # runs that are slower by about a second are just slow, unless they are slower by very nearly that
             if delayed and tolerance <= ROUND_WITHIN * whole:
                 q[P_DELAYED] += 1.0
-                if abs(delay - whole) * 1000.0 < tolerance:
+                # crafted input waits beside the work, or in its stead
+                apart = abs(usual_ms - 1000.0 * np.round(usual_ms / 1000.0)) >= tolerance
+                chance = EITHER_CHANCE if apart else ROUND_CHANCE
+                of_run = abs(ms - 1000.0 * np.round(ms / 1000.0))
+                if min(abs(delay - whole) * 1000.0, of_run) < tolerance:
                     q[P_ROUND] += 1.0
                     s[S_ROUND] += 1.0
                     if caller[i] == t[T_TOP_ROUND]:
@@ -616,7 +623,7 @@ def advance_functions(
                     # where others wait for as round a time it is a time-out that they share, and nobody's probe
                     mine = s[S_TOP_ROUND] if caller[i] == t[T_TOP_ROUND] else 1.0
                     others = max(s[S_ROUND] - mine, 0.0)
-                    raw[i, 18] = binomial_excess(q[P_ROUND], q[P_DELAYED], ROUND_CHANCE) / (1.0 + others)
+                    raw[i, 18] = binomial_excess(q[P_ROUND], q[P_DELAYED], chance) / (1.0 + others)
             value[i, 18] = q[P_ROUND]
 
         # errors: only an event that failed carries the evidence of a burst of failures

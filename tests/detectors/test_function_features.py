@@ -353,8 +353,12 @@ def test_a_caller_whose_calls_alone_are_slow_is_told_from_the_others(usual: Base
 def test_delays_of_whole_seconds_by_one_caller_look_like_probes(usual: Baselines) -> None:
     probes = trouble(8, 20 * SECOND, duration_ms=lambda n: 5_100.0 + n, caller=STRANGER)
     uneven = trouble(8, 20 * SECOND, duration_ms=lambda n: 5_300.0 + 37 * n, caller=STRANGER)
+    instead = trouble(8, 20 * SECOND, duration_ms=lambda n: 5_000.0 + n, caller=STRANGER)
+    time_outs = trouble(8, 20 * SECOND, duration_ms=lambda n: 30_100.0 + n, caller=STRANGER)
     assert live(usual, before(), probes).raw("round_seconds", "bad").max() > 10.0
+    assert live(usual, before(), instead).raw("round_seconds", "bad").max() > 10.0
     assert live(usual, before(), uneven).raw("round_seconds", "bad").max() < 5.0
+    assert live(usual, before(), time_outs).raw("round_seconds", "bad").max() == 0.0
 
 
 def test_a_time_out_that_several_callers_meet_is_nobodys_probe(usual: Baselines) -> None:
