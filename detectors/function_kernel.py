@@ -539,13 +539,17 @@ def advance_functions(
             for column in (0, 1):
                 value[i, column] = ms
                 typical[i, column] = usual_ms
-            s[S_VFAST] = (1.0 - FAST) * s[S_VFAST] + v
-            s[S_WFAST] = (1.0 - FAST) * (1.0 - FAST) * s[S_WFAST] + 1.0
+            # how slow it was before a long rest says little of how it is now
+            rested = FAST * mean_rate[k] * (dt / US) - 1.0 if known[k] and dt > HOUR_US else 0.0
+            stays = (1.0 - FAST) * np.exp(-max(rested, 0.0))
+            s[S_VFAST] = stays * s[S_VFAST] + v
+            s[S_WFAST] = stays * stays * s[S_WFAST] + 1.0
             s[S_VSLOW] = (1.0 - SLOW) * s[S_VSLOW] + v
             s[S_WSLOW] = (1.0 - SLOW) * (1.0 - SLOW) * s[S_WSLOW] + 1.0
             zf = drift(s[S_VFAST], s[S_WFAST], min(s[S_COUNT], 1.0 / FAST))
             zs = drift(s[S_VSLOW], s[S_WSLOW], min(s[S_COUNT], 1.0 / SLOW))
-            s[S_LOGFAST] = lnd[i] if fresh or s[S_LOGFAST] == 0.0 else s[S_LOGFAST] + FAST * (lnd[i] - s[S_LOGFAST])
+            anew = fresh or s[S_LOGFAST] == 0.0 or rested > 3.0
+            s[S_LOGFAST] = lnd[i] if anew else s[S_LOGFAST] + FAST * (lnd[i] - s[S_LOGFAST])
             # the slow average remembers: it counts as far as the fast one still agrees
             z = max(zf, min(zs, 3.0 * zf))
             # what others of its kind take says where a new function may lie, not where it has moved from

@@ -11,6 +11,8 @@ from detectors.features import FEATURES
 
 _WORDS: Final = {feature.name: feature.words for feature in FEATURES}
 
+#: share of a caller's working hours from which on an hour is one of them
+_AN_HOUR_OF_MANY: Final = 0.06
 #: counts over a window from which on they are told as estimates
 _MANY: Final = 20.0
 #: what a caller is called that is no single one
@@ -37,7 +39,9 @@ def reason_text(feature: str, value: float, typical: float | None, source: str =
 
 
 def is_news(feature: str, value: float | None, typical: float | None) -> bool:
-    """Whether a person learns anything from the reason: not from an amount that is what it always is."""
+    """Whether a person learns anything from the reason: not from what is as it always is."""
+    if feature == "caller_hours" and value is not None:
+        return value < _AN_HOUR_OF_MANY
     if feature not in _AMOUNTS or value is None or typical is None or typical <= 0.0:
         return True
     return value >= say.NEWS * typical
@@ -117,14 +121,24 @@ def _several(one: str, rest: str) -> Callable[[float, float], str]:
     return lambda value, _: f"{say.counted(say.whole(value), one)} {rest}"
 
 
+def _bad(noun: str, window: str) -> Callable[[float, float], str]:
+    """What went wrong, beside what would have, among as many calls."""
+
+    def text(value: float, typical: float) -> str:
+        about = "about " if value >= _MANY else ""
+        return f"{about}{say.counted(say.whole(value), noun)} {window} where {say.usual(typical)} would be usual"
+
+    return text
+
+
 _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
     "duration_high": _run,
     "duration_low": _run,
     "duration_record": _record,
     "latency_shift": _lately,
     "latency_drop": _lately,
-    "failure_burst": _amount("failure", "in a quarter of an hour"),
-    "client_error_burst": _amount("refused call", "in a quarter of an hour"),
+    "failure_burst": _bad("failure", "in a quarter of an hour"),
+    "client_error_burst": _bad("refused call", "in a quarter of an hour"),
     "pace_minutes": _amount("call", "in five minutes"),
     "pace_hour": _amount("call", "in an hour"),
     "growth_days": _amount("call", "in a day"),
@@ -146,8 +160,8 @@ _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
     "country_rare_here": _rare,
     "country_new": _from_abroad,
     "travel": lambda value, _: f"calls from two countries within {say.span(value)}",
-    "caller_client_errors": _amount("refused call", "by one caller in half an hour"),
-    "caller_failures": _amount("failed call", "by one caller in half an hour"),
+    "caller_client_errors": _bad("refused call", "by one caller in half an hour"),
+    "caller_failures": _bad("failed call", "by one caller in half an hour"),
     "caller_spread": _several("function", "new to this caller in half an hour"),
     "caller_pace": _amount("call", "by one caller in half an hour"),
     "caller_hours": _hours,

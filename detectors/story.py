@@ -125,7 +125,8 @@ def evidence_of(story: Story) -> Evidence:
     counts = {name: Counter(found) for name, found in story.counts.items()}
     total = max(sum(story.shares), 1)
     where: list[tuple[str, str, int]] = []
-    for name, n in sorted(counts.get("where", Counter()).items(), key=lambda i: (-i[1], i[0])):
+    strange = counts.get("strange", Counter())
+    for name, n in sorted(counts.get("where", Counter()).items(), key=lambda i: (-strange[i[0]], -i[1], i[0])):
         app, _, function = name.partition("\x1f")
         where.append((app, function, n))
     callers = [(name, counts["caller"][name]) for name in callers_of(counts)]

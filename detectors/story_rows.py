@@ -158,7 +158,10 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     own = rows.caller_key[here] == np.uint64(story.keys[1]) if story.lead == "caller" else None
     touched = np.zeros(n, np.bool_)
     if story.lead != "function":
-        touched = (rows.caller_key[here] != np.uint64(story.keys[1])) & ~rows.pointing[here]
+        touched = rows.caller_key[here] != np.uint64(story.keys[1])
+        if story.lead == "place":
+            # what comes from several places at once is one story of all of them
+            touched &= ~rows.pointing[here]
         for i, mask in enumerate((True, rows.failed[here], rows.refused[here])):
             story.beside[i] += int(weight[touched & mask].sum())
     for name in _NAMES:
@@ -167,7 +170,9 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     _count(story.counts.setdefault("pointed", {}), callers, here, rows.pointing[here])
     _age(story.counts.setdefault("age", {}), callers, rows, here)
     _spans(story.counts.setdefault("span", {}), at, np.where(silent, 0, weight))
-    _count(story.counts.setdefault("where", {}), rows.names["where"], here)
+    where = rows.names["where"]
+    _count(story.counts.setdefault("where", {}), where, here)
+    _weigh(story.counts.setdefault("strange", {}), where, here, counted)
     _count(story.counts.setdefault("status", {}), rows.names["status"], here, ~touched if touched.any() else None)
     found = rows.attacks[here]
     for kind in np.unique(found[found > 0]).tolist():
@@ -226,6 +231,14 @@ def _count(counts: dict[str, int], column: _Coded, here: slice, where: Vector | 
     codes = column.codes[here] if where is None else column.codes[here][where]
     found, often = column.found(codes)
     _add(counts, [column.texts[code] for code in found.tolist()], often)
+
+
+def _weigh(counts: dict[str, int], column: _Coded, here: slice, score: Vector) -> None:
+    """Add up how strange each value's rows are: one that is twice as strange weighs as much as four."""
+    codes = column.codes[here]
+    found, _often = column.found(codes)
+    heavy = np.bincount(codes[codes >= 0], np.rint(np.square(np.minimum(score, 1e6)))[codes >= 0], len(column.texts))
+    _add(counts, [column.texts[code] for code in found.tolist()], heavy[found].astype(np.int64))
 
 
 def _add(counts: dict[str, int], names: list[str], often: Vector) -> None:

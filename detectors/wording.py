@@ -174,9 +174,10 @@ def clock(at_us: int) -> str:
     return f"{at:%H:%M} UTC on {at.day} {at:%B}"
 
 
-def hour(at_us: int) -> str:
-    """The hour of UTC us: 02:00 UTC."""
-    return f"{at_us // (3600 * _US) % 24:02d}:00 UTC"
+def time_of_day(at_us: int) -> str:
+    """The time of day of UTC us: 02:15 UTC."""
+    minutes = at_us // (60 * _US) % 1440
+    return f"{minutes // 60:02d}:{minutes % 60:02d} UTC"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

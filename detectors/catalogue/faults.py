@@ -8,7 +8,7 @@ from detectors.catalogue.kind import Kind, Signs, level
 from detectors.catalogue.samples import sample
 
 #: a version is suspected of what begins this soon after it, s
-_SUSPECT_S: Final = 2 * 3600.0
+_SUSPECT_S: Final = 2700.0
 #: functions in the same trouble at once that make a storm
 _STORM: Final = 3
 #: failed runs by deliveries of one message: so many bad messages at most
@@ -130,8 +130,8 @@ STORM: Final = Kind(
 
 POISON_MESSAGE: Final = Kind(
     id="poison-message",
-    title="A message fails again and again at {spot}",
-    summary="{Calls} {during} of {where}{queue}, up to {deliveries} deliveries of 1 message{bad}{exceptions}.",
+    title="{A_message} again and again at {spot}",
+    summary="{Calls} {during} of {where}{queue}, up to {deliveries} deliveries of {each_message}{bad}{exceptions}.",
     meaning=(
         "A message can't be processed and comes back until it is put aside. A "
         "dependency that is down looks the same."

@@ -21,6 +21,8 @@ _SOME_OF_IT: Final = 0.05
 _FLOODING: Final = 10.0
 #: times the usual amount of a day beyond which nothing has grown by and by
 _BY_AND_BY: Final = 10.0
+#: s; what is over sooner did not grow
+_BY_AND_BY_S: Final = 7200.0
 #: calls that growth needs to show
 _MANY: Final = 10
 _HALF_DAY_S: Final = 43_200.0
@@ -92,8 +94,8 @@ def _growth(s: Signs) -> float:
 
 
 def grows(s: Signs) -> bool:
-    """Whether a function is busier than it was by so much as may come by and by."""
-    by_and_by = s.of("growth") >= max(0.3, s.of("pace")) and _growth(s) <= _BY_AND_BY
+    """Whether a function is busier than it was by so much as may come by and by, and comes by and by."""
+    by_and_by = s.of("growth") >= max(0.3, s.of("pace")) and _growth(s) <= _BY_AND_BY and s.span_s >= _BY_AND_BY_S
     return not s.by_caller and s.e.invocations >= _MANY and by_and_by
 
 

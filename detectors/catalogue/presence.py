@@ -94,7 +94,7 @@ SILENCE: Final = Kind(
 MANUAL_RUN: Final = Kind(
     id="manual-run",
     title="Started by hand: {spot}",
-    summary="{Calls} {during} of {where} through the admin API, where no schedule or message asked for them{bad}.",
+    summary="{By_hand} {during} of {where} through the admin API, where no schedule or message asked for them{bad}.",
     meaning=(
         "Someone with the master key or access to the portal started a function. "
         "A colleague who tests looks the same."
@@ -123,7 +123,7 @@ MANUAL_RUN: Final = Kind(
 
 NEW_FUNCTION: Final = Kind(
     id="new-function",
-    title="Never seen before: {spot} in {app}",
+    title="New function: {spot} in {app}",
     summary="{Calls} {during} {to} {where} in {app}, {born}, {from_whom}{each}{bad}.",
     meaning="A function runs that the training logs don't have. A release looks the same: it comes with a deployment.",
     attack=("T1648",),

@@ -30,6 +30,10 @@ class Amounts(Telling):
         noun = "run" if self._runs() else "call"
         return ("about " if self._e.sampled else "") + say.plural(self._e.invocations, noun)
 
+    def say_by_hand(self) -> str:
+        """Runs that nobody's schedule asked for; the first of them may have been too little for an incident."""
+        return say.plural(max(self._e.invocations, round(self._signs.value("unscheduled"))), "run")
+
     def say_none(self) -> str:
         """That nothing came, where nothing comes any more."""
         return "no run" if self._runs() else "no call"
@@ -86,8 +90,8 @@ class Amounts(Telling):
         return f", {say.milliseconds(median)} a run" if median >= _LONG_RUN_MS else ""
 
     def say_hour(self) -> str:
-        """The hour of the first event."""
-        return say.hour(self._e.first_us)
+        """The time of day of the first event."""
+        return say.time_of_day(self._e.first_us)
 
     def say_odd_hour(self) -> str:
         """The share of the hours at which the caller calls that this one holds as a rule."""

@@ -9,6 +9,7 @@ from detectors.cost import PRICES, Prices
 from detectors.evidence import Evidence
 from detectors.reasons import reason_text
 
+_DAY_S: Final = 86_400.0
 #: features that count all calls of a function, whoever makes them
 _OF_FUNCTION: Final = frozenset({"pace_minutes", "pace_hour"})
 
@@ -39,5 +40,8 @@ class Telling:
     def _of(self, name: str) -> str:
         """What a feature says; the calls of a whole function are told from those of the incident, which are fewer."""
         value = self._e.value[name]
+        if name == "growth_days" and self._signs.span_s <= _DAY_S:
+            # a busy hour counts for less in the sum of a day
+            value = max(value, float(self._e.invocations))
         text = reason_text(name, value, self._e.typical.get(name), self._signs.caller_source)
         return f"among {text}" if name in _OF_FUNCTION and finite(value) >= 1.5 * self._e.invocations else text

@@ -17,6 +17,8 @@ _WORTH_TELLING_OF_FEW: Final = 0.2
 _SOME: Final = 3
 #: times as many as usual from which on refusals and failures are news
 _CLEARLY_MORE: Final = 1.5
+#: failures by deliveries up to which one message may have made them all, some of its deliveries unlogged
+_ONE_OR_TWO: Final = 2.0
 #: share of the calls that is most of them
 _MOST: Final = 0.5
 #: times the usual run from which on all runs are slow
@@ -89,7 +91,8 @@ class Trouble(Who):
         """Delays by round numbers of seconds."""
         if self._signs.share("round_seconds") < 0.05:
             return ""
-        count = self._signs.value("round_seconds")
+        # what was delayed before counts, too, and may be no part of the incident
+        count = min(self._signs.value("round_seconds"), self._e.invocations)
         return f", at least {round(count):,} of them delayed by a round number of seconds" if count >= 1.0 else ""
 
     def say_slow(self) -> str:
@@ -125,9 +128,25 @@ class Trouble(Who):
             average = " on average" if name.startswith("latency") else ""
         else:
             now, usual, average = finite(self._e.duration_ms[0]), self._signs.usual_ms, " as a rule"
+        half = finite(self._e.duration_ms[0])
+        if len(self._e.functions) == 1 and half > max(now, usual):
+            # the average trails behind
+            now, average = half, " or more for half of them"
         often = say.times(now, usual)
         shown = f"{say.milliseconds(now)}{average} where {say.milliseconds(usual)} is usual"
         return f"{shown}, {often} as long" if often else shown
+
+    def say_a_message(self) -> str:
+        """Whether one message fails or several do."""
+        return "messages fail" if self._messages() > _ONE_OR_TWO else "a message fails"
+
+    def say_each_message(self) -> str:
+        """The message, or each of them."""
+        return "a message" if self._messages() > _ONE_OR_TWO else "1 message"
+
+    def _messages(self) -> float:
+        """Messages that failed, about: failures by deliveries of one."""
+        return self._e.failed / max(self._signs.value("redelivery"), 1.0)
 
     def say_deliveries(self) -> str:
         """Deliveries of one message."""

@@ -12,6 +12,8 @@ from detectors.phrases.amounts import Amounts
 _MAINLY: Final = 0.6
 #: seconds that count as no time at all
 _JUST_NOW_S: Final = 60.0
+#: since when a caller is no news, s
+_NEWS_S: Final = 86_400.0
 
 
 class Who(Amounts):
@@ -55,6 +57,8 @@ class Who(Amounts):
         before = None if age is None else finite(age) - self._signs.span_s
         if before is None or before < _JUST_NOW_S:
             return "never seen there before"
+        if before > _NEWS_S and finite(self._e.value.get("caller_new_to_function"), before) < _JUST_NOW_S:
+            return "never seen before at some of them"
         return f"first seen there {say.span(before)} before"
 
     def say_born(self) -> str:

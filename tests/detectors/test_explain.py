@@ -147,7 +147,7 @@ def test_what_many_did_is_not_laid_to_the_one_whom_it_points_at() -> None:
 def test_runs_are_of_a_function_and_calls_go_to_it_and_are_counted_where_all_failed() -> None:
     example = BY_ID["failure-burst"].example
     worst = replace(example, value={"failure_burst": 90.0})
-    told = "140 calls in 20 minutes to PayInvoice failed, up to 90 in a quarter of an hour where 0.3 is usual"
+    told = "140 calls in 20 minutes to PayInvoice failed, up to 90 in a quarter of an hour where 0.3 would be usual"
     assert told in describe(worst)["summary"]
     slow = replace(BY_ID["latency-shift"].example, triggers=("queue",), failed=900)
     assert "900 runs in 4 hours of PayInvoice: " in describe(slow)["summary"]
@@ -239,7 +239,9 @@ def test_failures_that_are_mostly_elsewhere_are_told_as_the_callers() -> None:
     one = replace(BY_ID["failure-burst"].example, invocations=1, failed=1, share=share, value=value, typical=typical)
     told = describe(replace(one, last_us=one.first_us, callers=dublin, distinct_callers=1, exception_types=()))
     assert told["title"] == "Far more failures than usual from Dublin, Ireland, now at PayInvoice"
-    assert "failed, among about 26 failed calls by one place in half an hour where 1.3 are usual" in told["summary"]
+    assert (
+        "failed, among about 26 failed calls by one place in half an hour where 1.3 would be usual" in told["summary"]
+    )
 
 
 def test_a_single_call_is_told_without_counting_it() -> None:
