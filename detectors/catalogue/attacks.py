@@ -40,7 +40,7 @@ def _injects(s: Signs) -> bool:
     # one hand puts delays in; what many callers wait for is the function's own
     one_hand = s.one_caller or s.caller_share >= 0.5
     put_in = finite(s.e.share.get("round_seconds")) >= _TELLING and s.value("round_seconds") >= _DELAYS
-    delays = one_hand and put_in and s.of("probe") >= 0.1 and s.refused < 0.5
+    delays = one_hand and ((put_in and s.of("probe") >= 0.1) or s.kept_waiting) and s.refused < 0.5
     return _signed(s) or delays or (breaks and s.own_failures and s.of("failure") >= _ABOUT_FAILURES)
 
 

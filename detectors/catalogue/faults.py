@@ -207,7 +207,7 @@ RUNAWAY_DURATION: Final = Kind(
 LATENCY_SHIFT: Final = Kind(
     id="latency-shift",
     title="Slower than usual: {spot}",
-    summary="{Calls} {during} {to} {where}: runs took up to {latency}{bad}.",
+    summary="{Calls} {during} {to} {where}: {latency}{bad}.",
     meaning="All runs take longer than they used to, nothing fails. A slow dependency, growing data or a smaller plan.",
     attack=(),
     severity=lambda s: level("low", s.typical_run >= 3.0, s.failed > 0.05),
@@ -231,7 +231,7 @@ LATENCY_SHIFT: Final = Kind(
 FASTER_THAN_USUAL: Final = Kind(
     id="faster-than-usual",
     title="Runs end far sooner than usual at {spot}",
-    summary="{Calls} {during} {to} {where}: runs took as little as {latency}; work may be skipped{bad}.",
+    summary="{Calls} {during} {to} {where}: {latency}; work may be skipped{bad}.",
     meaning="Runs end before the work can be done: a cache, an early return, a feature turned off, an empty input.",
     attack=(),
     severity=lambda s: level("low", 0.0 < s.typical_run <= 0.2),

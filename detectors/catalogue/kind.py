@@ -56,6 +56,9 @@ _RUN_TIMES: Final = (
 ONE_CALLER: Final = frozenset({"property", "user", "address", "role"})
 #: calls from which on it tells something that only one caller made them
 _TELLING: Final = 5
+#: delays by a round number of seconds that speak for themselves, and the surprise beyond which they are no chance
+_SEVERAL_DELAYS: Final = 5.0
+_NO_CHANCE: Final = 3.0
 #: share of the score below which novelty is not the story
 _NOVEL: Final = 0.03
 #: share of a function's recent calls that makes them one caller's
@@ -240,6 +243,12 @@ class Signs:
     def caller_source(self) -> str:
         """Where the most frequent caller's identity was taken from."""
         return self.e.callers[0][1] if self.e.callers else "unknown"
+
+    @property
+    def kept_waiting(self) -> bool:
+        """Several delays by a round number of seconds, beyond chance, however much else there is."""
+        many = max(_SEVERAL_DELAYS, _SMALL_PART * self.e.invocations)
+        return self.value("round_seconds") >= many and self.surprise("round_seconds") >= _NO_CHANCE
 
     @property
     def newcomer(self) -> bool:

@@ -94,7 +94,7 @@ SILENCE: Final = Kind(
 MANUAL_RUN: Final = Kind(
     id="manual-run",
     title="Started by hand: {spot}",
-    summary="{By_hand} {during} of {where} through the admin API, where no schedule or message asked for them{bad}.",
+    summary="{By_hand} of {where} through the admin API, where no schedule or message asked for them{bad}.",
     meaning=(
         "Someone with the master key or access to the portal started a function. "
         "A colleague who tests looks the same."

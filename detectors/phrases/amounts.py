@@ -31,8 +31,11 @@ class Amounts(Telling):
         return ("about " if self._e.sampled else "") + say.plural(self._e.invocations, noun)
 
     def say_by_hand(self) -> str:
-        """Runs that nobody's schedule asked for; the first of them may have been too little for an incident."""
-        return say.plural(max(self._e.invocations, round(self._signs.value("unscheduled"))), "run")
+        """Runs that no schedule asked for, and in how long; the first alone may have been too little for an incident."""
+        runs = round(self._signs.value("unscheduled"))
+        if runs <= self._e.invocations:
+            return f"{self.say_calls()} {self.say_during()}"
+        return f"{say.plural(runs, 'run')} within an hour, the last at {say.clock(self._e.last_us)},"
 
     def say_none(self) -> str:
         """That nothing came, where nothing comes any more."""

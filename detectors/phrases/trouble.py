@@ -89,7 +89,7 @@ class Trouble(Who):
 
     def say_delays(self) -> str:
         """Delays by round numbers of seconds."""
-        if self._signs.share("round_seconds") < 0.05:
+        if self._signs.share("round_seconds") < 0.05 and not self._signs.kept_waiting:
             return ""
         # what was delayed before counts, too, and may be no part of the incident
         count = min(self._signs.value("round_seconds"), self._e.invocations)
@@ -119,21 +119,22 @@ class Trouble(Who):
         return "" if few else f"; {say.plural(self._e.beside, 'call')} of others there stood out, too"
 
     def say_latency(self) -> str:
-        """The run time where it was strangest, with what was usual."""
+        """The run time where it was strangest, with what is usual; its larger half, where an average trails behind."""
         names = ("latency_shift", "latency_drop", "duration_low", "duration_high")
         found = sorted((-finite(self._e.share.get(n)), n) for n in names if n in self._e.value)
+        begun = "runs took up to"
         if found:
             name = found[0][1]
+            begun = "runs took as little as" if name in ("latency_drop", "duration_low") else begun
             now, usual = finite(self._e.value[name]), finite(self._e.typical.get(name), self._signs.usual_ms)
             average = " on average" if name.startswith("latency") else ""
         else:
             now, usual, average = finite(self._e.duration_ms[0]), self._signs.usual_ms, " as a rule"
         half = finite(self._e.duration_ms[0])
         if len(self._e.functions) == 1 and half > max(now, usual):
-            # the average trails behind
-            now, average = half, " or more for half of them"
+            begun, now, average = "half of them took", half, " or more"
         often = say.times(now, usual)
-        shown = f"{say.milliseconds(now)}{average} where {say.milliseconds(usual)} is usual"
+        shown = f"{begun} {say.milliseconds(now)}{average} where {say.milliseconds(usual)} is usual"
         return f"{shown}, {often} as long" if often else shown
 
     def say_a_message(self) -> str:

@@ -338,6 +338,19 @@ def test_slow_runs_that_end_at_round_seconds_by_chance_are_no_probes() -> None:
     assert classify(slow).id != "injection-probe"
 
 
+def test_many_delays_by_round_seconds_tell_of_probes_however_much_else_there_is() -> None:
+    share = {"pace_hour": 0.4, "caller_failures": 0.2, "latency_shift": 0.2, "caller_new": 0.18, "round_seconds": 0.02}
+    probes = sample(
+        "caller", 70, 21, share, caller="address:203.0.113.7", failed=22, new_callers=1,
+        value={"pace_hour": 68.0, "round_seconds": 12.0, "caller_new": 0.0}, typical={"pace_hour": 8.0},
+        surprise={**dict.fromkeys(share, 5.0)}, duration_ms=(403.0, 1e4), usual_ms=300.0,
+    )  # fmt: skip
+    assert classify(probes).id == "injection-probe"
+    assert "at least 12 of them delayed by a round number of seconds" in describe(probes)["summary"]
+    chance = replace(probes, surprise={**dict.fromkeys(share, 5.0), "round_seconds": 1.0})
+    assert "delayed" not in describe(chance)["summary"]
+
+
 def test_a_newcomer_in_a_general_failure_is_not_its_cause() -> None:
     share = {"failure_burst": 0.6, "caller_failures": 0.3, "caller_new": 0.1}
     hit = sample(

@@ -16,7 +16,7 @@ from detectors.cost import Prices
 from detectors.evidence import Evidence, Silence
 from detectors.explain import Coverage, blind_spots, describe, reasons
 from detectors.features import FEATURE_NAMES
-from detectors.reasons import reason_text
+from detectors.reasons import is_news, reason_text
 from tests.detectors.evidence import any_evidence
 
 HOSTILE = (
@@ -377,3 +377,47 @@ def test_what_is_missing_is_said_with_its_share_and_its_remedy(coverage: Coverag
 
 def test_without_http_nothing_is_said_about_addresses() -> None:
     assert blind_spots(Coverage(share_http=0.0, share_masked=1.0, share_without_country=1.0)) == []
+
+
+def test_where_the_average_trails_behind_the_larger_half_is_told() -> None:
+    slow = replace(BY_ID["latency-shift"].example, duration_ms=(10_000.0, 10_100.0))
+    typical, value = {"latency_shift": 444.0}, {"latency_shift": 1_800.0}
+    told = describe(replace(slow, share={"latency_shift": 1.0}, typical=typical, value=value))["summary"]
+    assert "half of them took 10 s or more where 444 ms is usual, 23 times as long" in told
+
+
+def test_what_is_usual_at_one_function_is_not_held_against_another() -> None:
+    storm = BY_ID["storm"].example
+    share, value, typical = {"duration_high": 1.0}, {"duration_high": 3_800.0}, {"duration_high": 330.0}
+    told = describe(replace(storm, share=share, value=value, typical=typical, duration_ms=(5_000.0, 9_000.0)))
+    assert "one running 3.8 s where 330 ms is usual" in told["summary"]
+    assert "median" not in told["summary"]
+
+
+def test_a_busy_hour_is_not_told_as_fewer_calls_in_a_day_than_came() -> None:
+    share, value, typical = {"growth_days": 1.0}, {"growth_days": 246.0}, {"growth_days": 79.0}
+    rush = replace(BY_ID["slow-growth"].example, share=share, value=value, typical=typical, invocations=575)
+    told = describe(replace(rush, first_us=rush.last_us - 18 * 60 * 1_000_000))
+    assert told["kind"] != "slow-growth"
+    assert "575 calls in a day where 79 are usual" in told["summary"]
+
+
+def test_an_hour_at_which_a_caller_works_is_no_reason() -> None:
+    assert is_news("caller_hours", 0.0, 0.04)
+    assert not is_news("caller_hours", 0.12, 0.04)
+
+
+def test_messages_are_counted_by_their_deliveries() -> None:
+    poison = BY_ID["poison-message"].example
+    value = {**poison.value, "redelivery": 5.0}
+    one, many = (describe(replace(poison, failed=failed, value=value)) for failed in (5, 110))
+    assert one["title"].startswith("A message fails")
+    assert many["title"].startswith("Messages fail")
+    assert "up to 5 deliveries of a message" in many["summary"]
+
+
+def test_runs_by_hand_are_counted_from_the_first_which_alone_is_no_incident() -> None:
+    by_hand = BY_ID["manual-run"].example
+    one = replace(by_hand, invocations=1, first_us=by_hand.last_us, value={**by_hand.value, "unscheduled": 1.99})
+    assert describe(one)["summary"].startswith("2 runs within an hour, the last at ")
+    assert describe(replace(one, invocations=2))["summary"].startswith("2 runs at ")
