@@ -611,6 +611,7 @@ def _dispersion(bins: Floats, who: Ints, rate: Floats, size: int, cohorts: int, 
     if len(bins) == 0:
         return out
     expected = rate[who, hour_of_week(bins[:, 1].astype(np.int64) * BIN_US)] * (BIN_US / US)
+    expected *= _without_itself(bins, who, rate, size, covered)
     excess = (bins[:, 2] - expected) ** 2 / np.maximum(expected, 0.05)
     order = np.lexsort((-excess, who))
     position = _rank_in_group(who[order].astype(np.float64))
@@ -625,6 +626,25 @@ def _dispersion(bins: Floats, who: Ints, rate: Floats, size: int, cohorts: int, 
     overall = rate[:size].mean(axis=1) * (BIN_US / US) * covered
     total += np.maximum(overall - seen, 0.0)
     out[:size] = np.clip((total + 2.0 * 20) / (np.maximum(covered, number) + 20), 1.0, 200.0)
+    return out
+
+
+def _without_itself(bins: Floats, who: Ints, rate: Floats, size: int, covered: Ints) -> Floats:
+    """What the rhythm would expect of each bin, had it not seen the bin's own hour, over what it does, float64[n].
+
+    A few days show each hour of the day a few times: a burst makes its own hour busy, and would be as expected.
+    """
+    hour = bins[:, 1].astype(np.int64) // (HOUR_US // BIN_US)
+    of_day = hour_of_week(bins[:, 1].astype(np.int64) * BIN_US) % 24
+    seen = np.zeros((size, 24))
+    np.add.at(seen, (who, of_day), bins[:, 2])
+    _, own = np.unique(who * (int(hour.max()) + 1) + hour, return_inverse=True)
+    in_hour = np.bincount(own.reshape(-1), bins[:, 2])[own.reshape(-1)]
+    a_day = rate[:size].mean(axis=1)[who] * (HOUR_US / US)
+    expected = a_day * covered[who] * (BIN_US / HOUR_US) / 24.0
+    others = np.maximum(seen[who, of_day] - in_hour, 0.0)
+    without = (others + 1.0) / (np.maximum(expected - a_day, 0.0) + 1.0)
+    out: Floats = without / ((seen[who, of_day] + 1.0) / (expected + 1.0))
     return out
 
 

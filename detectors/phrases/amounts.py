@@ -31,7 +31,7 @@ class Amounts(Telling):
         return ("about " if self._e.sampled else "") + say.plural(self._e.invocations, noun)
 
     def say_by_hand(self) -> str:
-        """Runs that no schedule asked for, and in how long; the first alone may have been too little for an incident."""
+        """Runs that no schedule asked for, and in how long; the first alone may have been too little to be told."""
         runs = round(self._signs.value("unscheduled"))
         if runs <= self._e.invocations:
             return f"{self.say_calls()} {self.say_during()}"

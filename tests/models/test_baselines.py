@@ -111,6 +111,19 @@ def test_a_function_born_in_the_last_days_is_as_busy_as_it_was_since() -> None:
     assert found.dispersion[row_of(found, "Recommend")] == pytest.approx(1.0, abs=0.3)
 
 
+def test_bursts_at_another_hour_each_day_are_a_functions_way_though_each_made_its_own_hour_busy() -> None:
+    quiet = ordinary(0, 5 * 24, every=HOUR)
+    steady = ordinary(0, 5 * 24, every=48 * MINUTE, function="Steady")
+    crawls = [
+        record
+        for day, hour in enumerate((3, 8, 11, 2, 14))
+        for record in ordinary(day * DAY + hour * HOUR, 0.33, every=40 * SECOND, function="Docs")
+    ]
+    found = baselines_of([*quiet, *steady, *crawls])
+    assert found.dispersion[row_of(found, "Docs")] > 5.0
+    assert found.dispersion[row_of(found, "Steady")] < 1.5
+
+
 def test_an_app_that_rests_while_the_logs_begin_is_not_taken_for_new() -> None:
     # 2026-11-01 is a Sunday, before it a Saturday: nobody works till Monday
     others = ordinary(-DAY, 7 * 24, every=10 * MINUTE)
