@@ -155,15 +155,9 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     for i in np.flatnonzero(silent).tolist():
         _add_silence(story, rows.rows, begin + i)
     # what a caller did is told by its own calls, not by those that its doing touched
-    own = rows.caller_key[here] == np.uint64(story.keys[1]) if story.lead == "caller" else None
-    touched = np.zeros(n, np.bool_)
-    if story.lead != "function":
-        touched = rows.caller_key[here] != np.uint64(story.keys[1])
-        if story.lead == "place":
-            # what comes from several places at once is one story of all of them
-            touched &= ~rows.pointing[here]
-        for i, mask in enumerate((True, rows.failed[here], rows.refused[here])):
-            story.beside[i] += int(weight[touched & mask].sum())
+    own = _own(story, rows, here)
+    for i, mask in enumerate((True, rows.failed[here], rows.refused[here])):
+        story.beside[i] += int(weight[~own & mask].sum())
     for name in _NAMES:
         _count(story.counts.setdefault(name, {}), rows.names[name], here, own if name == "country" else None)
     callers = rows.names["caller"]
@@ -173,11 +167,20 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     where = rows.names["where"]
     _count(story.counts.setdefault("where", {}), where, here)
     _weigh(story.counts.setdefault("strange", {}), where, here, counted)
-    _count(story.counts.setdefault("status", {}), rows.names["status"], here, ~touched if touched.any() else None)
+    _count(story.counts.setdefault("status", {}), rows.names["status"], here, own)
     found = rows.attacks[here]
     for kind in np.unique(found[found > 0]).tolist():
         signatures = story.counts.setdefault("signature", {})
         signatures[SIGNATURES[kind]] = signatures.get(SIGNATURES[kind], 0) + int((found == kind).sum())
+
+
+def _own(story: Story, rows: StoryRows, here: slice) -> Vector:
+    """Which rows are the doing of whom the story is told of, bool[n]; all of them where that is a function."""
+    if story.lead == "function":
+        return np.ones(here.stop - here.start, np.bool_)
+    own: Vector = rows.caller_key[here] == np.uint64(story.keys[1])
+    # what comes from several places at once is one story of all of them
+    return own | rows.pointing[here] if story.lead == "place" else own
 
 
 def _keep_examples(story: Story, rows: pa.RecordBatch, silent: Vector) -> None:
