@@ -238,10 +238,12 @@ def _count(counts: dict[str, int], column: _Coded, here: slice, where: Vector | 
 
 def _weigh(counts: dict[str, int], column: _Coded, here: slice, score: Vector) -> None:
     """Add up how strange each value's rows are: one that is twice as strange weighs as much as four."""
-    codes = column.codes[here]
-    found, _often = column.found(codes)
-    heavy = np.bincount(codes[codes >= 0], np.rint(np.square(np.minimum(score, 1e6)))[codes >= 0], len(column.texts))
-    _add(counts, [column.texts[code] for code in found.tolist()], heavy[found].astype(np.int64))
+    named = column.codes[here] >= 0
+    codes, place = np.unique(column.codes[here][named], return_inverse=True)
+    heavy = np.bincount(place.reshape(-1), np.rint(np.square(np.minimum(score[named], 1e6))), len(codes))
+    found, _often = column.found(column.codes[here])
+    weight = heavy[np.searchsorted(codes, found)].astype(np.int64)
+    _add(counts, [column.texts[code] for code in found.tolist()], weight)
 
 
 def _add(counts: dict[str, int], names: list[str], often: Vector) -> None:

@@ -114,6 +114,20 @@ def test_calls_of_others_that_were_touched_are_told_apart_unless_they_are_nearly
     assert (most.invocations, most.refused, most.beside) == (52, 50, 0)
 
 
+def test_functions_are_named_by_how_strange_they_were_in_any_cut():
+    rows = raised([("eve", "b", 0, 0, True, False)] * 5)
+    score = np.array([1.0, 9.0, 1.0, 2.0, 1.0])
+
+    def seen(*cuts: int) -> Story:
+        story, edges = Story("LT-1", "function", 0, 0), [0, *cuts, 5]
+        for begin, end in itertools.pairwise(edges):
+            add_rows(story, StoryRows(rows, score), begin, end)
+        return story
+
+    assert seen().counts["strange"] == seen(1, 2).counts["strange"] == {"app\x1ff0": 3, "app\x1ff1": 81 + 4}
+    assert [function for _, function, _ in evidence_of(seen()).functions] == ["f1", "f0"]
+
+
 def test_of_very_many_names_those_that_came_first_are_kept(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(story_rows, "MAX_NAMES", 2)
     rows = [(name, "b", 0, 0, False, False) for name in ("c", "a", "b", "a", "c")]
