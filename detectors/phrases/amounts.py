@@ -35,7 +35,7 @@ class Amounts(Telling):
         runs = round(self._signs.value("unscheduled"))
         if runs <= self._e.invocations:
             return f"{self.say_calls()} {self.say_during()}"
-        return f"{say.plural(runs, 'run')} within an hour, the last at {say.clock(self._e.last_us)},"
+        return f"{say.plural(runs, 'run')} within a day, the last at {say.clock(self._e.last_us)},"
 
     def say_none(self) -> str:
         """That nothing came, where nothing comes any more."""

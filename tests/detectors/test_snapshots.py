@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.collate import Collate
-from detectors.function_features import FunctionFeatures, own_rows
+from detectors.function_features import FunctionFeatures, from_matrix, matrix, own_rows
 from detectors.local import Chain, Stage, run_local
 from detectors.model import Model
 from detectors.order import concat, in_order, with_at
@@ -171,3 +171,18 @@ def test_a_snapshot_restored_by_other_baselines_finds_its_functions_by_name(mode
     for name, table in part.items():
         kept = [column for column in table.column_names if column not in ("known", "cohort")]
         assert again[name].select(kept).combine_chunks().equals(table.select(kept).combine_chunks()), name
+
+
+def test_a_snapshot_that_an_earlier_version_saved_with_fewer_columns_goes_on(model: Model) -> None:
+    part = model.part("function")
+    functions = part["functions"].combine_chunks()
+    for name in ("state", "times"):
+        narrow = matrix(from_matrix(functions.column(name))[:, :-1].copy())
+        functions = functions.set_column(functions.schema.get_field_index(name), name, narrow)
+    fold = FunctionFeatures(model.judge.baselines, model.silence_nats)
+    fold.restore({**part, "functions": functions})
+    again = fold.snapshot()["functions"]
+    for name in ("state", "times"):
+        restored = from_matrix(again.column(name).combine_chunks())
+        assert (restored[:, :-1] == from_matrix(functions.column(name).combine_chunks())).all()
+        assert (restored[:, -1] == 0).all()
