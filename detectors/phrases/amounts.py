@@ -33,9 +33,8 @@ class Amounts(Telling):
     def say_by_hand(self) -> str:
         """Runs that no schedule asked for, and in how long; the first alone may have been too little to be told."""
         runs = round(self._signs.value("unscheduled"))
-        if runs <= self._e.invocations:
-            return f"{self.say_calls()} {self.say_during()}"
-        return f"{say.plural(runs, 'run')} within a day, the last at {say.clock(self._e.last_us)},"
+        more = f" ({runs:,} within a day)" if runs > self._e.invocations else ""
+        return f"{self.say_calls()} {self.say_during()}{more}"
 
     def say_none(self) -> str:
         """That nothing came, where nothing comes any more."""
