@@ -413,3 +413,9 @@ def test_hundreds_of_messages_that_come_back_are_an_outage_and_no_bad_message() 
     often = replace(example, value={**example.value, "redelivery": 5.0})
     assert classify(replace(often, invocations=130, failed=125)).id == "poison-message"
     assert classify(replace(often, invocations=1_222, failed=1_137)).id == "failure-burst"
+
+
+def test_a_version_is_suspected_of_what_begins_soon_after_it() -> None:
+    soon = BY_ID["bad-deployment"].example
+    assert classify(replace(soon, deployed_ago_s=40 * 60.0)).id == "bad-deployment"
+    assert classify(replace(soon, deployed_ago_s=115 * 60.0)).id != "bad-deployment"

@@ -81,6 +81,19 @@ def test_a_shift_of_all_run_times_builds_up_over_calls(usual: Baselines) -> None
     assert found.raw("latency_shift", "Pay").max() < shift.max() / 2
 
 
+def test_the_morning_after_a_slow_evening_is_not_slow(usual: Baselines) -> None:
+    slow = trouble(30, MINUTE, duration_ms=190.0)
+
+    def first_calls(rest: int) -> float:
+        # a little slower than most calls, as every second one is
+        after = ordinary(NOW + 30 * MINUTE + rest, 0.1, every=MINUTE, function="Pay", duration_ms=105.0)
+        found = live(usual, before(), slow, [{**row, "invocation_id": f"after-{n}"} for n, row in enumerate(after)])
+        return float(max(found.raw("latency_shift", f"after-{n}").max() for n in range(3)))
+
+    assert first_calls(MINUTE) > 1.0
+    assert first_calls(10 * HOUR) < 0.2 * first_calls(MINUTE)
+
+
 def test_work_that_is_skipped_shows_as_a_drop(usual: Baselines) -> None:
     found = live(usual, before(), trouble(60, 2 * MINUTE, duration_ms=lambda n: 8.0 + n % 3))
     assert found.raw("latency_drop", "bad").max() > found.raw("latency_drop", "Pay").max() + 2.5

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.features import FEATURE_NAMES
+from detectors import training
+from detectors.features import FAMILIES, FEATURE_NAMES
 from detectors.function_features import FunctionFeatures
 from detectors.function_stage import CollateStage
 from detectors.local import Stage, run_local
@@ -148,6 +149,12 @@ def test_one_run_that_a_daily_timer_skips_is_told_where_the_tenants_timers_skip_
     assert gone["function"] == "Night3"
     due = EPOCH_US + 12 * DAY + 3 * HOUR
     assert due < gone["at"] < due + 4 * HOUR
+
+
+def test_starts_off_schedule_weigh_most_where_normal_life_has_none(model: Model) -> None:
+    weights, schedule = model.judge.weights, FAMILIES.index("schedule")
+    assert training.MAX_WEIGHT < weights[schedule] <= training.MAX_WEIGHTS["schedule"]
+    assert np.delete(weights, schedule).max() <= training.MAX_WEIGHT
 
 
 def test_where_timers_skip_a_run_now_and_then_one_is_not_missed_for_that(nightly: Model) -> None:
