@@ -211,6 +211,25 @@ def drift(total: Any, weight: Any, events: Any) -> Any:
 
 
 @njit
+def made_most(s: Any, t: Any, count: Any, who: Any, caller: Any) -> Any:
+    """Count a call for the caller that made most of the recent ones, by a fading majority vote; whether this is it."""
+    if caller == t[who]:
+        s[count] += 1.0
+        return True
+    if s[count] < 1.0:
+        s[count] = 1.0
+        t[who] = caller
+        return True
+    return False
+
+
+@njit
+def off_second(ms: Any) -> Any:
+    """How far a time is from the next whole second, ms."""
+    return abs(ms - 1000.0 * np.round(ms / 1000.0))
+
+
+@njit
 def binomial_excess(hits: Any, total: Any, rate: Any) -> Any:
     """Nats by which hits out of total exceed a rate (Chernoff bound of a binomial tail); 0 below it."""
     if total <= 0.0:
@@ -613,19 +632,12 @@ def advance_functions(
             if delayed and tolerance <= ROUND_WITHIN * whole:
                 q[P_DELAYED] += 1.0
                 # crafted input waits beside the work, or in its stead
-                apart = abs(usual_ms - 1000.0 * np.round(usual_ms / 1000.0)) >= tolerance
-                chance = EITHER_CHANCE if apart else ROUND_CHANCE
-                of_run = abs(ms - 1000.0 * np.round(ms / 1000.0))
-                if min(abs(delay - whole) * 1000.0, of_run) < tolerance:
+                chance = EITHER_CHANCE if off_second(usual_ms) >= tolerance else ROUND_CHANCE
+                if min(abs(delay - whole) * 1000.0, off_second(ms)) < tolerance:
                     q[P_ROUND] += 1.0
                     s[S_ROUND] += 1.0
-                    if caller[i] == t[T_TOP_ROUND]:
-                        s[S_TOP_ROUND] += 1.0
-                    elif s[S_TOP_ROUND] < 1.0:
-                        s[S_TOP_ROUND] = 1.0
-                        t[T_TOP_ROUND] = caller[i]
                     # where others wait for as round a time it is a time-out that they share, and nobody's probe
-                    mine = s[S_TOP_ROUND] if caller[i] == t[T_TOP_ROUND] else 1.0
+                    mine = s[S_TOP_ROUND] if made_most(s, t, S_TOP_ROUND, T_TOP_ROUND, caller[i]) else 1.0
                     others = max(s[S_ROUND] - mine, 0.0)
                     raw[i, 18] = binomial_excess(q[P_ROUND], q[P_DELAYED], chance) / (1.0 + others)
             value[i, 18] = q[P_ROUND]
@@ -667,12 +679,7 @@ def advance_functions(
                 else:
                     in_time = max(s[S_C15] - s[S_TOP_REFUSED], w)
                 # where calls are few, the last sixteen go back a long way: it stays the doing of who did it
-                if caller[i] == t[T_TOP_RECENT]:
-                    s[S_TOP_RECENT] += 1.0
-                elif s[S_TOP_RECENT] < 1.0:
-                    s[S_TOP_RECENT] = 1.0
-                    t[T_TOP_RECENT] = caller[i]
-                else:
+                if not made_most(s, t, S_TOP_RECENT, T_TOP_RECENT, caller[i]):
                     in_calls = max(s[S_CEW] - s[S_TOP_RECENT], 1.0)
             raw[i, 5] = max(binomial_excess(in_time, s[S_N15], c), binomial_excess(in_calls, recent, c))
         value[i, 4] = s[S_F15]

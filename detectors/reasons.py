@@ -51,11 +51,14 @@ def _amount(noun: str, window: str) -> Callable[[float, float], str]:
     def text(value: float, typical: float) -> str:
         shown = say.usual(typical)
         expected = "is" if shown == "1" or shown.startswith("0") else "are"
-        # a window that fades: what it holds is near the count, and not the count
-        about = "about " if value >= _MANY else ""
-        return f"{about}{say.counted(say.whole(value), noun)} {window} where {shown} {expected} usual"
+        return f"{_estimate(value, noun)} {window} where {shown} {expected} usual"
 
     return text
+
+
+def _estimate(value: float, noun: str) -> str:
+    """A count over a window that fades: what that holds is near the count, and not the count."""
+    return ("about " if value >= _MANY else "") + say.counted(say.whole(value), noun)
 
 
 def _run(value: float, typical: float) -> str:
@@ -125,8 +128,7 @@ def _bad(noun: str, window: str) -> Callable[[float, float], str]:
     """What went wrong, beside what would have, among as many calls."""
 
     def text(value: float, typical: float) -> str:
-        about = "about " if value >= _MANY else ""
-        return f"{about}{say.counted(say.whole(value), noun)} {window} where {say.usual(typical)} would be usual"
+        return f"{_estimate(value, noun)} {window} where {say.usual(typical)} would be usual"
 
     return text
 

@@ -105,19 +105,18 @@ def belongs(
     lead = numbers[O_LEAD]
     if not _near(now, numbers, _gap(lead, gap_us)):
         return False
+    mine = keys[K_FUNCTION] == function
     if lead > 0:
         # what the same caller does elsewhere belongs to it only if that, too, is strange for the caller;
         # what it does as one of a crowd is the crowd's; and who else is at its place is another, sooner or later
-        here = keys[K_FUNCTION] == function and crowd != CROWD
-        alike = lead == 1 or trouble == numbers[O_TROUBLE] or keys[K_FUNCTION] == function
-        alike = alike or _near(now, numbers, VAGUE_SOON_US)
+        here = mine and crowd != CROWD
+        alike = lead == 1 or trouble == numbers[O_TROUBLE] or mine or _near(now, numbers, VAGUE_SOON_US)
         return caller != 0 and keys[K_CALLER] == caller and (by_caller or here) and alike
     # slow, failing, busy, new or silent functions of one app: one story; new ones until the gap closes it, silent ones
     # for a while, since each is missed when it was due
     together = trouble in (SLOW, FAILING, LOAD, NEW, SILENT)
     soon = _near(now, numbers, SILENT_US if trouble == SILENT else storm_us) or trouble == NEW
     storm = keys[K_APP] == app and numbers[O_TROUBLE] == trouble and together and soon
-    mine = keys[K_FUNCTION] == function
     if mine and numbers[O_TROUBLE] == NEW:
         # at a function that is itself news whoever calls is part of that
         return True

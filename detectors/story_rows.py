@@ -239,11 +239,10 @@ def _count(counts: dict[str, int], column: _Coded, here: slice, where: Vector | 
 def _weigh(counts: dict[str, int], column: _Coded, here: slice, score: Vector) -> None:
     """Add up how strange each value's rows are: one that is twice as strange weighs as much as four."""
     named = column.codes[here] >= 0
-    codes, place = np.unique(column.codes[here][named], return_inverse=True)
+    codes, first, place = np.unique(column.codes[here][named], return_index=True, return_inverse=True)
     heavy = np.bincount(place.reshape(-1), np.rint(np.square(np.minimum(score[named], 1e6))), len(codes))
-    found, _often = column.found(column.codes[here])
-    weight = heavy[np.searchsorted(codes, found)].astype(np.int64)
-    _add(counts, [column.texts[code] for code in found.tolist()], weight)
+    order = np.argsort(first)
+    _add(counts, [column.texts[code] for code in codes[order].tolist()], heavy[order].astype(np.int64))
 
 
 def _add(counts: dict[str, int], names: list[str], often: Vector) -> None:

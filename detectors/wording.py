@@ -176,8 +176,7 @@ def clock(at_us: int) -> str:
 
 def time_of_day(at_us: int) -> str:
     """The time of day of UTC us: 02:15 UTC."""
-    minutes = at_us // (60 * _US) % 1440
-    return f"{minutes // 60:02d}:{minutes % 60:02d} UTC"
+    return clock(at_us).partition(" on ")[0]
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

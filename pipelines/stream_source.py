@@ -181,11 +181,6 @@ class Places(RestrictionProvider):  # type: ignore[misc]
         return 0.0 if Place.of(restriction).done else 1.0
 
 
-def _removed(folder: Path) -> None:
-    """Remove a folder with what is in it; what can't be removed stays."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 class Reading:
     """A source being followed from a place, and its watermark.
 
@@ -198,15 +193,12 @@ class Reading:
     """
 
     def __init__(
-        self,
-        name: str,
-        source: Source,
-        place: Place,
-        options: LiveOptions,
-        folder: Path | None = None,
+        self, name: str, source: Source, place: Place, options: LiveOptions, folder: Path | None = None
     ) -> None:
         self._name, self.source, self._options = name, source, options
-        self._remove = weakref.finalize(self, _removed, folder) if folder is not None else None
+        self._remove = None
+        if folder is not None:
+            self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._clock = SourceClock(options.lateness_us, options.idle_us)
         if place.clock:
             self._clock.restore(place.clock)
@@ -411,7 +403,7 @@ class LiveDoFn(beam.DoFn):  # type: ignore[misc]
         try:
             source = open_sources([uri], cursors, folder, self._options.conform)[name]
         except BaseException:
-            _removed(folder)
+            shutil.rmtree(folder, ignore_errors=True)
             raise
         return Reading(name, source, place, self._options, folder)
 
