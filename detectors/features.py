@@ -59,7 +59,7 @@ FUNCTION_FEATURES: Final = (
     Feature("round_seconds", "run", "caller", "calls delayed by a round number of seconds", "count", 3600),
     Feature("country_rare_here", "place", "caller", "share of calls here from this country", "share", counted=True),
     Feature("newcomers", "load", "function", "callers never seen here before, in an hour", "count", 3600),
-    Feature("unscheduled", "schedule", "function", "runs that no schedule asked for, in a day", "count", 86400),
+    Feature("unscheduled", "schedule", "function", "runs that no schedule asked for, in a day", "count", 3600),
     Feature("duration_record", "run", "pair", "ran longer than ever before", "ms"),
     Feature("country_new", "place", "caller", "share of calls anywhere from this country", "share", counted=True),
 )
