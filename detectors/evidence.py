@@ -18,10 +18,12 @@ class Silence(NamedTuple):
     Attributes:
         expected_per_hour: calls that were to be expected, in an hour.
         since_us: last sign of life, UTC us.
+        until_us: the next one, UTC us; -1 while there is none.
     """
 
     expected_per_hour: float
     since_us: int
+    until_us: int = -1
 
     def in_whole_runs(self, hours: float, functions: int) -> tuple[int, int] | None:
         """Runs usual in a day and runs missing after some hours, of so many functions with a few runs a day each.

@@ -85,7 +85,8 @@ def reasons(evidence: Evidence) -> list[dict[str, Any]]:
 def _silence(evidence: Evidence) -> dict[str, Any]:
     """That nothing came, where something was to be expected: it is measured by no feature of an invocation."""
     silent = evidence.silence or Silence(0.0, 0)
-    hours = max(evidence.opened_us - silent.since_us, 0) / _HOUR_US
+    until = silent.until_us if silent.until_us >= 0 else evidence.opened_us
+    hours = max(until - silent.since_us, 0) / _HOUR_US
     expected = finite(silent.expected_per_hour) * hours
     if (whole := silent.in_whole_runs(hours, len(evidence.functions))) is not None:
         expected = float(whole[1])

@@ -200,7 +200,7 @@ class FunctionFeatures:
         raw, value, typical = (np.zeros((n, WIDTH), np.float32) for _ in range(3))
         cold, pair_age, deployed = np.zeros(n, np.bool_), np.zeros(n, np.int64), np.zeros(n, np.int64)
         company, usual_peak = np.zeros(n), np.zeros(n)
-        quiet_f, quiet_at, quiet_since = (np.zeros(n + 1, np.int64) for _ in range(3))
+        quiet_f, quiet_at, quiet_since, quiet_until = (np.zeros(n + 1, np.int64) for _ in range(4))
         f = np.zeros(0, np.int64)
         owner = app_key = caller = country = np.zeros(0, np.uint64)
         identified = np.zeros(0, np.bool_)
@@ -254,7 +254,8 @@ class FunctionFeatures:
                 self._app_rate, land, lands["seen"], lands["day"], base.foreign(country), pairs["state"],
                 pairs["times"],
             )  # fmt: skip
-            out = (raw, value, typical, cold, pair_age, company, usual_peak, deployed, quiet_f, quiet_at, quiet_since)
+            gone = (quiet_f, quiet_at, quiet_since, quiet_until)
+            out = (raw, value, typical, cold, pair_age, company, usual_peak, deployed, *gone)
             arguments = (*events, *self._parameters(b), LEVELS, *state, *out)
             quiet = kernel.advance_functions(*arguments)
             if late.any():
@@ -262,7 +263,8 @@ class FunctionFeatures:
                 self._pairs.take_back(pairs_in_time)
                 self._lands.take_back(lands_in_time)
         self._clear(rows)
-        self._raised = self._silences(quiet_f[:quiet], quiet_at[:quiet], quiet_since[:quiet], watermark_us)
+        found = (quiet_f[:quiet], quiet_at[:quiet], quiet_since[:quiet], quiet_until[:quiet])
+        self._raised = self._silences(*found, watermark_us)
         columns = [rows.column(name) for name in KEPT]
         fields = [rows.schema.field(name) for name in KEPT]
         extra = {
@@ -326,34 +328,51 @@ class FunctionFeatures:
         self._clear_at = max(CLEAR_AT, 2 * len(self._pairs))
 
     # ------------------------------------------------------------------ silence
-    def _silences(self, f: Vector, at: Vector, since: Vector, watermark_us: int) -> pa.RecordBatch | None:
-        """Silences that events ended, and those that the watermark found still going on; None if there are none."""
-        found = [(int(a), int(k), int(s), False) for k, a, s in zip(f, at, since, strict=True)]
+    def _silences(
+        self, f: Vector, at: Vector, since: Vector, until: Vector, watermark_us: int
+    ) -> pa.RecordBatch | None:
+        """Silences that events ended, that they did, and those that the watermark found still going on; None: nothing.
+
+        Args:
+            f: int64[n], functions that were silent.
+            at: int64[n], when that became strange, UTC us; -1 where it was told before.
+            since: int64[n], last sign of life before.
+            until: int64[n], first sign of life after.
+            watermark_us: up to which all is known.
+        """
+        ended = list(zip(f.tolist(), at.tolist(), since.tolist(), until.tolist(), strict=True))
+        found = [(a, k, s, "silence", False) for k, a, s, _ in ended if a >= 0]
+        found += [(u, k, s, "speech", False) for k, _, s, u in ended]
         # functions that spoke in these logs; what others said may be later, in logs that a model was trained on
         speaking = self._times[:, kernel.T_ARMED] >= kernel.HEARD
         crossings = self._crossings(min(watermark_us, END))
         for k in np.flatnonzero((crossings >= 0) & (crossings < watermark_us)).tolist():
-            found.append((int(crossings[k]), k, int(self._times[k, kernel.T_LAST]), watermark_us >= END))
+            at_us, since_us = int(crossings[k]), int(self._times[k, kernel.T_LAST])
+            found.append((at_us, k, since_us, "silence", watermark_us >= END))
             # told once: it counts as missing again when it has come back to its pace
-            self._times[k, kernel.T_ARMED] = kernel.UNHEARD
+            self._times[k, kernel.T_ARMED] = kernel.MISSED
         if not found and watermark_us < END:
             return None
         found.sort()
         names = list(self._names)
         rows = len(found)
+        silent = [signal == "silence" for _, _, _, signal, _ in found]
         columns: dict[str, Any] = {
-            "at": [a for a, _, _, _ in found],
-            "invocation_id": [f"silence:{names[k][0]}/{names[k][1]}@{s}" for _, k, s, _ in found],
-            "event_time": [a for a, _, _, _ in found],
-            "app": [names[k][0] for _, k, _, _ in found],
-            "function": [names[k][1] for _, k, _, _ in found],
-            "trigger": [COHORTS[self._base.cohort[self._rows[k]]] for _, k, _, _ in found],
+            "at": [a for a, *_ in found],
+            "invocation_id": [f"{signal}:{names[k][0]}/{names[k][1]}@{s}" for _, k, s, signal, _ in found],
+            "event_time": [a for a, *_ in found],
+            "app": [names[k][0] for _, k, *_ in found],
+            "function": [names[k][1] for _, k, *_ in found],
+            "trigger": [COHORTS[self._base.cohort[self._rows[k]]] for _, k, *_ in found],
             "candidate": [True] * rows,
-            "p_value": [SILENCE_P_VALUE] * rows,
-            "signal": ["silence"] * rows,
-            "since": [s for _, _, s, _ in found],
-            "per_hour": [self._expected(k, s, a) / max((a - s) / HOUR_US, 1.0) for a, k, s, _ in found],
-            "horizon": [h for _, _, _, h in found],
+            "p_value": [SILENCE_P_VALUE if gone else 1.0 for gone in silent],
+            "signal": [signal for _, _, _, signal, _ in found],
+            "since": [s for _, _, s, *_ in found],
+            "per_hour": [
+                self._expected(k, s, a) / max((a - s) / HOUR_US, 1.0) if gone else None
+                for (a, k, s, *_), gone in zip(found, silent, strict=True)
+            ],
+            "horizon": [h for *_, h in found],
         }
         if watermark_us >= END and speaking.any():
             reached = int(self._times[speaking, kernel.T_LAST].max())
@@ -374,7 +393,7 @@ class FunctionFeatures:
         return raised_batch(columns, rows)
 
     def raised(self) -> pa.RecordBatch | None:
-        """Silences found by the last ``advance``, as RAISED rows; at the end also how far the logs reach."""
+        """Silences found by the last ``advance``, their ends, and at the end how far the logs reach, as RAISED rows."""
         return self._raised
 
     def due(self) -> int | None:

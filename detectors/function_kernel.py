@@ -27,8 +27,9 @@ FUNCTION_STATE: Final = 37
     T_TOP, T_TOP_REFUSED, T_TOP60, T_TOP_RECENT, T_TOP_ROUND,
 ) = range(13)  # fmt: skip
 FUNCTION_TIMES: Final = 13
-#: values of T_ARMED: nothing heard yet in these logs; heard; heard at its usual pace, so that silence would be news
-UNHEARD, HEARD, PACED = range(3)
+#: values of T_ARMED: silent, which was told; nothing heard yet in these logs; heard; heard at its usual pace, so that
+#: silence would be news
+MISSED, UNHEARD, HEARD, PACED = range(-1, 3)
 #: hosts remembered per function, to tell a cold start
 HOSTS: Final = 32
 
@@ -321,11 +322,12 @@ def advance_functions(
     operations: Any, app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any,
     land_day: Any, foreign: Any, pair_state: Any, pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any,
     pair_age: Any, arrived_with: Any, peak_habit: Any, deployed: Any, quiet_function: Any, quiet_at: Any,
-    quiet_since: Any,
+    quiet_since: Any, quiet_until: Any,
 ) -> Any:  # fmt: skip
     """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 24].
 
-    Returns the number of silences written to ``quiet_*``. Columns are those of ``features.FUNCTION_FEATURES``.
+    Returns the number of silences written to ``quiet_*``: when each became strange (-1: it was told before), its last
+    event before and its first after. Columns are those of ``features.FUNCTION_FEATURES``.
     """
     quiet = 0
     median = _MEDIAN
@@ -395,7 +397,7 @@ def advance_functions(
                         t[T_ARMED] = HEARD
                         quiet_function[quiet] = k
                         quiet_at[quiet] = crossing
-                        quiet_since[quiet] = last
+                        quiet_since[quiet], quiet_until[quiet] = last, now
                         quiet += 1
             s[S_E5], s[S_E60], s[S_EDAY] = e5, e60, eday
             s[S_N5] *= d5
@@ -414,6 +416,10 @@ def advance_functions(
             s[S_TOP] *= d5
             s[S_TOP60] *= d60
             s[S_COSTDAY] *= dday
+        if t[T_ARMED] == MISSED and not fresh and not late[i]:
+            quiet_function[quiet], quiet_at[quiet] = k, np.int64(-1)
+            quiet_since[quiet], quiet_until[quiet] = last, now
+            quiet += 1
         t[T_LAST] = now
         t[T_ARMED] = max(t[T_ARMED], HEARD)
         s[S_N5] += w

@@ -137,22 +137,23 @@ class Incidents:
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
         """Verdicts (SCORED) of rows whose story has opened or closed; ``raised()`` then gives incidents told."""
-        self._told = []
+        self._told, speech = [], np.zeros(0, np.bool_)
         if rows.num_rows:
-            ticks = _flags(pc.equal(rows.column("signal"), "tick"))
+            ticks, speech = (_flags(pc.equal(rows.column("signal"), signal)) for signal in ("tick", "speech"))
             beyond = _flags(rows.column("horizon"))
             if ticks.any():
                 self._reached = max(self._reached, int(np.asarray(rows.column("at"))[ticks].max()))
             if beyond.any():
                 self._horizon.append(rows.filter(pa.array(beyond)))
             if ticks.any() or beyond.any():
-                rows = rows.filter(pa.array(~(ticks | beyond)))
+                rows, speech = rows.filter(pa.array(~(ticks | beyond))), speech[~(ticks | beyond)]
         late = rows.column("late")
         if late.true_count:
-            self._take(rows.filter(pc.invert(late)))
+            in_time = np.asarray(pc.invert(late))
+            self._take_and_hear(rows.filter(pa.array(in_time)), np.flatnonzero(speech[in_time]).tolist())
             self._amend(rows.filter(late), watermark_us)
         else:
-            self._take(rows)
+            self._take_and_hear(rows, np.flatnonzero(speech).tolist())
         if watermark_us >= END and self._horizon:
             silences = pa.Table.from_batches(self._horizon)
             silences = silences.sort_by([("at", "ascending"), ("invocation_id", "ascending")])
@@ -187,6 +188,24 @@ class Incidents:
         self._place(rows, about, story, opened, amends=True)
         for number in joined:
             self._open[number].amended_us = min(watermark_us, END - AMENDING_US) + AMENDING_US
+
+    def _take_and_hear(self, rows: pa.RecordBatch, speech: list[int]) -> None:
+        """Rows that came in time, in which at these places functions are heard of again that were silent."""
+        begin = 0
+        for i in speech:
+            self._take(rows.slice(begin, i - begin))
+            self._hear(f"{rows.column('app')[i]}\x1f{rows.column('function')[i]}", rows.column("at")[i].as_py())
+            begin = i + 1
+        self._take(rows.slice(begin))
+
+    def _hear(self, function: str, at_us: int) -> None:
+        """A function is silent no longer."""
+        for story in self._open.values():
+            if at_us <= story.ends_us and story.counts.get("silent", {}).get(function, at_us) < at_us:
+                story.speaks(function, at_us)
+                if story.revision > story.told and not self._closed_only:
+                    story.told = story.revision
+                    self._told.append(self._document(story, closed=False))
 
     def _about(self, rows: pa.RecordBatch) -> dict[str, Vector]:
         """What stories are told by, as ``Stories.tell`` takes it."""
@@ -365,7 +384,7 @@ class Incidents:
             "reasons": [{f.name: reason.get(f.name) for f in _REASON} for reason in told["reasons"]],
             "opened": _time(story.opened_us),
             "first_event": _time(story.first_us),
-            "last_event": _time(story.last_us),
+            "last_event": _time(max(story.last_us, story.back_us)),
             "apps": top(story.counts.get("app", {})),
             "functions": top(story.counts.get("function", {})),
             "callers": callers_of(story.counts)[:SHOWN_NAMES],

@@ -47,7 +47,8 @@ RAISED: Final[pa.Schema] = pa.schema(
         _field(
             "signal",
             pa.string(),
-            doc="null: an invocation; 'silence': a function fell silent; 'tick': logs reach ``at``",
+            doc="null: an invocation; 'silence': a function fell silent; 'speech': it is silent no longer; "
+            "'tick': logs reach ``at``",
         ),
         _field("since", pa.int64(), doc="of a silence: last event before it, UTC us"),
         _field("per_hour", pa.float64(), doc="of a silence: calls expected in an hour"),

@@ -38,6 +38,8 @@ Vector = npt.NDArray[Any]
 #: next day is no news
 GAP_US: Final = 4 * 3600 * US
 CALLER_GAP_US: Final = 30 * 3600 * US
+#: the same where a function is silent: what falls silent again in the next night is no news
+SILENT_GAP_US: Final = 24 * 3600 * US
 #: the same for a caller known by its place only, which many share
 VAGUE_GAP_US: Final = 12 * 3600 * US
 #: us after which only the same trouble, or what happens at the same function, is still of such a story
@@ -71,9 +73,11 @@ OPEN_STORIES: Final = 4096
 
 
 @njit
-def _gap(lead: Any, gap_us: Any) -> Any:
+def _gap(numbers: Any, gap_us: Any) -> Any:
     """The gap that ends a story, us."""
-    return gap_us if lead == 0 else CALLER_GAP_US if lead == 1 else VAGUE_GAP_US
+    if numbers[O_LEAD] == 0:
+        return max(SILENT_GAP_US, gap_us) if numbers[O_TROUBLE] == SILENT else gap_us
+    return CALLER_GAP_US if numbers[O_LEAD] == 1 else VAGUE_GAP_US
 
 
 @njit
@@ -103,7 +107,7 @@ def belongs(
 ) -> Any:  # fmt: skip
     """Whether an event is part of a story: of the same caller, or of the same trouble."""
     lead = numbers[O_LEAD]
-    if not _near(now, numbers, _gap(lead, gap_us)):
+    if not _near(now, numbers, _gap(numbers, gap_us)):
         return False
     mine = keys[K_FUNCTION] == function
     if lead > 0:
@@ -135,7 +139,7 @@ def follows(
     and what only callers do, at a function that is busy besides.
     """
     lead = numbers[O_LEAD]
-    if not _near(now, numbers, _gap(lead, gap_us)):
+    if not _near(now, numbers, _gap(numbers, gap_us)):
         return False
     mine = keys[K_FUNCTION] == function
     is_open = numbers[O_OPENED] >= 0
@@ -188,7 +192,7 @@ def _enter(
     first, second = _chains(heads, numbers[O_LEAD], keys)
     put(heads, behind, before, first, 2 * slot)
     put(heads, behind, before, second, 2 * slot + 1)
-    return push(heap, waiting, numbers[O_LAST] + _gap(numbers[O_LEAD], gap_us), slot, numbers[O_ID])
+    return push(heap, waiting, numbers[O_LAST] + _gap(numbers, gap_us), slot, numbers[O_ID])
 
 
 @njit
@@ -241,7 +245,7 @@ def assign(
             waiting = pop(heap, waiting)
             if numbers[k, O_ID] != number:
                 continue
-            ends = numbers[k, O_LAST] + _gap(numbers[k, O_LEAD], gap_us)
+            ends = numbers[k, O_LAST] + _gap(numbers[k], gap_us)
             if ends < now:
                 _leave(heads, behind, before, k, numbers[k], keys[k])
                 free[spare] = k

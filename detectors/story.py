@@ -13,7 +13,7 @@ import numpy.typing as npt
 from detectors.evidence import Evidence, Silence
 from detectors.features import FEATURE_NAMES
 from detectors.schema import CALLER_CONFIDENCE
-from detectors.stories import CALLER_GAP_US, GAP_US, VAGUE_GAP_US
+from detectors.stories import CALLER_GAP_US, GAP_US, SILENT_GAP_US, VAGUE_GAP_US
 
 Vector = npt.NDArray[Any]
 
@@ -49,6 +49,8 @@ class Story:
     amending: int = 0
     amended_us: int = -1
     reopened: int = 0
+    #: how often all that was silent had come back
+    came_back: int = 0
     #: of each story that joined it: number, hashes as in ``keys``, and when it did, us
     joined: list[list[int]] = field(default_factory=list)
     invocations: int = 0
@@ -84,12 +86,28 @@ class Story:
 
         The telling of its end is one further (``pipelines.engine.telling``), so one that goes on is two further.
         """
-        return self.rows.bit_length() + self.amending.bit_length() + 2 * self.reopened
+        return self.rows.bit_length() + self.amending.bit_length() + 2 * self.reopened + self.came_back
+
+    def speaks(self, function: str, at_us: int) -> None:
+        """One of its functions, by app and name, was heard of again."""
+        spoke = self.counts.setdefault("spoke", {})
+        spoke[function] = max(at_us, spoke.get(function, -1))
+        self.came_back += self.back_us >= 0
+
+    @property
+    def back_us(self) -> int:
+        """When the last of the functions that were silent was heard of again, us; -1 while one is silent."""
+        silent, spoke = (self.counts.get(name, {}) for name in ("silent", "spoke"))
+        if not silent or any(spoke.get(function, -1) < since for function, since in silent.items()):
+            return -1
+        return max(spoke.values())
 
     @property
     def ends_us(self) -> int:
         """The last watermark at which it is open."""
         gap = {"caller": CALLER_GAP_US, "place": VAGUE_GAP_US}.get(self.lead, GAP_US)
+        if self.since_us >= 0:
+            gap = SILENT_GAP_US
         return max(self.last_us + gap, self.amended_us)
 
 
@@ -167,7 +185,7 @@ def evidence_of(story: Story) -> Evidence:
         usual_ms=usual,
         run_seconds=story.run_ms / 1000.0,
         deployed_ago_s=story.deployed_us / 1e6 if _followed_a_version(story) else None,
-        silence=Silence(story.per_hour, story.since_us) if story.since_us >= 0 else None,
+        silence=Silence(story.per_hour, story.since_us, story.back_us) if story.since_us >= 0 else None,
         statuses={int(s): n for s, n in sorted(counts.get("status", Counter()).items())},
         exception_types=tuple(top(counts.get("exception_type", {}))),
         signatures=tuple(top(counts.get("signature", {}))),

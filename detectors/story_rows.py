@@ -223,8 +223,9 @@ def _add_silence(story: Story, rows: pa.RecordBatch, i: int) -> None:
     if story.since_us < 0 or name in told:
         # what fell silent again had spoken meanwhile
         story.since_us = int(rows.column("since")[i].as_py())
-    if name not in told:
-        told[name] = 1
+    fresh = name not in told
+    told[name] = int(rows.column("at")[i].as_py())
+    if fresh:
         story.per_hour += float(rows.column("per_hour")[i].as_py())
     story.p_value = min(story.p_value, 10.0**-6)
 

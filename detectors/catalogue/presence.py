@@ -80,7 +80,7 @@ SILENCE_APP: Final = Kind(
 
 SILENCE: Final = Kind(
     id="silence",
-    title="Silence at {spot}: {none} any more",
+    title="Silence at {spot}: {no_more}",
     summary="{None} {to} {where} in {app} {gone}.",
     meaning="A function that runs steadily doesn't. It is disabled, nothing fires it, or its logs no longer arrive.",
     attack=("T1489", "T1562.008"),

@@ -40,6 +40,13 @@ class Amounts(Telling):
         """That nothing came, where nothing comes any more."""
         return "no run" if self._runs() else "no call"
 
+    def say_no_more(self) -> str:
+        """That nothing comes any more, or for how long nothing came."""
+        silent = self._e.silence
+        if silent is None or silent.until_us < silent.since_us:
+            return f"{self.say_none()} any more"
+        return f"{self.say_none()} for {say.span((silent.until_us - silent.since_us) / 1e6)}"
+
     def say_to(self) -> str:
         """Calls go to a function, runs are a function's own."""
         return "of" if self._runs() else "to"

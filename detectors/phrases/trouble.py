@@ -163,11 +163,15 @@ class Trouble(Who):
         silent = self._e.silence
         if silent is None:
             return f"since {say.clock(self._e.last_us)}"
-        until = max(self._e.opened_us, self._e.last_us, silent.since_us)
+        over = silent.until_us >= silent.since_us
+        until = silent.until_us if over else max(self._e.opened_us, self._e.last_us, silent.since_us)
         seconds = (until - silent.since_us) / _US
         rate = finite(silent.expected_per_hour)
         missing = rate * seconds / 3600.0
-        since = f"since {say.clock(silent.since_us)}, {say.span(seconds)} so far, where"
+        if over:
+            since = f"for {say.span(seconds)} since {say.clock(silent.since_us)}, where"
+        else:
+            since = f"since {say.clock(silent.since_us)}, {say.span(seconds)} so far, where"
         if (whole := silent.in_whole_runs(seconds / 3600.0, len(self._e.functions))) is not None:
             a_day, gone = whole
             return f"{since} {a_day} a day {'is' if a_day == 1 else 'are'} usual: {gone} missing"

@@ -55,7 +55,7 @@ def any_evidence(draw: Any) -> Evidence:
             usual_ms=_NUMBER,
             run_seconds=st.floats(0.0, 1e9),
             deployed_ago_s=st.none() | _NUMBER,
-            silence=st.none() | st.builds(Silence, expected_per_hour=_NUMBER, since_us=_US),
+            silence=st.none() | st.builds(Silence, expected_per_hour=_NUMBER, since_us=_US, until_us=st.just(-1) | _US),
             statuses=st.dictionaries(st.integers(0, 999), _COUNT, max_size=5),
             exception_types=st.lists(_TEXT, max_size=5).map(tuple),
             signatures=st.lists(st.sampled_from(SIGNATURES), max_size=3).map(tuple),

@@ -65,6 +65,12 @@ def silent(at: int, function: str, **fields: Any) -> dict[str, Any]:
     }
 
 
+def speech(at: int, function: str, **fields: Any) -> dict[str, Any]:
+    """A function that is heard of again after its silence."""
+    named = {"app": "shop", "function": function, "trigger": "timer", **fields}
+    return {"at": at, "invocation_id": f"speech:{named['app']}/{function}@{at}", "signal": "speech", **named}
+
+
 def tick(at: int) -> dict[str, Any]:
     """The logs reach as far as this."""
     return {"at": at, "invocation_id": f"tick@{at}", "signal": "tick"}

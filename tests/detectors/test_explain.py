@@ -209,6 +209,15 @@ def test_what_comes_seldom_is_missed_by_whole_runs_and_counted_by_the_day() -> N
     assert "8 a day are usual: " in told["summary"]
 
 
+def test_a_silence_that_ended_is_told_from_its_begin_to_its_end() -> None:
+    silent = BY_ID["silence"].example
+    begin = silent.silence.since_us
+    told = describe(replace(silent, silence=Silence(12.0, begin, begin + 90 * 60_000_000)))
+    assert told["title"] == "Silence at PayInvoice: no call for 1.5 hours"
+    assert "for 1.5 hours since 02:10 UTC on 3 August, where 12 an hour are usual: about 18 missing." in told["summary"]
+    assert told["reasons"][0]["text"] == "0 calls in 1.5 hours where 18 would be usual"
+
+
 def test_the_reason_of_a_silence_counts_as_its_sentence_does() -> None:
     silent = BY_ID["silence"].example
     since = silent.opened_us - 25 * 3_600_000_000

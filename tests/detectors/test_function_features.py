@@ -443,6 +443,22 @@ def test_a_silence_that_an_event_ends_is_raised_as_one_that_time_finds(usual: Ba
     assert [row["invocation_id"] for row in ended.silences()] == [row["invocation_id"] for row in waited.silences()]
 
 
+@pytest.mark.parametrize("waited", [False, True], ids=["found by the event", "told before it"])
+def test_the_end_of_a_silence_is_raised_by_the_event_that_ends_it(usual: Baselines, waited: bool) -> None:
+    fold = FunctionFeatures(usual, np.full(len(usual.cohort), 15.0))
+    first, back = rows(before()), rows(ordinary(NOW + 3 * HOUR, 1))
+    last, again = first["at"][-1].as_py(), back["at"][0].as_py()
+    heard: list[dict[str, Any]] = []
+    for batch, mark in ((first, last + 1), (first.slice(0, 0), again if waited else last + 1), (back, again + HOUR)):
+        fold.advance(batch, mark)
+        found = fold.raised()
+        heard += [] if found is None else found.to_pylist()
+    assert [row["signal"] for row in heard] == ["silence", "speech"]
+    assert [row["since"] for row in heard] == [last, last]
+    assert heard[1]["at"] == again
+    assert heard[1]["function"] == "Pay"
+
+
 def test_a_function_that_speaks_again_may_fall_silent_again(usual: Baselines) -> None:
     found = live(usual, before(), ordinary(NOW + 3 * HOUR, 1), silence=15.0, watermark_us=EPOCH_US + NOW + 12 * HOUR)
     assert len(found.silences()) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from detectors.timeline import END
 from models.feedback import Feedback
 from pipelines.engine import telling
 from tests.detectors.rows import EPOCH_US
-from tests.detectors.strange import HOUR, MINUTE, OPENS, SECOND, incidents_of, raised, silent, strange, tick
+from tests.detectors.strange import HOUR, MINUTE, OPENS, SECOND, incidents_of, raised, silent, speech, strange, tick
 
 
 def test_one_caller_in_many_functions_is_one_incident() -> None:
@@ -513,6 +514,46 @@ def test_what_falls_silent_again_is_told_since_it_spoke_last() -> None:
     _, (incident,) = incidents_of([silent(HOUR, "Tick"), silent(3 * HOUR, "Tick")])
     _, (once,) = incidents_of([silent(3 * HOUR, "Tick")])
     assert incident["summary"] == once["summary"]
+
+
+def test_a_silence_says_when_it_ended_and_how_long_it_was() -> None:
+    # silent since 00:00, told at 01:00
+    _, (incident,) = incidents_of([silent(HOUR, "Tick"), speech(3 * HOUR, "Tick")])
+    assert incident["title"].endswith(": no run for 3 hours")
+    assert "for 3 hours since 00:00 UTC" in incident["summary"]
+    assert "about 36 missing" in incident["summary"]
+    assert incident["last_event"] - incident["first_event"] == timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [[speech(3 * HOUR, "Other")], [speech(3 * HOUR, "Tick", app="other")], [speech(29 * HOUR, "Tick")],
+     [speech(2 * HOUR, "Tick"), silent(4 * HOUR, "Tick")], [silent(2 * HOUR, "Tock"), speech(3 * HOUR, "Tick")]],
+    ids=["another function", "another app", "long after", "silent again", "another is still silent"],
+)  # fmt: skip
+def test_a_silence_goes_on_until_all_that_was_silent_is_heard_of(after: list[dict[str, Any]]) -> None:
+    _, found = incidents_of([silent(HOUR, "Tick"), *after])
+    assert ["so far" in incident["summary"] for incident in found] == [True]
+
+
+def test_the_end_of_a_silence_is_told_at_once_and_alike_wherever_batches_are_cut() -> None:
+    events = [
+        *(silent(HOUR, "Tick"), speech(2 * HOUR, "Tick"), silent(4 * HOUR, "Tick"), silent(5 * HOUR, "Tock")),
+        *(speech(6 * HOUR, "Tock"), speech(7 * HOUR, "Tick")),
+    ]
+    _, whole = incidents_of(events)
+    fold = Incidents(OPENS, "v1")
+    told = []
+    for event in events:
+        fold.advance(raised([event]), event["at"] + EPOCH_US)
+        told.append([] if (now := fold.raised()) is None else now.to_pylist())
+    assert [[one["closed"] for one in now] for now in told] == [[False], [False], [False], [], [], [False]]
+    assert "so far" not in told[1][0]["summary"]
+    assert "so far" in told[2][0]["summary"]
+    fold.advance(raised([]), END)
+    found = fold.raised()
+    assert found is not None
+    assert found.to_pylist() == whole
 
 
 @pytest.mark.parametrize(("reach", "told"), [(2 * HOUR, 1), (HOUR - 1, 0)], ids=["logs go on", "logs end before"])

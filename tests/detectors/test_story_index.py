@@ -35,7 +35,7 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
         zip(*events, strict=True)
     ):
         trouble = told_by(kind)
-        open_ = [one for one in open_ if now - one[0][O_LAST] <= module._gap(one[0][O_LEAD], gap)]
+        open_ = [one for one in open_ if now - one[0][O_LAST] <= module._gap(one[0], gap)]
         about = (now, function, caller, app, trouble, by_caller, crowd)
         part_of = [one for one in reversed(open_) if module.belongs(*about, one[0], one[1], gap, storm)]
         own = [one for one in part_of if by_caller and one[0][O_LEAD] > 0]
