@@ -21,7 +21,8 @@ from detectors.raised import raised_batch
 from detectors.signatures import signature_kinds
 from detectors.texts import is_text
 from detectors.timeline import END, Tables
-from models.baselines import COHORTS, HOUR_US, LEVELS, Baselines, pair_codes
+from models.baselines import BY_MESSAGE, COHORTS, HOUR_US, LEVELS, Baselines, pair_codes
+from models.errors import BundleNewerError
 from models.hashing import combine, hash_strings, shard_of
 from models.jit import njit
 from models.portable import log
@@ -200,6 +201,7 @@ class FunctionFeatures:
         raw, value, typical = (np.zeros((n, WIDTH), np.float32) for _ in range(3))
         cold, pair_age, deployed = np.zeros(n, np.bool_), np.zeros(n, np.int64), np.zeros(n, np.int64)
         company, usual_peak = np.zeros(n), np.zeros(n)
+        refused_as_usual = np.zeros(n, np.bool_)
         quiet_f, quiet_at, quiet_since, quiet_until = (np.zeros(n + 1, np.int64) for _ in range(4))
         f = np.zeros(0, np.int64)
         owner = app_key = caller = country = np.zeros(0, np.uint64)
@@ -228,6 +230,9 @@ class FunctionFeatures:
             # Arrow lends it for reading where all rows have one: the loop would be compiled anew for that
             deliveries = rows.column("dequeue_count").cast(pa.float64()).to_numpy(zero_copy_only=False)
             deliveries = np.require(deliveries, requirements="W")
+            # who counts deliveries knows better than who takes operations for messages; and runs that one run starts
+            # share its operation
+            uncounted = np.isnan(deliveries) & is_text(rows.column("trigger"), *BY_MESSAGE)
             status = rows.column("status").to_numpy(zero_copy_only=False)
             succeeded = _flag(rows.column("succeeded"))
             trigger = rows.column("trigger")
@@ -244,7 +249,7 @@ class FunctionFeatures:
                 caller.view(np.int64), identified, lnd,
                 (succeeded == 0).astype(np.int8), refused, weight,
                 hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
-                hash_strings(rows.column("operation_id")),
+                np.where(uncounted, hash_strings(rows.column("operation_id")), np.uint64(0)),
                 deliveries,
                 unscheduled.astype(np.int8), ~manual,
                 late, signature_of(rows), weight > 1.0,
@@ -255,7 +260,7 @@ class FunctionFeatures:
                 pairs["times"],
             )  # fmt: skip
             gone = (quiet_f, quiet_at, quiet_since, quiet_until)
-            out = (raw, value, typical, cold, pair_age, company, usual_peak, deployed, *gone)
+            out = (raw, value, typical, cold, pair_age, company, usual_peak, refused_as_usual, deployed, *gone)
             arguments = (*events, *self._parameters(b), LEVELS, *state, *out)
             quiet = kernel.advance_functions(*arguments)
             if late.any():
@@ -277,7 +282,8 @@ class FunctionFeatures:
             "usual_peak": pa.array(usual_peak),
             "deployed_us": pa.array(deployed),
             "failure_rate": pa.array(base.failure_rate[b[f]] if n else np.zeros(0)),
-            "refusal_rate": pa.array(base.refusal_rate[b[f]] if n else np.zeros(0)),
+            # that somebody is refused so often here happens on most days
+            "refusal_rate": pa.array(np.where(refused_as_usual, 1.0, base.refusal_rate[b[f]] if n else 0.0)),
             # said once for all stages, so that the strings themselves need not travel
             f"{ID}{HASH}": pa.array(hash_strings(rows.column(ID))),
             **{f"{n}{HASH}": pa.array(h) for n, h in (("app", app_key), ("caller", caller), ("country", country))},
@@ -493,7 +499,18 @@ class FunctionFeatures:
 
 
 def _widened(matrix: Vector, width: int) -> Vector:
-    """A copy with columns of zeros for what an earlier version did not count."""
+    """A copy with columns of zeros for what an earlier version did not count.
+
+    Raises:
+        BundleNewerError: it counts more than this version does.
+    """
+    if matrix.shape[1] > width:
+        raise BundleNewerError(
+            "This model or state was written by a newer Lonetree.",
+            expected=f"{width} numbers a function at most",
+            received=f"{matrix.shape[1]}",
+            hint="Update Lonetree, or choose an older version of the model.",
+        )
     return np.pad(matrix, ((0, 0), (0, width - matrix.shape[1])))
 
 

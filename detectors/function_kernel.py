@@ -20,7 +20,10 @@ from models.jit import copy_row, njit
     S_NEW_HABIT, S_NEW_TODAY, S_SETTLED, S_TODAY, S_TOP, S_TOP_REFUSED, S_OFF, S_MANUAL_SETTLED, S_MANUAL_TODAY,
     S_PEAKS, S_TOP_RECENT, S_TOP60, S_ROUND, S_TOP_ROUND,
 ) = range(37)  # fmt: skip
-FUNCTION_STATE: Final = 37
+#: highs of a day, each followed by those of the last three days on which there were calls: refusals of a quarter of an
+#: hour, refusals of one caller in it, and calls in five minutes of a caller on its first day
+(H_REFUSED, H_ONE_REFUSED, H_NEWCOMER) = range(37, 49, 4)
+FUNCTION_STATE: Final = 49
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
@@ -225,6 +228,19 @@ def made_most(s: Any, t: Any, count: Any, who: Any, caller: Any) -> Any:
 
 
 @njit
+def usual_high(s: Any, high: Any) -> Any:
+    """What a day's high reaches on most days: the second of the last three, so that a single day makes no habit."""
+    a, b, c = s[high + 1], s[high + 2], s[high + 3]
+    return max(min(a, b), min(max(a, b), c))
+
+
+@njit
+def usual_share(s: Any, high: Any, calls: Any) -> Any:
+    """The share of so many calls that a usual high makes up."""
+    return min(usual_high(s, high) / calls, 1.0) if calls > 0.0 else 0.0
+
+
+@njit
 def off_second(ms: Any) -> Any:
     """How far a time is from the next whole second, ms."""
     return abs(ms - 1000.0 * np.round(ms / 1000.0))
@@ -321,8 +337,8 @@ def advance_functions(
     phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, levels: Any, state: Any, times: Any, hosts: Any,
     operations: Any, app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any,
     land_day: Any, foreign: Any, pair_state: Any, pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any,
-    pair_age: Any, arrived_with: Any, peak_habit: Any, deployed: Any, quiet_function: Any, quiet_at: Any,
-    quiet_since: Any, quiet_until: Any,
+    pair_age: Any, arrived_with: Any, peak_habit: Any, refused_as_usual: Any, deployed: Any, quiet_function: Any,
+    quiet_at: Any, quiet_since: Any, quiet_until: Any,
 ) -> Any:  # fmt: skip
     """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 24].
 
@@ -479,6 +495,10 @@ def advance_functions(
             s[S_TODAY] = 0.0
             s[S_MANUAL_SETTLED] += s[S_MANUAL_TODAY]
             s[S_MANUAL_TODAY] = 0.0
+            for high in range(H_REFUSED, FUNCTION_STATE, 4):
+                for day in range(high + 3, high, -1):
+                    s[day] = s[day - 1]
+                s[high] = 0.0
             t[T_DAY] = today
         if age < 0:
             age = np.int64(NOVEL_US)
@@ -672,6 +692,9 @@ def advance_functions(
                 operations[k, FAILED_OPERATIONS] = np.uint64(tries)
             s[S_F15] += w
             raw[i, 4] = max(binomial_excess(s[S_F15], s[S_N15], p), binomial_excess(s[S_FEW], recent, p))
+            if s[S_F15] <= w and s[S_FEW] <= 1.0:
+                # one failure in so many is all that it claims: surprise may go twice as far
+                raw[i, 4] *= 0.5
         if refused[i] == 1:
             s[S_C15] += w
             c = refusal_rate[k]
@@ -687,11 +710,17 @@ def advance_functions(
                 # where calls are few, the last sixteen go back a long way: it stays the doing of who did it
                 if not made_most(s, t, S_TOP_RECENT, T_TOP_RECENT, caller[i]):
                     in_calls = max(s[S_CEW] - s[S_TOP_RECENT], 1.0)
-            raw[i, 5] = max(binomial_excess(in_time, s[S_N15], c), binomial_excess(in_calls, recent, c))
+                refused_as_usual[i] = q[P_REFUSED] <= usual_high(s, H_ONE_REFUSED)
+                s[H_ONE_REFUSED] = max(s[H_ONE_REFUSED], q[P_REFUSED])
+            s[H_REFUSED] = max(s[H_REFUSED], in_time)
+            raw[i, 5] = max(
+                binomial_excess(in_time, s[S_N15], max(c, usual_share(s, H_REFUSED, s[S_N15]))),
+                binomial_excess(in_calls, recent, max(c, usual_share(s, H_REFUSED, recent))),
+            )
         value[i, 4] = s[S_F15]
         typical[i, 4] = s[S_N15] * p
         value[i, 5] = s[S_C15]
-        typical[i, 5] = s[S_N15] * refusal_rate[k]
+        typical[i, 5] = max(s[S_N15] * refusal_rate[k], min(usual_high(s, H_REFUSED), s[S_N15]))
 
         # the app: a campaign lifts all its functions, a flood one of them
         a = app[k]
@@ -746,6 +775,9 @@ def advance_functions(
                 raw[i, 11] = np.log(NOVEL_US / (age + NOVEL_FLOOR_US))
                 raw[i, 11] = max(raw[i, 11], 0.0)
             usual_peak = max(np.exp(s[S_PEAKS]) - 1.0, 0.0)
+            if qt[Q_SETTLED_DAYS] == 0:
+                usual_peak = max(usual_peak, usual_high(s, H_NEWCOMER))
+                s[H_NEWCOMER] = max(s[H_NEWCOMER], q[P_N5])
             peak_habit[i] = usual_peak
             own_peak = max(habit, q[P_PEAK], usual_peak / (1.0 + qt[Q_SETTLED_DAYS]))
             raw[i, 12] = pace_excess(q[P_N5], own_peak + PACE_FLOOR)

@@ -41,6 +41,8 @@ FEW_COLD: Final = 5
 BIN_US: Final = 300 * US
 HOUR_US: Final = 3600 * US
 HOURS_A_WEEK: Final = 168
+#: hour of a week, UTC, with which Saturday begins
+WEEKEND: Final = 120
 #: 1970-01-01 was a Thursday; hour 0 of a week is Monday 00:00 UTC
 WEEK_OFFSET: Final = 72
 #: events that the cohort's distribution weighs when it is mixed into a function's own
@@ -272,11 +274,16 @@ class Baselines:
     def missed(self) -> Floats:
         """Invocations per second that are missed where they don't come, float64[F+C, 168]: the rate where it is known.
 
-        Who rests for a third of the time, as an office does, may rest on a day of which training saw nothing.
+        Who rests for a third of the time, as an office does, may rest on a day of which training saw nothing. Of what
+        weekends are like who saw weekdays only knows no more than the quietest hour, nor the other way round.
         """
         out: Floats = self.rate.copy()
         if self.covered.any():
             usual = self.rate[:, self.covered]
+            weekend = np.arange(HOURS_A_WEEK) >= WEEKEND
+            for days in (weekend, ~weekend):
+                if not self.covered[days].any():
+                    out[:, days] = np.minimum(out[:, days], usual.min(axis=1, keepdims=True))
             rests = (usual < REST_RATE * usual.mean(axis=1, keepdims=True)).mean(axis=1) >= REST_SHARE
             out[np.ix_(rests, ~self.covered)] = 0.0
         return out
@@ -582,7 +589,7 @@ def _rhythm(
     by_hour = np.zeros((size, HOURS_A_WEEK))
     np.add.at(by_hour, (who[inside], hour_of_week(at[inside] * BIN_US)), bins[inside, 2])
     day = np.arange(HOURS_A_WEEK) % 24
-    weekend = (np.arange(HOURS_A_WEEK) >= 120).astype(np.int64)
+    weekend = (np.arange(HOURS_A_WEEK) >= WEEKEND).astype(np.int64)
     level = np.repeat(flat[:, None], HOURS_A_WEEK, axis=1)
     for group in (day, day + 24 * weekend, np.arange(HOURS_A_WEEK)):
         groups = int(group.max()) + 1

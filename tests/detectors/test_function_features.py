@@ -572,6 +572,26 @@ def test_a_message_that_fails_again_is_known_by_its_operation(usual: Baselines) 
     assert (others == 0.0).all()
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"trigger": "queue", "dequeue_count": 1}, {"trigger": "other", "caller": "other:f", "caller_source": "other"}],
+    ids=["the host counts deliveries", "activities that one orchestration starts"],
+)
+def test_runs_of_one_operation_are_not_always_deliveries_of_one_message(
+    usual: Baselines, fields: dict[str, Any]
+) -> None:
+    queued = {"function": "Send", "caller": "queue:mail", "caller_source": "queue", "succeeded": False, **fields}
+    assert (live(usual, ordinary(NOW, 0.5, operation_id="one", **queued)).raw("redelivery") == 0.0).all()
+
+
+def test_a_first_failure_claims_half_as_much_as_its_share_of_a_burst(usual: Baselines) -> None:
+    found = live(usual, before(), trouble(4, 10 * SECOND, succeeded=False, caller=somebody))
+    first, second, third, _ = found.raw("failure_burst", "bad")
+    assert first > 0.0
+    assert second - first > 1.5 * first
+    assert third - second < 1.5 * (second - first)
+
+
 def test_a_newcomer_among_many_is_less_of_a_surprise(usual: Baselines) -> None:
     def arriving(count: int) -> list[dict[str, Any]]:
         minute = ordinary(NOW, count * SECOND / HOUR, every=SECOND, caller=lambda n: f"address:198.51.100.{n}")

@@ -19,6 +19,7 @@ from detectors.model import Model
 from detectors.order import concat, in_order, with_at
 from detectors.stories import Stories
 from detectors.timeline import END, Fold, Timeline
+from models.errors import BundleNewerError
 from pipelines.graph import CALLER_KEY, FUNCTION_KEY
 from pipelines.sources.files import expand, read
 from pipelines.workflows import plan_for
@@ -186,3 +187,14 @@ def test_a_snapshot_that_an_earlier_version_saved_with_fewer_columns_goes_on(mod
         restored = from_matrix(again.column(name).combine_chunks())
         assert (restored[:, :-1] == from_matrix(functions.column(name).combine_chunks())).all()
         assert (restored[:, -1] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["state", "times"])
+def test_a_snapshot_of_a_newer_version_with_more_columns_is_refused_in_words(model: Model, name: str) -> None:
+    part = model.part("function")
+    functions = part["functions"].combine_chunks()
+    wide = matrix(np.pad(from_matrix(functions.column(name)), ((0, 0), (0, 4))))
+    functions = functions.set_column(functions.schema.get_field_index(name), name, wide)
+    fold = FunctionFeatures(model.judge.baselines, model.silence_nats)
+    with pytest.raises(BundleNewerError, match="newer Lonetree"):
+        fold.restore({**part, "functions": functions})

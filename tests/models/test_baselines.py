@@ -90,7 +90,20 @@ def test_who_rests_at_night_may_rest_on_a_day_that_training_did_not_see() -> Non
     assert found.rate[book, noon & friday] > 0.01
     assert missed[book, noon & friday] == 0.0
     np.testing.assert_array_equal(missed[:, found.covered], found.rate[:, found.covered])
-    np.testing.assert_array_equal(missed[pay], found.rate[pay])
+    np.testing.assert_allclose(missed[pay], found.rate[pay], rtol=0.1)
+
+
+def test_of_a_weekend_that_training_did_not_see_no_more_is_missed_than_in_the_quietest_hour() -> None:
+    # from Monday to Friday: by day a call a minute, by night one in five; a timer all the time
+    days = [record for day in range(1, 6) for record in ordinary(day * DAY + 6 * HOUR, 16, every=MINUTE)]
+    nights = ordinary(DAY, 5 * 24, every=5 * MINUTE)
+    found = baselines_of([*days, *nights, *timer(DAY, 5 * 24)])
+    pay, tick, saturday = row_of(found, "Pay"), row_of(found, "Tick"), 5 * 24 + 12
+    missed = found.missed()
+    assert found.rate[pay, saturday] > 4.0 * missed[pay, saturday]
+    assert missed[pay, saturday] > 0.0
+    assert missed[tick, saturday] == pytest.approx(found.rate[tick, saturday], rel=0.1)
+    np.testing.assert_array_equal(missed[:, :120], found.rate[:, :120])
 
 
 def test_a_weekend_is_told_from_working_days() -> None:
