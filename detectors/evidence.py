@@ -19,11 +19,13 @@ class Silence(NamedTuple):
         expected_per_hour: calls that were to be expected, in an hour.
         since_us: last sign of life, UTC us.
         until_us: the next one, UTC us; -1 while there is none.
+        missing: calls that did not come, of functions that fell silent one after the other; -1: what that time holds.
     """
 
     expected_per_hour: float
     since_us: int
     until_us: int = -1
+    missing: float = -1.0
 
     def in_whole_runs(self, hours: float, functions: int) -> tuple[int, int] | None:
         """Runs usual in a day and runs missing after some hours, of so many functions with a few runs a day each.
@@ -64,6 +66,8 @@ class Evidence:
     apps: tuple[str, ...] = ()
     #: (app, function, count), most frequent first, at most 50
     functions: tuple[tuple[str, str, int], ...] = ()
+    #: (app, function) of those whose runs were far longer than usual, the strangest first
+    long_at: tuple[tuple[str, str], ...] = ()
     #: (caller, source, count), those who carry most of it first, at most 50; a caller has its prefix, as in INVOCATION
     callers: tuple[tuple[str, str, int], ...] = ()
     distinct_callers: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, Final
 
 from detectors.blind_spots import Coverage, blind_spots
@@ -33,6 +34,10 @@ def describe(evidence: Evidence, *, prices: Prices = PRICES) -> dict[str, Any]:
         and cost where the kind runs up a bill: {gb_seconds: [least, most], usd: [least, most]}.
     """
     kind = classify(evidence)
+    if kind.long_runs and evidence.long_at:
+        first = {where: place for place, where in enumerate(evidence.long_at)}
+        named = sorted(evidence.functions, key=lambda one: first.get(one[:2], len(first)))
+        evidence = replace(evidence, functions=tuple(named))
     phrases = Phrases(evidence, prices)
     out: dict[str, Any] = {
         "kind": kind.id,
@@ -87,7 +92,7 @@ def _silence(evidence: Evidence) -> dict[str, Any]:
     silent = evidence.silence or Silence(0.0, 0)
     until = silent.until_us if silent.until_us >= 0 else evidence.opened_us
     hours = max(until - silent.since_us, 0) / _HOUR_US
-    expected = finite(silent.expected_per_hour) * hours
+    expected = finite(silent.expected_per_hour) * hours if silent.missing < 0.0 else finite(silent.missing)
     if (whole := silent.in_whole_runs(hours, len(evidence.functions))) is not None:
         expected = float(whole[1])
     return {

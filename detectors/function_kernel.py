@@ -23,7 +23,9 @@ from models.jit import copy_row, njit
 #: highs of a day, each followed by those of the last three days on which there were calls: refusals of a quarter of an
 #: hour, refusals of one caller in it, and calls in five minutes of a caller on its first day
 (H_REFUSED, H_ONE_REFUSED, H_NEWCOMER) = range(37, 49, 4)
-FUNCTION_STATE: Final = 49
+#: run time of an hour and of a day, s, whole: what a person is told
+S_RUN60, S_RUNDAY = 49, 50
+FUNCTION_STATE: Final = 51
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
@@ -390,7 +392,7 @@ def advance_functions(
             for column in range(S_MAX_GAP):
                 s[column] = 0.0
             s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
-            s[S_ROUND] = s[S_TOP_ROUND] = 0.0
+            s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = 0.0
             # a window that has not run yet is expected to be empty
         else:
             d5, d60, dday, d15 = np.exp(-dt / TAU_5M), np.exp(-dt / TAU_1H), np.exp(-dt / TAU_1D), np.exp(-dt / TAU_15M)
@@ -432,6 +434,8 @@ def advance_functions(
             s[S_TOP] *= d5
             s[S_TOP60] *= d60
             s[S_COSTDAY] *= dday
+            s[S_RUN60] *= d60
+            s[S_RUNDAY] *= dday
         if t[T_ARMED] == MISSED and not fresh and not late[i]:
             quiet_function[quiet], quiet_at[quiet] = k, np.int64(-1)
             quiet_since[quiet], quiet_until[quiet] = last, now
@@ -495,7 +499,7 @@ def advance_functions(
             s[S_TODAY] = 0.0
             s[S_MANUAL_SETTLED] += s[S_MANUAL_TODAY]
             s[S_MANUAL_TODAY] = 0.0
-            for high in range(H_REFUSED, FUNCTION_STATE, 4):
+            for high in range(H_REFUSED, S_RUN60, 4):
                 for day in range(high + 3, high, -1):
                     s[day] = s[day - 1]
                 s[high] = 0.0
@@ -611,6 +615,8 @@ def advance_functions(
             # one run away from all others is no rise of the bill: it counts as much as the longest usual one
             cost = w * min(ms, np.exp(quantiles[k, quantiles.shape[1] - 1])) / 1000.0
             s[S_COST60] += cost
+            s[S_RUN60] += w * ms / 1000.0
+            s[S_RUNDAY] += w * ms / 1000.0
             usual_cost = (s[S_E60] + PACE_FLOOR) * mean_ms[k] / 1000.0
             s[S_COSTDAY] += cost * (
                 min(1.0, DAY_CAP * usual_cost / s[S_COST60]) if known[k] and s[S_COST60] > 0.0 else 1.0
@@ -618,7 +624,10 @@ def advance_functions(
             if known[k]:
                 mean_s, square_s = mean_ms[k] / 1000.0, square_ms[k] / 1e6
                 hour_cost = s[S_COST60] * hour_calls / s[S_N60]
-                for column, paid, calls in ((9, hour_cost, s[S_E60]), (10, s[S_COSTDAY], s[S_EDAY])):
+                for column, paid, ran, calls in (
+                    (9, hour_cost, s[S_RUN60] * hour_calls / s[S_N60], s[S_E60]),
+                    (10, s[S_COSTDAY], s[S_RUNDAY], s[S_EDAY]),
+                ):
                     spread_s = np.sqrt(dispersion[k] * (calls + PACE_FLOOR) * square_s) + 0.2 * calls * mean_s
                     # seconds that nobody would notice on a bill
                     spread_s += HOUR_SECONDS if column == 9 else DAY_SECONDS
@@ -635,7 +644,7 @@ def advance_functions(
                         over = excess / spread_s * min(1.0, cost * window / excess) * going_on * takes_part
                         # a rare long run of a cheap function is hundreds of deviations away: only their order matters
                         raw[i, column] = COST_BEND * np.log(1.0 + over / COST_BEND)
-                    value[i, column] = paid
+                    value[i, column] = max(ran, paid)
                     typical[i, column] = calls * mean_s
 
             # this caller's run times against its own and the function's

@@ -10,7 +10,6 @@ of the others as they are.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -30,7 +29,7 @@ from detectors.raised import RAISED, SCORED
 from detectors.schema import TIMESTAMP
 from detectors.stories import LEADS, Stories
 from detectors.storms import Join, find_joins, hosted, hosts_of
-from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, story_text, top
+from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, story_of, story_text, top
 from detectors.story_rows import StoryRows, add_rows
 from detectors.timeline import END, Tables
 from detectors.waiting import MOST, Waiting
@@ -423,7 +422,7 @@ class Incidents:
 
     def restore(self, tables: Mapping[str, pa.Table]) -> None:
         """Take over a snapshot."""
-        self._open = {number: Story(**json.loads(text)) for number, text in _texts(tables["stories"]).items()}
+        self._open = {number: story_of(text) for number, text in _texts(tables["stories"]).items()}
         closed = _texts(tables["closed"]) if "closed" in tables else {}
         self._closed = {number: Ended(text) for number, text in closed.items()}
         self._waiting.restore({n.removeprefix("in_time."): t for n, t in tables.items() if n.startswith("in_time.")})

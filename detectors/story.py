@@ -14,6 +14,7 @@ from detectors.evidence import Evidence, Silence
 from detectors.features import FEATURE_NAMES
 from detectors.schema import CALLER_CONFIDENCE
 from detectors.stories import CALLER_GAP_US, GAP_US, SILENT_GAP_US, VAGUE_GAP_US
+from models.baselines import HOUR_US
 
 Vector = npt.NDArray[Any]
 
@@ -24,6 +25,8 @@ BEFORE_A_VERSION: Final = 0.1
 #: invocations are counted by spans of five minutes, to tell in which time so large a share of them came
 SPAN_US: Final = 300_000_000
 CORE_SHARE: Final = 0.9
+#: shares of scores and rates are kept in millionths, as integers, so that sums do not depend on how rows are cut
+MICRO: Final = 1_000_000
 #: calls of a bystander for which one counts that points at its caller
 POINTING: Final = 10
 
@@ -69,7 +72,7 @@ class Story:
     deployed_us: int = -1
     #: rows that came before the first that knew of a new version
     undeployed: int = 0
-    per_hour: float = 0.0
+    #: last event before the silence that was told last
     since_us: int = -1
     ids: list[str] = field(default_factory=list)
     durations: list[float] = field(default_factory=list)
@@ -97,10 +100,12 @@ class Story:
     @property
     def back_us(self) -> int:
         """When the last of the functions that were silent was heard of again, us; -1 while one is silent."""
-        silent, spoke = (self.counts.get(name, {}) for name in ("silent", "spoke"))
-        if not silent or any(spoke.get(function, -1) < since for function, since in silent.items()):
-            return -1
-        return max(spoke.values())
+        return -1 if self.hushed() else max(self.counts.get("spoke", {}).values(), default=-1)
+
+    def hushed(self) -> list[str]:
+        """Its functions, by app and name, that are still silent."""
+        spoke = self.counts.get("spoke", {})
+        return [name for name, at_us in self.counts.get("silent", {}).items() if spoke.get(name, -1) < at_us]
 
     @property
     def ends_us(self) -> int:
@@ -120,6 +125,11 @@ def story_text(story: Story) -> str:
     return json.dumps({name: v for name, v in story.__dict__.items() if v != _NOTHING_KNOWN.get(name)}, sort_keys=True)
 
 
+def story_of(text: str) -> Story:
+    """A story from JSON; what another version knew besides is passed over."""
+    return Story(**{name: value for name, value in json.loads(text).items() if name in Story.__dataclass_fields__})
+
+
 class Ended:
     """A story that has ended: its JSON is made once, when it is first saved, since most are never looked at again."""
 
@@ -135,7 +145,7 @@ class Ended:
 
     def story(self) -> Story:
         """A copy of its own, that may go on."""
-        return Story(**json.loads(self.text))
+        return story_of(self.text)
 
 
 def evidence_of(story: Story) -> Evidence:
@@ -151,6 +161,9 @@ def evidence_of(story: Story) -> Evidence:
     age = story.counts.get("age", {}).get(callers[0][0]) if callers else None
     # many whom it befell are the story, not what one did
     touched = story.beside if POINTING * (story.invocations - story.beside[0]) >= story.beside[0] else [0, 0, 0]
+    statuses = "status" if touched is story.beside else "any_status"
+    if hushed := story.hushed():
+        where = [one for one in where if f"{one[0]}\x1f{one[1]}" in hushed]
     durations = sorted(story.durations)
     usual = story.typical[FEATURE_NAMES.index("duration_high")]
 
@@ -169,6 +182,7 @@ def evidence_of(story: Story) -> Evidence:
         slow=story.slow,
         apps=tuple(top(counts.get("app", {}))),
         functions=tuple(where[:SHOWN_NAMES]),
+        long_at=_long_at(counts.get("long", {})),
         callers=tuple((c, c.split(":", 1)[0], n) for c, n in callers[:SHOWN_NAMES]),
         distinct_callers=len(callers),
         new_callers=story.new_callers,
@@ -185,8 +199,8 @@ def evidence_of(story: Story) -> Evidence:
         usual_ms=usual,
         run_seconds=story.run_ms / 1000.0,
         deployed_ago_s=story.deployed_us / 1e6 if _followed_a_version(story) else None,
-        silence=Silence(story.per_hour, story.since_us, story.back_us) if story.since_us >= 0 else None,
-        statuses={int(s): n for s, n in sorted(counts.get("status", Counter()).items())},
+        silence=_silence(story),
+        statuses={int(s): n for s, n in sorted(counts.get(statuses, Counter()).items())},
         exception_types=tuple(top(counts.get("exception_type", {}))),
         signatures=tuple(top(counts.get("signature", {}))),
         paths=tuple(story.paths[:5]),
@@ -196,6 +210,29 @@ def evidence_of(story: Story) -> Evidence:
         late=story.late,
         beside=touched[0],
         revision=story.revision,
+    )
+
+
+def _long_at(long: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
+    """App and name of the functions with long runs."""
+    parted = [name.partition("\x1f") for name in top({name: n for name, n in long.items() if n})]
+    return tuple((app, function) for app, _, function in parted)
+
+
+def _silence(story: Story) -> Silence | None:
+    """The silence of what is still silent; once that is nothing, the silences of all."""
+    if story.since_us < 0:
+        return None
+    since, per_hour, spoke = (story.counts.get(name, {}) for name in ("since", "per_hour", "spoke"))
+    told = story.hushed() or list(since)
+    now = max(story.opened_us, story.last_us)
+    ends = {name: spoke.get(name, now) if story.back_us >= 0 else now for name in told}
+    missing = sum(per_hour.get(name, 0) * max(ends[name] - since.get(name, now), 0) for name in told)
+    return Silence(
+        sum(per_hour.get(name, 0) for name in told) / MICRO,
+        min((since.get(name, story.since_us) for name in told), default=story.since_us),
+        story.back_us,
+        missing / MICRO / HOUR_US,
     )
 
 

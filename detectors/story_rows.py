@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from detectors.features import FEATURE_NAMES, FEATURES
 from detectors.function_features import from_matrix
 from detectors.signatures import SIGNATURES, signature_kinds
-from detectors.story import SPAN_US, Story
+from detectors.story import MICRO, SPAN_US, Story
 from models.baselines import US
 
 Vector = npt.NDArray[Any]
@@ -27,8 +27,6 @@ MAX_NAMES: Final = 5000
 MAX_DURATIONS: Final = 1001
 #: paths kept as examples
 MAX_PATHS: Final = 5
-#: shares of scores are added up in millionths, as integers, so that the sum does not depend on how rows are cut
-MICRO: Final = 1_000_000
 #: bool[len(FEATURES)]: of these the larger value is the stranger one
 _COUNTS: Final = np.array([feature.unit == "count" for feature in FEATURES])
 #: columns whose values a story counts
@@ -36,6 +34,7 @@ _NAMES: Final = (
     *("app", "function", "caller", "caller_source", "country", "trigger", "trigger_source", "exception_type"),
 )
 _DURATION_AT: Final = FEATURE_NAMES.index("duration_high")
+_LONG: Final = (_DURATION_AT, FEATURE_NAMES.index("duration_record"))
 #: the code of a value that is null
 _NONE: Final = -1
 
@@ -108,6 +107,12 @@ class StoryRows:
         return np.asarray(signature_kinds(self.rows.column("path")))
 
     @cached_property
+    def long(self) -> Vector:
+        """Surprise of run times beyond the usual, float64[n]."""
+        long: Vector = self.matrices[1][:, _LONG].max(axis=1)
+        return long
+
+    @cached_property
     def matrices(self) -> tuple[Vector, Vector, Vector, Vector]:
         """Shares, surprise, values and typical values, float64[n, len(FEATURES)]; of a silence they mean nothing."""
         share, surprise, value, typical = (
@@ -167,7 +172,9 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     where = rows.names["where"]
     _count(story.counts.setdefault("where", {}), where, here)
     _weigh(story.counts.setdefault("strange", {}), where, here, counted)
+    _weigh(story.counts.setdefault("long", {}), where, here, rows.long[here])
     _count(story.counts.setdefault("status", {}), rows.names["status"], here, own)
+    _count(story.counts.setdefault("any_status", {}), rows.names["status"], here)
     found = rows.attacks[here]
     for kind in np.unique(found[found > 0]).tolist():
         signatures = story.counts.setdefault("signature", {})
@@ -218,15 +225,12 @@ def _add_features(story: Story, rows: StoryRows, begin: int, end: int) -> None:
 
 def _add_silence(story: Story, rows: pa.RecordBatch, i: int) -> None:
     """A function that says nothing."""
-    told = story.counts.setdefault("silent", {})
     name = f"{rows.column('app')[i]}\x1f{rows.column('function')[i]}"
-    if story.since_us < 0 or name in told:
-        # what fell silent again had spoken meanwhile
-        story.since_us = int(rows.column("since")[i].as_py())
-    fresh = name not in told
-    told[name] = int(rows.column("at")[i].as_py())
-    if fresh:
-        story.per_hour += float(rows.column("per_hour")[i].as_py())
+    since, per_hour = int(rows.column("since")[i].as_py()), float(rows.column("per_hour")[i].as_py())
+    for what, number in (("silent", rows.column("at")[i].as_py()), ("since", since), ("per_hour", per_hour * MICRO)):
+        # what falls silent again has spoken meanwhile
+        story.counts.setdefault(what, {})[name] = round(number)
+    story.since_us = since
     story.p_value = min(story.p_value, 10.0**-6)
 
 

@@ -51,7 +51,9 @@ class BudgetCurve:
         """Expected false incidents on a new day: the larger of the count and what the tail's slope says."""
         known = threshold / NEW_DAYS
         counted = float((self.peaks >= known).sum())
-        return NEW_LIFE * max(counted, self._tail(known)) / max(self.days, 1e-9)
+        # of hours that are less than two days one story is one a day, not more: it would set the threshold alone
+        counted /= max(self.days, NEW_LIFE)
+        return NEW_LIFE * max(counted, self._tail(known) / max(self.days, 1e-9))
 
     def _tail(self, threshold: float) -> float:
         """Stories expected above a threshold, by an exponential tail through the strongest third of them."""

@@ -71,7 +71,10 @@ def _hurries(s: Signs) -> bool:
         return False
     if s.one_caller:
         return s.caller_load >= 0.3 and not _arrives(s)
-    return s.of("caller_pace", "pace", "growth") >= 0.3 and not grows(s)
+    busy = s.share("pace_minutes", "pace_hour", "growth_days", "caller_pace", "caller_pace_here", "newcomers")
+    # what hangs keeps others waiting, and those that come meanwhile are not what is strange
+    slow = s.share("duration_high", "duration_record", "latency_shift", "caller_slow_here")
+    return s.of("caller_pace", "pace", "growth") >= 0.3 and busy >= slow and not grows(s)
 
 
 IMPOSSIBLE_TRAVEL: Final = Kind(

@@ -102,7 +102,7 @@ BAD_DEPLOYMENT: Final = Kind(
 
 STORM: Final = Kind(
     id="storm",
-    title="Storm in {app}: {functions} in trouble at once",
+    title="Storm in {app}: {functions} in trouble{at_once}",
     summary="{Calls} {during} in {functions} of {app}{bad}{exceptions}{slow}.",
     meaning=(
         "Many functions fail or slow down together, so the cause is what they "
@@ -202,6 +202,7 @@ RUNAWAY_DURATION: Final = Kind(
         duration_ms=(240_000.0, 300_000.0), usual_ms=310.0,
     ),
     costs=True,
+    long_runs=True,
 )  # fmt: skip
 
 LATENCY_SHIFT: Final = Kind(

@@ -315,6 +315,7 @@ class Kind:
         fits: whether evidence is of this kind, provided that no kind before it fits.
         example: evidence of this kind, for tests and documentation.
         costs: it runs up a bill, so money is told.
+        long_runs: functions with long runs are named before the others.
     """
 
     id: str
@@ -328,6 +329,7 @@ class Kind:
     fits: Callable[[Signs], bool]
     example: Evidence
     costs: bool = False
+    long_runs: bool = False
 
 
 def level(base: Severity, *raises: bool) -> Severity:

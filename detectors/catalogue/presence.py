@@ -65,8 +65,11 @@ _SILENCE_RUNBOOK: Final = (
 SILENCE_APP: Final = Kind(
     id="silence-app",
     title="Silence in {app}: {functions} without a call",
-    summary="No call to {app} {gone}.",
-    meaning="Nothing of an app is logged any more. It is stopped, unreachable, or its logs no longer arrive.",
+    summary="{None} {to} {all_named} {gone}.",
+    meaning=(
+        "Several functions say nothing any more: their app is stopped or unreachable, or its "
+        "logs no longer arrive."
+    ),
     attack=("T1489", "T1562.008"),
     severity=lambda s: level("high", _expected(s) >= 60.0),
     runbook=_SILENCE_RUNBOOK,
@@ -94,7 +97,7 @@ SILENCE: Final = Kind(
 MANUAL_RUN: Final = Kind(
     id="manual-run",
     title="Started by hand: {spot}",
-    summary="{By_hand} of {where} through the admin API, where no schedule or message asked for them{bad}.",
+    summary="{By_hand} of {where}{how_many} through the admin API, where no schedule or message asked for them{bad}.",
     meaning=(
         "Someone with the master key or access to the portal started a function. "
         "A colleague who tests looks the same."

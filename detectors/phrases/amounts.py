@@ -18,6 +18,8 @@ _LONG_RUN_MS: Final = 10_000.0
 #: s; what lasts so long may be a short thing with a tail, where nearly all came in so small a part of it
 _LONG_S: Final = 3_600.0
 _SHORT_PART: Final = 0.4
+#: s within which nearly all must have come to have come at once
+_AT_ONCE_S: Final = 3_600.0
 #: US dollars from which on a bill is told
 _WORTH_A_BILL: Final = 1.0
 
@@ -35,6 +37,10 @@ class Amounts(Telling):
         runs = round(self._signs.value("unscheduled"))
         more = f" ({runs:,} within a day)" if runs > self._e.invocations else ""
         return f"{self.say_calls()} {self.say_during()}{more}"
+
+    def say_how_many(self) -> str:
+        """That only some of the runs are of that kind: others the clock started, where nobody expected it."""
+        return "" if set(self._e.triggers) <= {"host-api"} else ", some of them"
 
     def say_none(self) -> str:
         """That nothing came, where nothing comes any more."""
@@ -59,6 +65,11 @@ class Amounts(Telling):
         if span_s < _LONG_S or not 0.0 < core_s <= _SHORT_PART * span_s:
             return f"in {say.span(span_s)}"
         return f"in {say.span(span_s)}, most of them within {say.span(core_s)},"
+
+    def say_at_once(self) -> str:
+        """That nearly all of it came together; what goes on for hours did not."""
+        lasted = finite(self._e.core_s) or self._signs.span_s
+        return " at once" if lasted <= _AT_ONCE_S else ""
 
     def say_pace(self) -> str:
         """The pace that stands out most, with what is usual."""

@@ -167,7 +167,7 @@ class Trouble(Who):
         until = silent.until_us if over else max(self._e.opened_us, self._e.last_us, silent.since_us)
         seconds = (until - silent.since_us) / _US
         rate = finite(silent.expected_per_hour)
-        missing = rate * seconds / 3600.0
+        missing = rate * seconds / 3600.0 if silent.missing < 0.0 else finite(silent.missing)
         if over:
             since = f"for {say.span(seconds)} since {say.clock(silent.since_us)}, where"
         else:

@@ -39,7 +39,7 @@ class Who(Amounts):
         """A flood's many callers; or the one that is told of, among them."""
         if self._signs.of_a_crowd:
             return f"with {self.say_caller()} among the callers"
-        return f"{self.say_from_whom()} at once"
+        return f"{self.say_from_whom()}{self.say_at_once()}"
 
     def say_new_ones(self) -> str:
         """How many of the callers are new."""
@@ -83,6 +83,13 @@ class Who(Amounts):
         if len(names) < 2:
             return self.say_where()
         return f"{say.tame(names[0])} and {len(names) - 1:,} more"
+
+    def say_all_named(self) -> str:
+        """Some of the functions by name, and the app; others of the app may be as ever."""
+        names = list(dict.fromkeys(function for _, function, _ in self._e.functions if function))
+        if not names:
+            return self.say_app()
+        return f"{say.listed([say.tame(name) for name in names])} in {self.say_app()}"
 
     def say_it(self) -> str:
         """The app, or the apps, as spoken of before."""

@@ -218,6 +218,40 @@ def test_a_silence_that_ended_is_told_from_its_begin_to_its_end() -> None:
     assert told["reasons"][0]["text"] == "0 calls in 1.5 hours where 18 would be usual"
 
 
+def test_long_runs_are_told_of_the_function_that_has_them_and_not_of_its_busiest_neighbour() -> None:
+    hangs = BY_ID["runaway-duration"].example
+    where = (("shop", "GetFeed", 90), ("shop", "BuildIndex", 6))
+    assert describe(replace(hangs, functions=where))["title"].endswith("at GetFeed and 1 more")
+    told = describe(replace(hangs, functions=where, long_at=(("shop", "BuildIndex"),)))
+    assert told["title"].endswith("at BuildIndex and 1 more")
+
+
+def test_who_comes_while_a_run_hangs_is_not_what_is_strange() -> None:
+    features = {"duration_high": (0.79, 6.0, 228_000.0, 257.0), "pace_minutes": (0.1, 4.0, 17.0, 7.9)}
+    parts = ({name: of[i] for name, of in features.items()} for i in range(4))
+    named = dict(zip(("share", "surprise", "value", "typical"), parts, strict=True))
+    hung = replace(BY_ID["runaway-duration"].example, invocations=26, distinct_callers=13, failed=0, **named)
+    assert describe(hung)["kind"] == "runaway-duration"
+    busy = replace(hung, share={"duration_high": 0.1, "pace_minutes": 0.8})
+    assert describe(busy)["kind"] == "unusual-pace"
+
+
+def test_what_goes_on_for_hours_did_not_come_at_once() -> None:
+    storm = BY_ID["storm"].example
+    hours = replace(storm, last_us=storm.first_us + 15 * 3_600_000_000)
+    assert describe(storm)["title"].endswith("in trouble at once")
+    assert describe(hours)["title"].endswith("in trouble")
+    assert describe(replace(hours, core_s=900.0))["title"].endswith("at once")
+
+
+def test_runs_by_hand_are_told_from_those_that_the_clock_started() -> None:
+    by_hand = BY_ID["manual-run"].example
+    assert ", some of them" not in describe(by_hand)["summary"]
+    assert (
+        ", some of them through the admin API" in describe(replace(by_hand, triggers=("timer", "host-api")))["summary"]
+    )
+
+
 def test_the_reason_of_a_silence_counts_as_its_sentence_does() -> None:
     silent = BY_ID["silence"].example
     since = silent.opened_us - 25 * 3_600_000_000

@@ -164,6 +164,11 @@ def test_a_bill_run_up_by_long_runs_shows_in_the_seconds_of_an_hour(usual: Basel
     assert found.raw("cost_hour", f"Send-shop-{LEARNED - DAY}").max() < 1.0
 
 
+def test_the_run_time_that_is_told_is_whole_though_one_long_run_is_no_rise_of_the_bill(usual: Baselines) -> None:
+    found = live(usual, before(), trouble(12, MINUTE, duration_ms=100_000.0, caller=somebody))
+    assert 1_000.0 < found.value("cost_hour", "bad")[-1] < 1_250.0
+
+
 def test_a_new_caller_is_news_that_fades(usual: Baselines) -> None:
     found = live(usual, before(), trouble(50, 30 * MINUTE, caller=STRANGER))
     news = found.raw("caller_new_to_function", "bad")

@@ -525,6 +525,21 @@ def test_a_silence_says_when_it_ended_and_how_long_it_was() -> None:
     assert incident["last_event"] - incident["first_event"] == timedelta(hours=2)
 
 
+def test_calls_missing_are_added_up_of_functions_that_fell_silent_one_after_the_other() -> None:
+    # Tick was silent from 00:00 to 02:00, Tock from 01:00 to 05:00, with 12 and 30 calls an hour
+    tock = silent(2 * HOUR, "Tock", per_hour=30.0)
+    events = [silent(HOUR, "Tick"), speech(2 * HOUR, "Tick"), tock]
+    _, (goes_on,) = incidents_of([silent(HOUR, "Tick"), tock])
+    assert "No run of Tick and Tock in shop since 00:00 UTC" in goes_on["summary"]
+    assert "42 an hour are usual: about 54 missing" in goes_on["summary"]
+    _, (one_is_back,) = incidents_of(events)
+    assert "No run of Tock in shop since 01:00 UTC" in one_is_back["summary"]
+    assert "30 an hour are usual: about 30 missing" in one_is_back["summary"]
+    _, (over,) = incidents_of([*events, speech(5 * HOUR, "Tock")])
+    assert "No run of Tick and Tock in shop for 5 hours since 00:00 UTC" in over["summary"]
+    assert "about 144 missing" in over["summary"]
+
+
 @pytest.mark.parametrize(
     "after",
     [[speech(3 * HOUR, "Other")], [speech(3 * HOUR, "Tick", app="other")], [speech(29 * HOUR, "Tick")],

@@ -146,3 +146,32 @@ def test_where_a_row_has_no_matrix_the_numbers_beside_it_are_still_whole():
     column = raised_batch({"at": np.arange(3)}, 3).column("surprise")
     assert column.null_count == 3
     assert column.values.null_count == 0
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "told"), [(3, 3, {401: 3}), (1, 12, {401: 13})], ids=["its own", "a crowd's"]
+)
+def test_statuses_are_of_the_same_calls_as_the_refused(own: int, others: int, told: dict[int, int]) -> None:
+    n = own + others
+    batch = raised([("a", "c", 0, 2, False, False)] * n)
+    columns = {
+        "status": pa.array([401] * n, pa.int32()),
+        "caller_key": pa.array([7] * own + [8] * others, pa.uint64()),
+    }
+    for name, column in columns.items():
+        batch = batch.set_column(batch.schema.get_field_index(name), name, column)
+    story = Story("LT-1", "caller", 0, 0, [0, 7, 0])
+    add_rows(story, StoryRows(batch, np.ones(n)), 0, n)
+    found = evidence_of(story)
+    assert found.statuses == told
+    assert found.refused == sum(told.values())
+
+
+def test_the_functions_whose_runs_are_longest_are_known_by_themselves() -> None:
+    batch = raised([("a", "c", 0, 0, False, False)] * 4)
+    surprise = np.zeros((4, len(FEATURE_NAMES)))
+    surprise[1, FEATURE_NAMES.index("duration_high")] = 5.0
+    batch = batch.set_column(batch.schema.get_field_index("surprise"), RAISED.field("surprise"), matrix(surprise))
+    story = Story("LT-1", "function", 0, 0)
+    add_rows(story, StoryRows(batch, np.ones(4)), 0, 4)
+    assert evidence_of(story).long_at == (("app", "f1"),)

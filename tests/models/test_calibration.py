@@ -56,6 +56,14 @@ def test_longer_life_with_the_same_stories_asks_for_less() -> None:
     assert curve(peaks, days=30.0).threshold(1.0) < curve(peaks, days=3.0).threshold(1.0)
 
 
+def test_one_story_of_few_hours_does_not_set_the_threshold_alone() -> None:
+    # at one false incident a day, with a campaign in a day and a half that were held out
+    found = curve([16.0, 4.0, 3.5, 3.0, 2.5], days=1.6)
+    assert found.rate(10.0) == pytest.approx(1.0)
+    assert found.threshold(1.0) < 10.0
+    assert found.threshold(0.5) > 16.0
+
+
 def test_on_fresh_life_of_the_same_kind_the_budget_holds() -> None:
     generator = np.random.default_rng(4)
     ratios = []
