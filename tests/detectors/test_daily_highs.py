@@ -75,5 +75,5 @@ def test_refusals_at_several_functions_are_as_usual_at_each_where_they_are_usual
 )
 def test_a_usual_high_is_the_second_of_three(days: tuple[float, ...], second: float) -> None:
     state = np.zeros(FUNCTION_STATE)
-    state[H_NEWCOMER + 1 :] = days
+    state[H_NEWCOMER + 1 : H_NEWCOMER + 4] = days
     assert usual_high(state, H_NEWCOMER) == second

@@ -83,8 +83,12 @@ def test_shares_of_a_score_add_up_to_one(model: Model, clean: pa.RecordBatch) ->
     assert (shares[found.score == 0.0] == 0.0).all()
 
 
-def test_what_families_add_is_the_score_with_the_forests_part_among_them(model: Model, clean: pa.RecordBatch) -> None:
-    found = model.judge.judge(clean)
+def test_what_families_add_is_the_score_with_the_forests_part_among_them(model: Model) -> None:
+    generator, baselines = np.random.default_rng(3), model.judge.baselines
+    # each feature says nothing, or a little, or much
+    raw = generator.exponential(6.0, (400, len(FEATURES))) * (generator.random((400, len(FEATURES))) < 0.3)
+    group = generator.integers(0, len(baselines), 400)
+    found = model.judge.score(raw.astype(np.float32), group, baselines.cohort[group])
     parts = found.parts(model.judge.shares(found))
     assert parts.sum(axis=1) == pytest.approx(found.score)
     assert (parts >= found.families - 1e-9).all()

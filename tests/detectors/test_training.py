@@ -151,10 +151,20 @@ def test_one_run_that_a_daily_timer_skips_is_told_where_the_tenants_timers_skip_
     assert due < gone["at"] < due + 4 * HOUR
 
 
-def test_starts_off_schedule_weigh_most_where_normal_life_has_none(model: Model) -> None:
-    weights, schedule = model.judge.weights, FAMILIES.index("schedule")
-    assert training.MAX_WEIGHT < weights[schedule] <= training.MAX_WEIGHTS["schedule"]
-    assert np.delete(weights, schedule).max() <= training.MAX_WEIGHT
+@pytest.mark.parametrize("leads", [("load", "load", "novelty"), ("load", "schedule", "novelty")], ids=["none", "one"])
+def test_starts_off_schedule_weigh_most_where_normal_life_has_none(leads: tuple[str, ...]) -> None:
+    peaks = np.array([9.0, 8.0, 7.0])
+    rows = np.arange(len(peaks))
+    held = SimpleNamespace(raw=peaks, group=rows, cohort=rows)
+    lead = np.array([FAMILIES.index(name) for name in leads])
+    judge = SimpleNamespace(score=lambda raw, *_: raw, lead=lambda _: lead)
+    weights = training._weights(held, judge, peaks, rows, rows, peaks, 2.5)  # type: ignore[arg-type]
+    schedule = weights[FAMILIES.index("schedule")]
+    assert np.delete(weights, FAMILIES.index("schedule")).max() <= training.MAX_WEIGHT
+    if "schedule" in leads:
+        assert schedule <= 1.0
+    else:
+        assert training.MAX_WEIGHT < schedule <= training.MAX_WEIGHTS["schedule"]
 
 
 def test_where_timers_skip_a_run_now_and_then_one_is_not_missed_for_that(nightly: Model) -> None:
