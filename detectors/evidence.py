@@ -10,6 +10,8 @@ Lead = Literal["caller", "function"]
 #: calls an hour below which a function's calls are counted by the day, and how many times what came is expected of it
 SELDOM: Final = 0.25
 SURE: Final = 1.2
+#: share of the time that a function must have been silent to be told as silent for all of it
+ALL_THE_TIME: Final = 0.9
 
 
 class Silence(NamedTuple):
@@ -20,12 +22,19 @@ class Silence(NamedTuple):
         since_us: last sign of life, UTC us.
         until_us: the next one, UTC us; -1 while there is none.
         missing: calls that did not come, of functions that fell silent one after the other; -1: what that time holds.
+        longest_us: the longest silence of one function, us; -1: all of that time.
     """
 
     expected_per_hour: float
     since_us: int
     until_us: int = -1
     missing: float = -1.0
+    longest_us: int = -1
+
+    @property
+    def in_turn(self) -> bool:
+        """It has ended, and functions were silent one after the other: none of them for all of that time."""
+        return 0 <= self.longest_us < ALL_THE_TIME * (self.until_us - self.since_us)
 
     def in_whole_runs(self, hours: float, functions: int) -> tuple[int, int] | None:
         """Runs usual in a day and runs missing after some hours, of so many functions with a few runs a day each.

@@ -95,6 +95,7 @@ def _silence(evidence: Evidence) -> dict[str, Any]:
     expected = finite(silent.expected_per_hour) * hours if silent.missing < 0.0 else finite(silent.missing)
     if (whole := silent.in_whole_runs(hours, len(evidence.functions))) is not None:
         expected = float(whole[1])
+    text = f"0 calls in {span(hours * 3600.0)} where {number(expected)} would be usual"
     return {
         "feature": "silence",
         "words": "calls that did not come",
@@ -102,7 +103,7 @@ def _silence(evidence: Evidence) -> dict[str, Any]:
         "typical": expected,
         "unit": "count",
         "share": 1.0,
-        "text": f"0 calls in {span(hours * 3600.0)} where {number(expected)} would be usual",
+        "text": f"about {number(expected)} calls missing" if silent.in_turn else text,
     }
 
 

@@ -233,6 +233,7 @@ def _silence(story: Story) -> Silence | None:
         min((since.get(name, story.since_us) for name in told), default=story.since_us),
         story.back_us,
         missing / MICRO / HOUR_US,
+        max((ends[name] - since.get(name, now) for name in told), default=-1),
     )
 
 

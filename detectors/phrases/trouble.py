@@ -168,6 +168,9 @@ class Trouble(Who):
         seconds = (until - silent.since_us) / _US
         rate = finite(silent.expected_per_hour)
         missing = rate * seconds / 3600.0 if silent.missing < 0.0 else finite(silent.missing)
+        if silent.in_turn:
+            longest = f"for up to {say.span(silent.longest_us / _US)}, one after the other"
+            return f"{longest} since {say.clock(silent.since_us)}: about {say.number(missing)} missing"
         if over:
             since = f"for {say.span(seconds)} since {say.clock(silent.since_us)}, where"
         else:

@@ -536,8 +536,9 @@ def test_calls_missing_are_added_up_of_functions_that_fell_silent_one_after_the_
     assert "No run of Tock in shop since 01:00 UTC" in one_is_back["summary"]
     assert "30 an hour are usual: about 30 missing" in one_is_back["summary"]
     _, (over,) = incidents_of([*events, speech(5 * HOUR, "Tock")])
-    assert "No run of Tick and Tock in shop for 5 hours since 00:00 UTC" in over["summary"]
+    assert "No run of Tick and Tock in shop for up to 4 hours, one after the other since 00:00 UTC" in over["summary"]
     assert "about 144 missing" in over["summary"]
+    assert over["reasons"][0]["text"] == "about 144 calls missing"
 
 
 @pytest.mark.parametrize(
