@@ -32,6 +32,19 @@ class Silence(NamedTuple):
     longest_us: int = -1
 
     @property
+    def over(self) -> bool:
+        """It has ended."""
+        return self.until_us >= self.since_us
+
+    def lasts_us(self, now_us: int) -> int:
+        """How long it was, or has been up to now."""
+        return (self.until_us if self.over else max(now_us, self.since_us)) - self.since_us
+
+    def gone(self, hours: float) -> float:
+        """Calls that did not come in all those hours."""
+        return self.expected_per_hour * hours if self.missing < 0.0 else self.missing
+
+    @property
     def in_turn(self) -> bool:
         """It has ended, and functions were silent one after the other: none of them for all of that time."""
         return 0 <= self.longest_us < ALL_THE_TIME * (self.until_us - self.since_us)

@@ -90,9 +90,8 @@ def reasons(evidence: Evidence) -> list[dict[str, Any]]:
 def _silence(evidence: Evidence) -> dict[str, Any]:
     """That nothing came, where something was to be expected: it is measured by no feature of an invocation."""
     silent = evidence.silence or Silence(0.0, 0)
-    until = silent.until_us if silent.until_us >= 0 else evidence.opened_us
-    hours = max(until - silent.since_us, 0) / _HOUR_US
-    expected = finite(silent.expected_per_hour) * hours if silent.missing < 0.0 else finite(silent.missing)
+    hours = silent.lasts_us(evidence.opened_us) / _HOUR_US
+    expected = finite(silent.gone(hours))
     if (whole := silent.in_whole_runs(hours, len(evidence.functions))) is not None:
         expected = float(whole[1])
     text = f"0 calls in {span(hours * 3600.0)} where {number(expected)} would be usual"

@@ -237,12 +237,6 @@ def usual_high(s: Any, high: Any) -> Any:
 
 
 @njit
-def usual_share(s: Any, high: Any, calls: Any) -> Any:
-    """The share of so many calls that a usual high makes up."""
-    return min(usual_high(s, high) / calls, 1.0) if calls > 0.0 else 0.0
-
-
-@njit
 def off_second(ms: Any) -> Any:
     """How far a time is from the next whole second, ms."""
     return abs(ms - 1000.0 * np.round(ms / 1000.0))
@@ -704,6 +698,7 @@ def advance_functions(
             if s[S_F15] <= w and s[S_FEW] <= 1.0:
                 # one failure in so many is all that it claims: surprise may go twice as far
                 raw[i, 4] *= 0.5
+        often = usual_high(s, H_REFUSED)
         if refused[i] == 1:
             s[S_C15] += w
             c = refusal_rate[k]
@@ -723,13 +718,13 @@ def advance_functions(
                 s[H_ONE_REFUSED] = max(s[H_ONE_REFUSED], q[P_REFUSED])
             s[H_REFUSED] = max(s[H_REFUSED], in_time)
             raw[i, 5] = max(
-                binomial_excess(in_time, s[S_N15], max(c, usual_share(s, H_REFUSED, s[S_N15]))),
-                binomial_excess(in_calls, recent, max(c, usual_share(s, H_REFUSED, recent))),
+                binomial_excess(in_time, s[S_N15], max(c, min(often / s[S_N15], 1.0))),
+                binomial_excess(in_calls, recent, max(c, min(often / recent, 1.0))),
             )
         value[i, 4] = s[S_F15]
         typical[i, 4] = s[S_N15] * p
         value[i, 5] = s[S_C15]
-        typical[i, 5] = max(s[S_N15] * refusal_rate[k], min(usual_high(s, H_REFUSED), s[S_N15]))
+        typical[i, 5] = max(s[S_N15] * refusal_rate[k], min(often, s[S_N15]))
 
         # the app: a campaign lifts all its functions, a flood one of them
         a = app[k]

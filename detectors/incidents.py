@@ -136,23 +136,22 @@ class Incidents:
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
         """Verdicts (SCORED) of rows whose story has opened or closed; ``raised()`` then gives incidents told."""
-        self._told, speech = [], np.zeros(0, np.bool_)
+        self._told = []
         if rows.num_rows:
-            ticks, speech = (_flags(pc.equal(rows.column("signal"), signal)) for signal in ("tick", "speech"))
+            ticks = _flags(pc.equal(rows.column("signal"), "tick"))
             beyond = _flags(rows.column("horizon"))
             if ticks.any():
                 self._reached = max(self._reached, int(np.asarray(rows.column("at"))[ticks].max()))
             if beyond.any():
                 self._horizon.append(rows.filter(pa.array(beyond)))
             if ticks.any() or beyond.any():
-                rows, speech = rows.filter(pa.array(~(ticks | beyond))), speech[~(ticks | beyond)]
+                rows = rows.filter(pa.array(~(ticks | beyond)))
         late = rows.column("late")
         if late.true_count:
-            in_time = np.asarray(pc.invert(late))
-            self._take_and_hear(rows.filter(pa.array(in_time)), np.flatnonzero(speech[in_time]).tolist())
+            self._take_and_hear(rows.filter(pc.invert(late)))
             self._amend(rows.filter(late), watermark_us)
         else:
-            self._take_and_hear(rows, np.flatnonzero(speech).tolist())
+            self._take_and_hear(rows)
         if watermark_us >= END and self._horizon:
             silences = pa.Table.from_batches(self._horizon)
             silences = silences.sort_by([("at", "ascending"), ("invocation_id", "ascending")])
@@ -188,10 +187,13 @@ class Incidents:
         for number in joined:
             self._open[number].amended_us = min(watermark_us, END - AMENDING_US) + AMENDING_US
 
-    def _take_and_hear(self, rows: pa.RecordBatch, speech: list[int]) -> None:
-        """Rows that came in time, in which at these places functions are heard of again that were silent."""
+    def _take_and_hear(self, rows: pa.RecordBatch) -> None:
+        """Rows that came in time, some of which may say that a function is silent no longer."""
+        if rows.num_rows == 0:
+            # a mark of time alone has no columns of evidence
+            return
         begin = 0
-        for i in speech:
+        for i in np.flatnonzero(_flags(pc.equal(rows.column("signal"), "speech"))).tolist():
             self._take(rows.slice(begin, i - begin))
             self._hear(f"{rows.column('app')[i]}\x1f{rows.column('function')[i]}", rows.column("at")[i].as_py())
             begin = i + 1
@@ -202,9 +204,7 @@ class Incidents:
         for story in self._open.values():
             if at_us <= story.ends_us and story.counts.get("silent", {}).get(function, at_us) < at_us:
                 story.speaks(function, at_us)
-                if story.revision > story.told and not self._closed_only:
-                    story.told = story.revision
-                    self._told.append(self._document(story, closed=False))
+                self._tell(story)
 
     def _about(self, rows: pa.RecordBatch) -> dict[str, Vector]:
         """What stories are told by, as ``Stories.tell`` takes it."""
@@ -321,9 +321,13 @@ class Incidents:
                 # when what came in time is told does not hang on what came late
                 known.rows -= end - begin
                 known.amending += end - begin
-            if known.revision > known.told and not self._closed_only:
-                known.told = known.revision
-                self._told.append(self._document(known, closed=False))
+            self._tell(known)
+
+    def _tell(self, story: Story) -> None:
+        """Tell an incident that goes on, where there is something new to tell."""
+        if story.revision > story.told and not self._closed_only:
+            story.told = story.revision
+            self._told.append(self._document(story, closed=False))
 
     def _add(self, story: Story, parts: Iterable[pa.RecordBatch]) -> None:
         """Take in rows that waited."""

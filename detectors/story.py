@@ -225,13 +225,13 @@ def _silence(story: Story) -> Silence | None:
         return None
     since, per_hour, spoke = (story.counts.get(name, {}) for name in ("since", "per_hour", "spoke"))
     told = story.hushed() or list(since)
-    now = max(story.opened_us, story.last_us)
-    ends = {name: spoke.get(name, now) if story.back_us >= 0 else now for name in told}
+    now, back_us = max(story.opened_us, story.last_us), story.back_us
+    ends = {name: now if back_us < 0 else spoke[name] for name in told}
     missing = sum(per_hour.get(name, 0) * max(ends[name] - since.get(name, now), 0) for name in told)
     return Silence(
         sum(per_hour.get(name, 0) for name in told) / MICRO,
         min((since.get(name, story.since_us) for name in told), default=story.since_us),
-        story.back_us,
+        back_us,
         missing / MICRO / HOUR_US,
         max((ends[name] - since.get(name, now) for name in told), default=-1),
     )

@@ -49,9 +49,9 @@ class Amounts(Telling):
     def say_no_more(self) -> str:
         """That nothing comes any more, or for how long nothing came."""
         silent = self._e.silence
-        if silent is None or silent.until_us < silent.since_us:
+        if silent is None or not silent.over:
             return f"{self.say_none()} any more"
-        return f"{self.say_none()} for {say.span((silent.until_us - silent.since_us) / 1e6)}"
+        return f"{self.say_none()} for {say.span(silent.lasts_us(silent.until_us) / 1e6)}"
 
     def say_to(self) -> str:
         """Calls go to a function, runs are a function's own."""

@@ -163,15 +163,12 @@ class Trouble(Who):
         silent = self._e.silence
         if silent is None:
             return f"since {say.clock(self._e.last_us)}"
-        over = silent.until_us >= silent.since_us
-        until = silent.until_us if over else max(self._e.opened_us, self._e.last_us, silent.since_us)
-        seconds = (until - silent.since_us) / _US
-        rate = finite(silent.expected_per_hour)
-        missing = rate * seconds / 3600.0 if silent.missing < 0.0 else finite(silent.missing)
+        seconds = silent.lasts_us(max(self._e.opened_us, self._e.last_us)) / _US
+        rate, missing = finite(silent.expected_per_hour), finite(silent.gone(seconds / 3600.0))
         if silent.in_turn:
             longest = f"for up to {say.span(silent.longest_us / _US)}, one after the other"
             return f"{longest} since {say.clock(silent.since_us)}: about {say.number(missing)} missing"
-        if over:
+        if silent.over:
             since = f"for {say.span(seconds)} since {say.clock(silent.since_us)}, where"
         else:
             since = f"since {say.clock(silent.since_us)}, {say.span(seconds)} so far, where"
