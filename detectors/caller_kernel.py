@@ -42,9 +42,15 @@ HABIT_CALLS: Final = 30.0
 HABIT_DAYS: Final = 2
 #: days after which an hour-of-day habit counts half of what it shows
 SURE_DAYS: Final = 3.0
-#: a night's memory, us, and the share of a day's calls that may well be made in one
+#: a night's memory, us
 NIGHT_US: Final = 6 * 3600 * US
-NIGHT_SHARE: Final = 1 / 3
+#: us after a call from which on the next counts in full for a night's length, and what it counts at least
+MINUTE_US: Final = 60 * US
+AT_ONCE: Final = 1 / 20
+#: how far an hour that was used once, beside others, says that a caller comes at any hour
+LONGER_DAY: Final = 0.3
+#: how far a habit reaches beyond the hour before and the hour after, by hours: a day begins early or ends late
+REACHES: Final = (0.3, 0.1)
 #: functions and calls added to those of a caller's past, to say how many functions new to it are to be expected
 ROOM_FUNCTIONS: Final = 6.0
 ROOM_CALLS: Final = 12.0
@@ -259,7 +265,10 @@ def advance_callers(
         active, once = 0.0, 0.0
         for other in range(24):
             active += settled_hours[c, other]
-            once += 1.0 if settled_hours[c, other] == 1.0 else 0.0
+            if settled_hours[c, other] == 1.0:
+                # an hour beside others of its day is the end of a long day, and no visit at any time
+                beside = settled_hours[c, (other + 1) % 24] + settled_hours[c, (other + 23) % 24]
+                once += 1.0 if beside <= 1.0 else LONGER_DAY
         near = settled_hours[c, hour] + settled_hours[c, (hour + 1) % 24] + settled_hours[c, (hour + 23) % 24]
         total = s[C_SETTLED]
         if t[D_SETTLED_DAYS] > 0:
@@ -272,14 +281,17 @@ def advance_callers(
         if total >= HABIT_CALLS and t[D_SETTLED_DAYS] >= HABIT_DAYS:
             # who has come once at many hours may well come at one more (Good and Turing's estimate)
             fresh = (once + 0.5) / (active + 1.0)
-            odd = max(-np.log(max(8.0 * (near + 0.3) / (active + 2.4), fresh)), 0.0)
+            about = near
+            for step in range(2):
+                later, sooner = (hour + 2 + step) % 24, (hour + 22 - step) % 24
+                about += REACHES[step] * (settled_hours[c, later] + settled_hours[c, sooner])
+            odd = max(-np.log(max(8.0 * (about + 0.3) / (active + 2.4), fresh)), 0.0)
             if odd > 0.0:
-                # one call at a strange hour is a late evening, fifty are not; least of all where they are a day's work
-                s[C_ODD] += w
-                evening = max(NIGHT_SHARE * total / t[D_SETTLED_DAYS], s[C_PEAK])
+                # one visit at a strange hour is a late evening, an hour's work is not
+                s[C_ODD] += w * max(min(gone / MINUTE_US, 1.0), AT_ONCE)
                 # and the fewer the days, the less is known of where a caller's day ends
                 sure = t[D_SETTLED_DAYS] / (t[D_SETTLED_DAYS] + SURE_DAYS)
-                raw[i, 8] = sure * (odd * np.log(1.0 + s[C_ODD]) + pace_excess(s[C_ODD], evening + 1.0))
+                raw[i, 8] = sure * odd * np.log(1.0 + s[C_ODD])
             value[i, 8], typical[i, 8] = near / max(active, 1.0), 0.125
         if today_hours[c, hour] != RAISED_HOUR:
             today_hours[c, hour] = 1.0

@@ -215,6 +215,37 @@ def test_a_night_of_work_counts_as_a_whole_and_more_than_a_days_work_counts_more
     assert night.raw("caller_hours", "odd")[-1] > 1.3 * short.raw("caller_hours", "odd")[-1]
 
 
+def test_calls_of_one_visit_in_the_night_count_by_how_long_it_lasts(usual: Baselines) -> None:
+    at_once = live(usual, working_days(), odd(20, begin=5 * DAY + 2 * HOUR, every=SECOND))
+    an_hour = live(usual, working_days(), odd(20, begin=5 * DAY + 2 * HOUR, every=3 * MINUTE))
+    assert at_once.raw("caller_hours", "odd")[-1] < 0.6 * an_hour.raw("caller_hours", "odd")[-1]
+
+
+def test_a_long_day_is_less_strange_than_a_night(usual: Baselines) -> None:
+    # she works until five; an hour next to that is hers
+    later, night = (
+        live(usual, working_days(), odd(20, begin=5 * DAY + begin * HOUR)).raw("caller_hours", "odd")[-1]
+        for begin in (19, 23)
+    )
+    assert 0.0 < later < 0.7 * night
+
+
+def test_who_comes_at_any_hour_has_none_that_is_strange(usual: Baselines) -> None:
+    # a visit of eight calls a day, each day at another hour
+    visits = [hers(day * DAY + (day * 7) % 24 * HOUR, 0.2, every=80 * SECOND) for day in range(6)]
+    anytime = live(usual, *visits, odd(20, begin=6 * DAY + 10 * HOUR))
+    daily = live(usual, *[hers(day * DAY + 2 * HOUR, 0.2, every=80 * SECOND) for day in range(6)],
+                 odd(20, begin=6 * DAY + 10 * HOUR))  # fmt: skip
+    assert anytime.raw("caller_hours", "odd")[-1] < 0.4 * daily.raw("caller_hours", "odd")[-1]
+
+
+def test_a_day_that_once_went_on_for_longer_does_not_make_her_one_who_comes_at_any_hour(usual: Baselines) -> None:
+    longer = [record for day, extra in enumerate((17, 8, 17)) for record in hers(day * DAY + extra * HOUR, 0.9)]
+    even = live(usual, working_days(3), odd(20, begin=3 * DAY + 2 * HOUR))
+    uneven = live(usual, working_days(3), longer, odd(20, begin=3 * DAY + 2 * HOUR))
+    assert uneven.raw("caller_hours", "odd")[-1] > 0.75 * even.raw("caller_hours", "odd")[-1]
+
+
 def test_hours_are_no_habit_before_two_days_of_them(usual: Baselines) -> None:
     found = live(usual, working_days(1), odd(1, begin=DAY + 2 * HOUR))
     assert found.raw("caller_hours", "odd")[0] == 0.0
