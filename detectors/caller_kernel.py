@@ -24,9 +24,9 @@ from models.jit import copy_row, njit
 (
     C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_FAILED_MOST, C_XFAILED, C_ABROAD, C_SPREAD, C_ODD, C_SETTLED, C_TODAY,
     C_SETTLED_REFUSED, C_TODAY_REFUSED, C_SETTLED_FAILED, C_TODAY_FAILED, C_FUNCTIONS, C_TODAY_FUNCTIONS, C_APPS,
-    C_LANDS, C_PEAK, C_PEAK_TODAY, C_COMPANY,
-) = range(22)  # fmt: skip
-CALLER_STATE: Final = 22
+    C_LANDS, C_PEAK, C_PEAK_TODAY, C_COMPANY, C_CALLS_TODAY, C_DAYS, C_LOG_DAYS, C_LOG_DAYS_SQUARED,
+) = range(26)  # fmt: skip
+CALLER_STATE: Final = 26
 #: columns of its times, int64; D_FAILS_AT is the key of the function where most of its failing calls fail; then the day
 #: on which it was raised last, counted from 1, and on how many days it was
 D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS, D_FAILS_AT, D_RAISED_ON, D_RAISED_DAYS = range(7)
@@ -54,6 +54,14 @@ REACHES: Final = (0.3, 0.1)
 #: functions and calls added to those of a caller's past, to say how many functions new to it are to be expected
 ROOM_FUNCTIONS: Final = 6.0
 ROOM_CALLS: Final = 12.0
+#: calls added to those of a caller's day, so that a few are never many
+DAY_FLOOR: Final = 5.0
+#: days, and calls, from which on a caller's days can be told apart; how far those of anybody differ, in nats, and for
+#: how many days that counts
+FEWEST_DAYS: Final = 3
+DAYS_CALLS: Final = 60.0
+DAY_SCATTER: Final = 0.5
+SCATTER_DAYS: Final = 3.0
 #: days on which what a caller did was raised and not learned; on the next it is taken for this caller's way
 UNLEARNED_DAYS: Final = 2
 #: days without anything raised after which these are counted anew
@@ -97,7 +105,7 @@ def advance_callers(
     settled_hours: Any, today_hours: Any,
     raw: Any, value: Any, typical: Any,
 ) -> None:  # fmt: skip
-    """Advance every caller through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 10].
+    """Advance every caller through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 11].
 
     Columns are those of ``features.CALLER_FEATURES``. Rows of callers without identity are left at 0.
     """
@@ -155,7 +163,11 @@ def advance_callers(
             s[C_TODAY_FUNCTIONS] = 0.0
             if t[D_RAISED_ON] != t[D_DAY] + 1 or t[D_RAISED_DAYS] > UNLEARNED_DAYS:
                 s[C_PEAK] = max(PEAK_FADES * s[C_PEAK], s[C_PEAK_TODAY])
-            s[C_PEAK_TODAY] = 0.0
+                amount = np.log(s[C_CALLS_TODAY] + DAY_FLOOR)
+                s[C_DAYS] += 1.0
+                s[C_LOG_DAYS] += amount
+                s[C_LOG_DAYS_SQUARED] += amount * amount
+            s[C_PEAK_TODAY] = s[C_CALLS_TODAY] = 0.0
             s[C_TODAY] = s[C_TODAY_REFUSED] = s[C_TODAY_FAILED] = 0.0
             for hour in range(24):
                 settled_hours[c, hour] += 1.0 if today_hours[c, hour] > 0.0 else 0.0
@@ -178,6 +190,7 @@ def advance_callers(
         s[C_N30] += w
         s[C_PEAK_TODAY] = max(s[C_PEAK_TODAY], s[C_N30])
         s[C_TODAY] += w
+        s[C_CALLS_TODAY] += w
         hour = (now // HOUR_US) % 24
 
         # arrival, reach, place: how rare something new is follows from how much was seen without it
@@ -279,6 +292,15 @@ def advance_callers(
         raw[i, 7] = pace_excess(s[C_N30], habit + 1.0)
         value[i, 7], typical[i, 7] = s[C_N30], habit
         if total >= HABIT_CALLS and t[D_SETTLED_DAYS] >= HABIT_DAYS:
+            days = s[C_DAYS]
+            if days >= FEWEST_DAYS and total >= DAYS_CALLS:
+                # against how its own days differ; those of a few say little of how they may
+                mean = s[C_LOG_DAYS] / days
+                scatter = max(s[C_LOG_DAYS_SQUARED] - days * mean * mean, 0.0) + SCATTER_DAYS * DAY_SCATTER**2
+                usual_scatter = np.sqrt(scatter / (days - 1.0 + SCATTER_DAYS) * (1.0 + 1.0 / days))
+                z = (np.log(s[C_CALLS_TODAY] + DAY_FLOOR) - mean) / usual_scatter
+                raw[i, 10] = 0.5 * max(z, 0.0) ** 2
+                value[i, 10], typical[i, 10] = s[C_CALLS_TODAY], max(np.exp(mean) - DAY_FLOOR, 0.0)
             # who has come once at many hours may well come at one more (Good and Turing's estimate)
             fresh = (once + 0.5) / (active + 1.0)
             about = near

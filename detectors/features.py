@@ -62,6 +62,8 @@ FUNCTION_FEATURES: Final = (
     Feature("unscheduled", "schedule", "function", "runs that no schedule asked for, in a day", "count", 3600),
     Feature("duration_record", "run", "pair", "ran longer than ever before", "ms"),
     Feature("country_new", "place", "caller", "share of calls anywhere from this country", "share", counted=True),
+    Feature("long_runs", "latency", "function", "runs as long as one in a hundred is, in six hours", "count", 10800),
+    Feature("time_limit", "run", "function", "runs that ended at a time limit, in a day", "count", 3600),
 )
 
 #: measured on the caller's timeline, in the order of its kernel's columns
@@ -95,6 +97,7 @@ CALLER_FEATURES: Final = (
         3600,
         counted=True,
     ),
+    Feature("caller_day", "caller_pace", "caller", "calls by this caller in a day", "count", 86400),
 )
 
 FEATURES: Final = FUNCTION_FEATURES + CALLER_FEATURES

@@ -25,13 +25,16 @@ from models.jit import copy_row, njit
 (H_REFUSED, H_ONE_REFUSED, H_NEWCOMER) = range(37, 49, 4)
 #: run time of an hour and of a day, s, whole: what a person is told
 S_RUN60, S_RUNDAY = 49, 50
-FUNCTION_STATE: Final = 51
+#: of the last hours: runs that took as long as one in a hundred does, all runs, and nats beyond the longest run known;
+#: of a day: runs that ended at a limit; and the share of the last runs that were so long
+S_SLOW, S_RUNS, S_RECORDS, S_LIMIT, S_SLOW_LATELY, S_TOP_SLOW, S_SLOW60 = range(51, 58)
+FUNCTION_STATE: Final = 58
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
-    T_TOP, T_TOP_REFUSED, T_TOP60, T_TOP_RECENT, T_TOP_ROUND,
-) = range(13)  # fmt: skip
-FUNCTION_TIMES: Final = 13
+    T_TOP, T_TOP_REFUSED, T_TOP60, T_TOP_RECENT, T_TOP_ROUND, T_TOP_SLOW,
+) = range(14)  # fmt: skip
+FUNCTION_TIMES: Final = 14
 #: values of T_ARMED: silent, which was told; nothing heard yet in these logs; heard; heard at its usual pace, so that
 #: silence would be news
 MISSED, UNHEARD, HEARD, PACED = range(-1, 3)
@@ -56,6 +59,7 @@ TAU_5M: Final = 300.0 * US
 TAU_15M: Final = 900.0 * US
 TAU_30M: Final = 1800.0 * US
 TAU_1H: Final = 3600.0 * US
+TAU_6H: Final = 21600.0 * US
 TAU_1D: Final = 86400.0 * US
 DAY_US: Final = 86400 * US
 #: us; no function counts as silent sooner, however busy it was
@@ -95,6 +99,17 @@ DAY_SECONDS: Final = 20.0
 COST_BEND: Final = 4.0
 #: calls in a day added to the expectation of growth
 DAY_FLOOR: Final = 5.0
+#: run times that are long are those of one in a hundred, and a share of them that normal life may well reach for hours
+LONG_RUN: Final = 0.99
+LONG_SHARE: Final = 0.03
+#: share of an hour's runs, and runs besides, that may count as long in the sum of several
+MOST_LONG: Final = 0.05
+SOME_LONG: Final = 2.0
+#: ms; a run is cut off at a whole number of minutes, and is written down within so long after it
+LIMIT_MS: Final = 60_000.0
+LIMIT_WITHIN_MS: Final = 1_000.0
+#: share of a limit that no run has ever reached where a limit is news
+SHORT_OF_LIMIT: Final = 0.9
 #: invocations from which on a function's longest run means something
 RECORD_EVENTS: Final = 500.0
 #: times its habit that an hour may count for in the sum of a day
@@ -336,7 +351,7 @@ def advance_functions(
     pair_age: Any, arrived_with: Any, peak_habit: Any, refused_as_usual: Any, deployed: Any, quiet_function: Any,
     quiet_at: Any, quiet_since: Any, quiet_until: Any,
 ) -> Any:  # fmt: skip
-    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 24].
+    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 26].
 
     Returns the number of silences written to ``quiet_*``: when each became strange (-1: it was told before), its last
     event before and its first after. Columns are those of ``features.FUNCTION_FEATURES``.
@@ -387,6 +402,7 @@ def advance_functions(
                 s[column] = 0.0
             s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
             s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = 0.0
+            s[S_SLOW] = s[S_RUNS] = s[S_RECORDS] = s[S_LIMIT] = s[S_SLOW_LATELY] = s[S_TOP_SLOW] = s[S_SLOW60] = 0.0
             # a window that has not run yet is expected to be empty
         else:
             d5, d60, dday, d15 = np.exp(-dt / TAU_5M), np.exp(-dt / TAU_1H), np.exp(-dt / TAU_1D), np.exp(-dt / TAU_15M)
@@ -429,7 +445,14 @@ def advance_functions(
             s[S_TOP60] *= d60
             s[S_COSTDAY] *= dday
             s[S_RUN60] *= d60
+            s[S_SLOW60] *= d60
             s[S_RUNDAY] *= dday
+            s[S_LIMIT] *= dday
+            d6 = np.exp(-dt / TAU_6H)
+            s[S_SLOW] *= d6
+            s[S_RUNS] *= d6
+            s[S_TOP_SLOW] *= d6
+            s[S_RECORDS] *= d6
         if t[T_ARMED] == MISSED and not fresh and not late[i]:
             quiet_function[quiet], quiet_at[quiet] = k, np.int64(-1)
             quiet_since[quiet], quiet_until[quiet] = last, now
@@ -577,8 +600,34 @@ def advance_functions(
             raw[i, 0] = max(-above - 0.7, 0.0)
             raw[i, 1] = max(-below - 0.7, 0.0) if v < 0 else 0.0
             # a function seen rarely breaks its record often
-            raw[i, 22] = max(x - longest[k], 0.0) * count[k] / (count[k] + RECORD_EVENTS) if known[k] else 0.0
+            if known[k] and x > longest[k]:
+                s[S_RECORDS] += (x - longest[k]) * count[k] / (count[k] + RECORD_EVENTS)
+                raw[i, 22] = s[S_RECORDS]
             value[i, 22], typical[i, 22] = ms, np.exp(longest[k])
+            # some runs far longer for hours move no average
+            s[S_RUNS] += 1.0
+            s[S_SLOW_LATELY] *= 1.0 - FAST
+            if u >= LONG_RUN:
+                # what was slow hours ago, and is no more, has ended: it counts as far as the last runs still agree
+                lately = 2.0 * s[S_SLOW_LATELY] * s[S_RUNS]
+                # an hour of which all runs are slow counts for no more than one of which some are
+                counted = min(max(MOST_LONG * s[S_N60] + SOME_LONG - s[S_SLOW60], 0.0), 1.0)
+                s[S_SLOW60] += counted
+                s[S_SLOW] += counted
+                s[S_SLOW_LATELY] += FAST
+                slow_runs = s[S_SLOW]
+                if ident[i]:
+                    # what one caller waits for is its own story
+                    made_most(s, t, S_TOP_SLOW, T_TOP_SLOW, caller[i])
+                    slow_runs = max(s[S_SLOW] - s[S_TOP_SLOW], 0.0) + 1.0
+                raw[i, 24] = binomial_excess(min(slow_runs, lately), s[S_RUNS], LONG_SHARE) if known[k] else 0.0
+            value[i, 24], typical[i, 24] = s[S_SLOW], s[S_RUNS] * (1.0 - LONG_RUN)
+            # cut off at a limit, where none of n runs came near it: after n, one has a chance of 1 in n + 2
+            cut_off = failed[i] == 1 and ms >= LIMIT_MS and ms % LIMIT_MS <= LIMIT_WITHIN_MS
+            if known[k] and cut_off and longest[k] < np.log(SHORT_OF_LIMIT * ms):
+                s[S_LIMIT] += 1.0
+                raw[i, 25] = s[S_LIMIT] * np.log(count[k] + 2.0)
+            value[i, 25], typical[i, 25] = s[S_LIMIT], count[k]
             for column in (0, 1):
                 value[i, column] = ms
                 typical[i, column] = usual_ms

@@ -161,11 +161,20 @@ _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
     "caller_new_country": _after_history("the caller came from this country"),
     "country_rare_here": _rare,
     "country_new": _from_abroad,
+    "long_runs": lambda value, usual: (
+        f"at least {say.counted(say.whole(value), 'run')} in six hours as long as 1 in 100 is, "
+        f"where {say.usual(usual)} would be"
+    ),
+    "time_limit": lambda value, count: (
+        f"{say.counted(max(say.whole(value), 1.0), 'run')} cut off at a whole number of minutes, "
+        f"where none of {say.number(count)} came near it"
+    ),
     "travel": lambda value, _: f"calls from two countries within {say.span(value)}",
     "caller_client_errors": _bad("refused call", "by one caller in half an hour"),
     "caller_failures": _bad("failed call", "by one caller in half an hour"),
     "caller_spread": _several("function", "new to this caller in half an hour"),
     "caller_pace": _amount("call", "by one caller in half an hour"),
+    "caller_day": _amount("call", "by one caller in a day"),
     "caller_hours": _hours,
     "caller_new_here": _after_history("the caller used this function"),
 }
@@ -173,7 +182,7 @@ _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
 _AMOUNTS: Final = frozenset(
     (
         *("failure_burst", "client_error_burst", "pace_minutes", "pace_hour", "growth_days", "cost_hour", "cost_days"),
-        *("caller_pace_here", "caller_client_errors", "caller_failures", "caller_pace", "newcomers"),
+        *("caller_pace_here", "caller_client_errors", "caller_failures", "caller_pace", "caller_day", "newcomers"),
     )
 )
 #: features that say the same twice: one clause tells it
@@ -183,6 +192,8 @@ TOPICS: Final[dict[str, str]] = {
     "growth_days": "pace_minutes",
     "cost_days": "cost_hour",
     "caller_pace_here": "caller_pace",
+    "caller_day": "caller_pace",
+    "long_runs": "latency_shift",
     "caller_new": "caller_new_to_function",
     "country_new": "country_rare_here",
     "caller_new_here": "caller_new_to_function",

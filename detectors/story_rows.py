@@ -34,7 +34,7 @@ _NAMES: Final = (
     *("app", "function", "caller", "caller_source", "country", "trigger", "trigger_source", "exception_type"),
 )
 _DURATION_AT: Final = FEATURE_NAMES.index("duration_high")
-_LONG: Final = (_DURATION_AT, FEATURE_NAMES.index("duration_record"))
+_LONG: Final = tuple(FEATURE_NAMES.index(name) for name in ("duration_high", "duration_record", "time_limit"))
 #: the code of a value that is null
 _NONE: Final = -1
 

@@ -58,7 +58,9 @@ def _slow(s: Signs) -> float:
     return s.share(
         "duration_high",
         "duration_record",
+        "time_limit",
         "latency_shift",
+        "long_runs",
         "caller_slow_here",
         "cost_hour",
         "cost_days",

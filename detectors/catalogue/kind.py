@@ -19,8 +19,8 @@ _US: Final = 1_000_000
 _DAY_S: Final = 86_400.0
 #: what features speak of, as the rules name it; independent of the families by which features are scored
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
-    "duration": ("duration_high", "duration_low", "duration_record"),
-    "latency": ("latency_shift", "latency_drop"),
+    "duration": ("duration_high", "duration_low", "duration_record", "time_limit"),
+    "latency": ("latency_shift", "latency_drop", "long_runs"),
     "caller_latency": ("caller_slow_here",),
     "cost": ("cost_hour", "cost_days"),
     "probe": ("round_seconds",),
@@ -28,7 +28,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "refusal": ("client_error_burst", "caller_client_errors"),
     "retry": ("redelivery",),
     "pace": ("pace_minutes", "pace_hour"),
-    "caller_pace": ("caller_pace", "caller_pace_here"),
+    "caller_pace": ("caller_pace", "caller_pace_here", "caller_day"),
     "growth": ("growth_days", "cost_days"),
     "crowd": ("newcomers",),
     "novelty": ("caller_new", "caller_new_to_function"),

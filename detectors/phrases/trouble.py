@@ -120,6 +120,8 @@ class Trouble(Who):
 
     def say_latency(self) -> str:
         """The run time where it was strangest, with what is usual; its larger half, where an average trails behind."""
+        if finite(self._e.share.get("long_runs")) > finite(self._e.share.get("latency_shift")):
+            return f"{self._of('long_runs')}{self.say_slow().replace(', running', '; they run')}"
         names = ("latency_shift", "latency_drop", "duration_low", "duration_high")
         found = sorted((-finite(self._e.share.get(n)), n) for n in names if n in self._e.value)
         begun = "runs took up to"

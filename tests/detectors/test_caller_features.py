@@ -58,7 +58,7 @@ def usual() -> Baselines:
 
 FEATURES = (
     *("caller_new_to_app", "caller_new_country", "travel", "caller_client_errors", "caller_failures", "caller_spread"),
-    *("caller_pace", "caller_hours", "caller_new_here"),
+    *("caller_pace", "caller_hours", "caller_new_here", "caller_day"),
 )
 
 
@@ -196,6 +196,25 @@ def test_a_pace_that_is_not_the_callers_stands_out(usual: Baselines) -> None:
     pace = found.raw("caller_pace", "odd")
     assert pace[-1] > 30.0
     assert found.raw("caller_pace", "anna").max() < 2.0
+
+
+def test_far_more_calls_in_a_day_than_on_any_other_add_up_where_each_half_hour_is_as_always(usual: Baselines) -> None:
+    # as fast as ever, but on and on
+    found = live(usual, working_days(), odd(140, begin=5 * DAY + 9 * HOUR, every=6 * MINUTE))
+    assert found.raw("caller_pace", "odd").max() < 1.0
+    day = found.raw("caller_day", "odd")
+    assert day.max() > 3.0
+    assert (day[:40] == 0.0).all()
+    assert found.value("caller_day", "odd")[40] == 41.0
+
+
+def test_the_busiest_of_two_days_is_not_yet_the_busiest_of_many(usual: Baselines) -> None:
+    def most(days: int) -> float:
+        found = live(usual, working_days(days), odd(140, begin=days * DAY + 9 * HOUR, every=6 * MINUTE))
+        return float(found.raw("caller_day", "odd").max())
+
+    assert most(2) == 0.0
+    assert most(3) < 0.9 * most(5)
 
 
 def test_a_call_in_the_night_is_not_the_habit_of_who_works_by_day(usual: Baselines) -> None:

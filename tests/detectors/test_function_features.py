@@ -12,7 +12,20 @@ from detectors.features import INDEX
 from detectors.function_features import FunctionFeatures
 from detectors.timeline import END
 from models.baselines import Baselines
-from tests.detectors.life import DAY, HOUR, MINUTE, SECOND, baselines_of, live, ordinary, sketch_of, somebody, timer
+from tests.detectors.life import (
+    DAY,
+    HOUR,
+    MINUTE,
+    SECOND,
+    Measured,
+    baselines_of,
+    live,
+    ordinary,
+    sketch_of,
+    somebody,
+    timer,
+    usual_ms,
+)
 from tests.detectors.rows import EPOCH_US, rows
 
 #: four days to learn from; what is tested comes on the fifth, after six ordinary hours
@@ -66,6 +79,61 @@ def test_a_run_far_beyond_the_functions_own_longest_stands_out(usual: Baselines)
     assert found.raw("duration_record", "bad").max() > 1.0
     assert found.raw("duration_low", "bad").max() == 0.0
     assert found.value("duration_high", "bad") == pytest.approx([60_000.0])
+
+
+def test_runs_beyond_the_longest_add_up(usual: Baselines) -> None:
+    found = live(usual, before(), trouble(6, 10 * MINUTE, duration_ms=20_000.0))
+    record = found.raw("duration_record", "bad")
+    assert record[-1] > 5.0 * record[0] > 0.0
+    # in between nothing is as long as it was
+    assert found.raw("duration_record", "Pay").max() == 0.0
+
+
+def test_some_runs_far_longer_for_hours_add_up_where_averages_hardly_move(usual: Baselines) -> None:
+    # every tenth call takes twice as long as any did, which a bad quarter of an hour does as well
+    found = live(usual, before(), trouble(240, 2 * MINUTE, duration_ms=lambda n: 300.0 if n % 10 == 9 else usual_ms(n)))
+    long = found.raw("long_runs", "bad")
+    assert long[9::10][-1] > 5.0
+    assert long[9::10][-1] > 3.0 * long[9::10][3]
+    assert (np.delete(long, np.s_[9::10]) > 0.0).mean() < 0.03
+    assert found.raw("latency_shift", "bad").max() < long.max()
+    assert live(usual, before(18.0)).raw("long_runs").max() < 1.0
+
+
+def test_a_slow_quarter_of_an_hour_does_not_make_the_rest_of_the_day_slow(usual: Baselines) -> None:
+    # all calls of some minutes are slow; later one in twenty is, as may well be
+    slow = trouble(180, 5 * SECOND, duration_ms=300.0)
+    after = ordinary(NOW + 15 * MINUTE, 3, duration_ms=lambda n: 300.0 if n % 20 == 19 else usual_ms(n))
+    found = live(usual, before(), slow, [{**row, "invocation_id": f"after-{n:03d}"} for n, row in enumerate(after)])
+    assert found.raw("long_runs", "after")[30:].max() < 2.0
+
+
+def test_runs_that_one_caller_waits_for_are_not_the_functions(usual: Baselines) -> None:
+    def long(caller: Any) -> float:
+        slow = trouble(240, 2 * MINUTE, duration_ms=lambda n: 300.0 if n % 10 == 9 else usual_ms(n), caller=caller)
+        return float(live(usual, before(), slow).raw("long_runs", "bad").max())
+
+    others = lambda n: STRANGER if n % 10 == 9 else somebody(n)  # noqa: E731
+    assert long(others) < 0.3 * long(somebody)
+
+
+def cut_off(count: int, ms: float, **fields: Any) -> Measured:
+    usual = baselines_of(ordinary(0, 96))
+    return live(usual, before(), trouble(count, 10 * MINUTE, duration_ms=ms, **{"succeeded": False, **fields}))
+
+
+def test_runs_cut_off_at_a_time_limit_are_told_from_runs_that_are_long(usual: Baselines) -> None:
+    limit = cut_off(3, 300_040.0).raw("time_limit", "bad")
+    assert limit[0] == pytest.approx(np.log(96 * 30 + 2.0), rel=0.01)
+    assert limit[2] > 2.9 * limit[0]
+    for ms, fields in ((300_040.0, {"succeeded": True}), (290_000.0, {}), (2_000.0, {})):
+        assert cut_off(3, ms, **fields).raw("time_limit").max() == 0.0, (ms, fields)
+
+
+def test_a_limit_that_runs_come_near_to_as_a_rule_is_none_that_cuts_them_off() -> None:
+    slow = baselines_of(ordinary(0, 96, duration_ms=lambda n: 280_000.0 + n % 7))
+    found = live(slow, trouble(3, 10 * MINUTE, duration_ms=300_040.0, succeeded=False))
+    assert found.raw("time_limit").max() == 0.0
 
 
 def test_a_run_that_ends_at_once_stands_out_at_the_other_end(usual: Baselines) -> None:

@@ -97,7 +97,7 @@ def test_what_families_add_is_the_score_with_the_forests_part_among_them(model: 
 
 def test_load_that_the_forest_alone_finds_strange_points_at_the_function_and_not_at_who_calls(model: Model) -> None:
     surprise = np.zeros((1, len(FEATURES)))
-    surprise[0, [INDEX["pace_hour"], INDEX["cost_hour"]]] = FOREST_CLIP
+    surprise[0, [INDEX["pace_hour"], INDEX["pace_minutes"], INDEX["cost_hour"]]] = FOREST_CLIP
     nothing = np.zeros((1, len(FAMILIES)))
     forest, number = np.array([3.0]), np.zeros(1, np.int64)
     found = Judgement(surprise, nothing, forest, number, score=forest, p_value=np.ones(1))
@@ -111,7 +111,7 @@ def test_a_score_that_is_the_forests_alone_is_weighed_by_the_family_that_led_the
     weights = np.array([0.5 if name == "load" else 3.0 for name in FAMILIES])
     judge = replace(model.judge, weights=weights)
     surprise = np.zeros((2, len(FEATURES)))
-    surprise[:, [INDEX["pace_hour"], INDEX["cost_hour"]]] = FOREST_CLIP
+    surprise[:, [INDEX["pace_hour"], INDEX["pace_minutes"], INDEX["cost_hour"]]] = FOREST_CLIP
     families = np.zeros((2, len(FAMILIES)))
     families[1, FAMILIES.index("run")] = 1.0
     forest = np.array([3.0, 3.0])
