@@ -72,6 +72,9 @@ class Evidence:
 
     #: whom the story is about
     lead: Lead = "function"
+    #: when the first of its invocations began; -1: not known
+    begun_us: int = -1
+    #: when the first and the last of them ended
     first_us: int = 0
     last_us: int = 0
     #: the shortest time, in whole five minutes, that holds nine tenths of the invocations, s; 0.0: not known

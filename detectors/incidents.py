@@ -386,7 +386,7 @@ class Incidents:
             **{name: told[name] for name in ("kind", "title", "summary", "severity", "attack", "runbook")},
             "reasons": [{f.name: reason.get(f.name) for f in _REASON} for reason in told["reasons"]],
             "opened": _time(story.opened_us),
-            "first_event": _time(story.first_us),
+            "first_event": _time(story.begins_us),
             "last_event": _time(max(story.last_us, story.back_us)),
             "apps": top(story.counts.get("app", {})),
             "functions": top(story.counts.get("function", {})),

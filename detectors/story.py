@@ -43,6 +43,8 @@ class Story:
     keys: list[int] = field(default_factory=lambda: [0, 0, 0])
     trouble: int = 0
     opened_us: int = -1
+    #: when the first of its invocations began; -1 before any is known. ``first_us`` and ``last_us`` are ends of runs
+    begun_us: int = -1
     #: place of the first row that still waited when it opened
     let_go: int = 0
     rows: int = 0
@@ -82,6 +84,11 @@ class Story:
     value: list[float] = field(default_factory=lambda: [0.0] * len(FEATURE_NAMES))
     typical: list[float] = field(default_factory=lambda: [0.0] * len(FEATURE_NAMES))
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def begins_us(self) -> int:
+        """When the first of what it is about began."""
+        return self.first_us if self.begun_us < 0 else min(self.first_us, self.begun_us)
 
     @property
     def revision(self) -> int:
@@ -172,6 +179,7 @@ def evidence_of(story: Story) -> Evidence:
 
     return Evidence(
         lead="function" if story.lead == "function" else "caller",
+        begun_us=story.begins_us,
         first_us=story.first_us,
         last_us=story.last_us,
         core_s=_core_s(story),

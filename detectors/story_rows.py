@@ -75,6 +75,7 @@ class StoryRows:
     def __init__(self, rows: pa.RecordBatch, score: Vector) -> None:
         self.rows, self.score = rows, score
         self.at: Vector = np.asarray(rows.column("at"))
+        self.begun: Vector = np.asarray(rows.column("event_time").cast(pa.int64()))
         self.weight = self._filled("item_count", 0)
         self.silent: Vector = np.asarray(rows.column("signal").is_valid())
         self.failed = np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1)) == 0
@@ -136,6 +137,9 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     n = end - begin
     at, weight, silent = rows.at[here], rows.weight[here], rows.silent[here]
     story.first_us, story.last_us = min(story.first_us, int(at[0])), max(story.last_us, int(at[-1]))
+    if not silent.all():
+        begun = int(rows.begun[here][~silent].min())
+        story.begun_us = begun if story.begun_us < 0 else min(story.begun_us, begun)
     counted = rows.score[here]
     story.rows += n
     story.invocations += int(weight.sum())

@@ -61,7 +61,7 @@ class Amounts(Telling):
         """In how long, and in which part of it nearly all came; a single moment by its clock."""
         span_s, core_s = self._signs.span_s, finite(self._e.core_s)
         if span_s < 1.0:
-            return f"at {say.clock(self._e.first_us)}"
+            return f"at {say.clock(self._began_us())}"
         if span_s < _LONG_S or not 0.0 < core_s <= _SHORT_PART * span_s:
             return f"in {say.span(span_s)}"
         return f"in {say.span(span_s)}, most of them within {say.span(core_s)},"
@@ -111,7 +111,7 @@ class Amounts(Telling):
 
     def say_hour(self) -> str:
         """The time of day of the first event."""
-        return say.time_of_day(self._e.first_us)
+        return say.time_of_day(self._began_us())
 
     def say_odd_hour(self) -> str:
         """The share of the hours at which the caller calls that this one holds as a rule."""

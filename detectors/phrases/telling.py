@@ -22,6 +22,10 @@ class Telling:
         self._signs = Signs(evidence)
         self._prices = prices
 
+    def _began_us(self) -> int:
+        """When the first of it began, which is where logs have it; a run is known when it ends."""
+        return self._e.first_us if self._e.begun_us < 0 else self._e.begun_us
+
     def _runs(self) -> bool:
         return bool(self._e.triggers) and "http" not in self._e.triggers
 

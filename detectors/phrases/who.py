@@ -65,7 +65,7 @@ class Who(Amounts):
         """Since when a function has been seen that training did not know."""
         known = self._signs.known_for_s
         if known < _JUST_NOW_S:
-            return f"never seen before {say.clock(self._e.first_us)}"
+            return f"never seen before {say.clock(self._began_us())}"
         return f"first seen {say.span(known)} before"
 
     def say_where(self) -> str:

@@ -81,7 +81,8 @@ def raised(records: Sequence[dict[str, Any]]) -> pa.RecordBatch:
     count = len(records)
     column = {name: [record.get(name) for record in records] for name in RAISED.names}
     column["at"] = [record["at"] + EPOCH_US for record in records]
-    column["event_time"] = column["at"]
+    # a run is known when it ends
+    column["event_time"] = [record.get("event_time", record["at"]) + EPOCH_US for record in records]
     for name in ("app", "function", "caller"):
         column[name] = [record.get(name) or "" for record in records]
     column["trigger"] = [record.get("trigger") or "other" for record in records]

@@ -464,3 +464,5 @@ def test_runs_by_hand_are_counted_from_the_first_which_alone_is_no_incident() ->
     one = replace(by_hand, invocations=1, first_us=by_hand.last_us, value={**by_hand.value, "unscheduled": 1.99})
     assert describe(one)["summary"].startswith("1 run at 02:19 UTC on 3 August (2 within a day) of")
     assert describe(replace(one, invocations=2))["summary"].startswith("2 runs at ")
+    begun = replace(one, begun_us=one.first_us - 9 * 60 * 1_000_000)
+    assert describe(begun)["summary"].startswith("1 run at 02:10 UTC on 3 August")

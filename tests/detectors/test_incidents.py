@@ -224,6 +224,21 @@ def test_what_led_up_to_an_incident_belongs_to_it() -> None:
     assert incident["first_event"].timestamp() * 1e6 == EPOCH_US
 
 
+def test_an_incident_begins_when_its_first_run_began_and_not_when_that_ended() -> None:
+    long = [strange(n * MINUTE, f"i{n}", event_time=n * MINUTE - 5 * MINUTE, score=9.0) for n in range(5)]
+    _, (incident,) = incidents_of(long)
+    assert incident["first_event"].timestamp() * 1e6 == EPOCH_US - 5 * MINUTE
+    assert incident["last_event"].timestamp() * 1e6 == EPOCH_US + 4 * MINUTE
+    # as what it is known by, its first row's end stays what it was
+    _, (short,) = incidents_of([{**row, "event_time": row["at"]} for row in long])
+    assert short["incident_id"] == incident["incident_id"]
+
+
+def test_a_silence_begins_no_earlier_than_it_was_noticed() -> None:
+    _, (incident,) = incidents_of([silent(HOUR, "Tick", event_time=0)])
+    assert incident["first_event"].timestamp() * 1e6 == EPOCH_US + HOUR
+
+
 def test_an_incident_counts_by_weight_and_names_at_most_a_thousand() -> None:
     events = [strange(n * SECOND, f"i{n:05d}", item_count=2) for n in range(MAX_IDS + 200)]
     _, (incident,) = incidents_of(events)
