@@ -28,7 +28,7 @@ from detectors.late_stories import LateStories, Whereabouts
 from detectors.raised import RAISED, SCORED
 from detectors.schema import TIMESTAMP
 from detectors.stories import LEADS, Stories
-from detectors.storms import Join, find_joins, hosted, hosts_of
+from detectors.storms import Join, arriving, find_joins, hosted, hosts_of
 from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, story_of, story_text, top
 from detectors.story_rows import StoryRows, add_rows
 from detectors.timeline import END, Tables
@@ -243,7 +243,7 @@ class Incidents:
         if amends:
             waiting = self._waiting_late
         else:
-            joins = find_joins(self._open, story, opened, about["at"][order], order)
+            joins = find_joins(self._open, story, opened, arriving(rows), about["at"][order], order)
             if joins:
                 story = self._join(joins, story, order)
                 again = np.lexsort((order, story))
@@ -294,7 +294,7 @@ class Incidents:
 
         What is known of a story is worked out once it opens, since most never do.
         """
-        at, before = np.asarray(rows.column("at")), waiting.came
+        at, arrives, before = np.asarray(rows.column("at")), arriving(rows), waiting.came
         place, taken = waiting.add(rows, story, order), StoryRows(rows, score)
         edges = np.flatnonzero(np.r_[True, story[1:] != story[:-1]]).tolist()
         for begin, end in zip(edges, [*edges[1:], len(story)], strict=True):
@@ -305,6 +305,7 @@ class Incidents:
                     continue
                 opening = begin + int(np.argmax(opened[begin:end]))
                 known.opened_us = int(at[opening])
+                known.arrived = bool(arrives[opening])
                 known.let_go = int(place[opening]) - waiting.most
                 self._add(known, waiting.of(number, known.let_go, before))
                 begin += int(np.searchsorted(place[begin:end], known.let_go))

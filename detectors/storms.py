@@ -1,5 +1,8 @@
 """Storms: the same trouble in several apps within minutes has a cause that they share, and is one incident.
 
+So are callers new at a function who are strange there one after the other: one who comes from many addresses, or the
+first of a crowd.
+
 Stories stay apart for as long as they wait, so that what is a little strange elsewhere is not drawn into an incident.
 One that opens within minutes of another joins it, with the rows that waited for that; what comes after goes to its
 host.
@@ -12,16 +15,22 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from detectors.blame import TROUBLES
 from detectors.story import Story
 from models.baselines import US
 
 Vector = npt.NDArray[Any]
+#: whose it is, the trouble, and where, by the hash of the function; 0: anywhere
+_Cause = tuple[str, int, int]
 
 #: us within which the same trouble opens in another app; less than within an app, which two are likelier to share by
 #: chance: half an hour joined a run that hung in one app to slow calls in another
 SPREAD_US: Final = 600 * US
+#: the same for one more caller who is new at a function, and for how long one is
+ARRIVAL_US: Final = 1800 * US
+NEW_US: Final = 3600 * US
 #: trouble that a shared cause brings to many: a database, a network, a customer, a region that starts again; functions
 #: that are new in two apps are news of each
 _SHARED: Final = tuple(TROUBLES.index(name) for name in ("slow", "failing", "load", "schedule"))
@@ -57,37 +66,48 @@ def hosted(story: Vector, hosts: Mapping[int, int]) -> Vector:
     return found[which.reshape(-1)]
 
 
-def find_joins(known: Mapping[int, Story], story: Vector, opened: Vector, at: Vector, order: Vector) -> list[Join]:
+def arriving(rows: pa.RecordBatch) -> Vector:
+    """Which rows point at a caller who is new at the function, bool[n]."""
+    age = np.asarray(rows.column("pair_age_us").fill_null(-1))
+    new: Vector = (age >= 0) & (age < NEW_US) & np.asarray(rows.column("by_caller").fill_null(False))
+    return new
+
+
+def find_joins(
+    known: Mapping[int, Story], story: Vector, opened: Vector, arrives: Vector, at: Vector, order: Vector
+) -> list[Join]:
     """Stories that open with these rows and join one that opened shortly before, in the order in which they do.
 
     Args:
         known: all stories that go on, as they were before these rows.
         story: int64[n], number of each row's story; rows of one stand together.
         opened: bool[n], its story is open with this row.
+        arrives: bool[n], as ``arriving`` has it.
         at: int64[n], us.
         order: int64[n], places of the rows in the order of time.
     """
     opening = [
-        (int(order[i]), number, int(at[i]))
+        (int(order[i]), number, int(at[i]), cause)
         for number, i in _openings(story, opened)
-        if known[number].opened_us < 0 and _may_be_shared(known[number])
+        if known[number].opened_us < 0 and (cause := _cause(known[number], arrives=bool(arrives[i])))
     ]
     if not opening:
         return []
-    lately = {number: _last_opening(one) for number, one in known.items() if one.opened_us >= 0 and _may_be_shared(one)}
+    lately: dict[_Cause, dict[int, int]] = {}
+    for number, one in known.items():
+        if one.opened_us >= 0 and (shared := _cause(one, arrives=one.arrived)):
+            lately.setdefault(shared, {})[number] = _last_opening(one)
     joins = []
-    for place, number, us in sorted(opening):
-        near = [
-            (since, host)
-            for host, since in lately.items()
-            if known[host].trouble == known[number].trouble and 0 <= us - since <= SPREAD_US
-        ]
+    for place, number, us, cause in sorted(opening):
+        others = lately.setdefault(cause, {})
+        within = ARRIVAL_US if cause[0] == "caller" else SPREAD_US
+        near = [(since, host) for host, since in others.items() if 0 <= us - since <= within]
         if near:
             host = max(near)[1]
             joins.append(Join(number, host, place, us))
-            lately[host] = us
+            others[host] = us
         else:
-            lately[number] = us
+            others[number] = us
     return joins
 
 
@@ -98,8 +118,11 @@ def _openings(story: Vector, opened: Vector) -> Iterator[tuple[int, int]]:
     return zip(numbers.tolist(), rows[first].tolist(), strict=True)
 
 
-def _may_be_shared(story: Story) -> bool:
-    return story.lead == "function" and story.trouble in _SHARED
+def _cause(story: Story, *, arrives: bool) -> _Cause | None:
+    """What stories have in common that one cause may have: None where nothing may."""
+    if story.lead == "function" and story.trouble in _SHARED:
+        return "function", story.trouble, 0
+    return ("caller", story.trouble, story.keys[0]) if story.lead == "caller" and arrives else None
 
 
 def _last_opening(story: Story) -> int:

@@ -56,6 +56,8 @@ class Story:
     reopened: int = 0
     #: how often all that was silent had come back
     came_back: int = 0
+    #: it opened with a call of one who was new at the function
+    arrived: bool = False
     #: of each story that joined it: number, hashes as in ``keys``, and when it did, us
     joined: list[list[int]] = field(default_factory=list)
     invocations: int = 0

@@ -190,8 +190,8 @@ def _own(story: Story, rows: StoryRows, here: slice) -> Vector:
     if story.lead == "function":
         return np.ones(here.stop - here.start, np.bool_)
     own: Vector = rows.caller_key[here] == np.uint64(story.keys[1])
-    # what comes from several places at once is one story of all of them
-    return own | rows.pointing[here] if story.lead == "place" else own
+    # what comes from several places at once, or of callers who are new one after the other, is one story of all of them
+    return own | rows.pointing[here] if story.lead == "place" or story.joined else own
 
 
 def _keep_examples(story: Story, rows: pa.RecordBatch, silent: Vector) -> None:

@@ -134,7 +134,8 @@ class Trouble(Who):
             now, usual, average = finite(self._e.duration_ms[0]), self._signs.usual_ms, " as a rule"
         half = finite(self._e.duration_ms[0])
         if len(self._e.functions) == 1 and half > max(now, usual):
-            begun, now, average = "half of them took", half, " or more"
+            one = self._e.invocations == 1
+            begun, now, average = ("it took", half, "") if one else ("half of them took", half, " or more")
         often = say.times(now, usual)
         shown = f"{begun} {say.milliseconds(now)}{average} where {say.milliseconds(usual)} is usual"
         return f"{shown}, {often} as long" if often else shown

@@ -138,17 +138,19 @@ class Who(Amounts):
         return f"a country that makes {'few' if share is None else say.percent(finite(share))} of the calls there"
 
     def say_travels(self) -> str:
-        """Two countries and the time between them."""
-        names = [say.tame(name) for name, _ in self._e.countries]
-        if len(names) > 1:
-            return f"in {say.listed(names)} within {self.say_travel()}"
+        """The countries, and the time between two of them; which two is not known, nor whether both are among these."""
+        if len(self._e.countries) > 1:
+            return f"in {self._countries()}, {self.say_travel()} between two countries"
         return f"in {self.say_country()} {self.say_travel()} after another country"
 
     def say_apart(self) -> str:
         """As ``travels``, for a sentence."""
         if len(self._e.countries) > 1:
-            return f"{self.say_travels()} of each other"
+            return f"from {self._countries()}, {self.say_travel()} between calls from two countries"
         return f"from {self.say_country()}, {self.say_travel()} after a call from another country"
+
+    def _countries(self) -> str:
+        return say.listed([say.tame(name) for name, _ in self._e.countries])
 
     def _first_caller(self) -> str:
         return say.caller_words(self._e.callers[0][0]) if self._e.callers else "callers without identity"

@@ -429,6 +429,34 @@ def test_where_the_average_trails_behind_the_larger_half_is_told() -> None:
     assert "half of them took 10 s or more where 444 ms is usual, 23 times as long" in told
 
 
+def test_of_one_slow_call_no_half_is_told() -> None:
+    slow = BY_ID["latency-shift"].example
+    one = replace(slow, invocations=1, first_us=slow.last_us, duration_ms=(2_200.0, 2_200.0))
+    assert ": it took 2.2 s where 300 ms is usual, 7.3 times as long" in describe(one)["summary"]
+
+
+def test_some_long_runs_in_hours_are_told_by_their_number_and_by_how_long_they_are() -> None:
+    slow = replace(
+        BY_ID["latency-shift"].example, share={"long_runs": 0.9, "duration_high": 0.1}, duration_ms=(1_200.0, 2_500.0),
+        value={"long_runs": 36.4, "duration_high": 2_500.0}, typical={"long_runs": 3.1, "duration_high": 240.0},
+        usual_ms=240.0,
+    )  # fmt: skip
+    told = describe(slow)
+    assert told["kind"] == "latency-shift"
+    assert (
+        "at least 36 runs in six hours as long as 1 in 100 is, where 3.1 would be; they run up to 2.5 s"
+        in (told["summary"])
+    )
+    assert "(median 1.2 s, usual 240 ms)" in told["summary"]
+
+
+def test_a_limit_and_a_long_day_are_told_in_their_own_words() -> None:
+    assert reason_text("time_limit", 6.0, 2_880.0) == (
+        "6 runs cut off at a whole number of minutes, where none of 2,880 came near it"
+    )
+    assert reason_text("caller_day", 294.0, 88.0) == "about 294 calls by one caller in a day where 88 are usual"
+
+
 def test_what_is_usual_at_one_function_is_not_held_against_another() -> None:
     storm = BY_ID["storm"].example
     share, value, typical = {"duration_high": 1.0}, {"duration_high": 3_800.0}, {"duration_high": 330.0}

@@ -107,6 +107,41 @@ def test_what_waited_in_an_app_is_part_of_the_storm_that_it_joins_and_lasts_as_l
     assert incident["last_event"].timestamp() * 1e6 == EPOCH_US + 6 * HOUR
 
 
+def newcomers(count: int, every: int, **fields: Any) -> list[dict[str, Any]]:
+    """Callers who are new at a function, four calls each, one caller after the other."""
+    return [
+        strange(
+            number * every + call * SECOND, f"n{number}-{call}", caller=f"address:198.51.{number}.9",
+            pair_age_us=call * SECOND, **fields,
+        )
+        for number in range(count)
+        for call in range(4)
+    ]  # fmt: skip
+
+
+def test_callers_who_are_new_at_a_function_one_after_the_other_are_one_incident() -> None:
+    verdicts, (incident,) = incidents_of(newcomers(5, 20 * MINUTE))
+    assert incident["invocations"] == 20
+    assert len(incident["callers"]) == 5
+    assert "and 4 others" in incident["title"]
+    assert {row["incident_id"] for row in verdicts} == {incident["incident_id"]}
+
+
+@pytest.mark.parametrize(
+    ("every", "fields"),
+    [(40 * MINUTE, {}), (MINUTE, {"pair_age_us": 30 * HOUR})],
+    ids=["long after one another", "known there"],
+)
+def test_callers_strange_at_a_function_are_incidents_of_their_own(every: int, fields: dict[str, Any]) -> None:
+    events = [{**event, **fields} for event in newcomers(3, every)]
+    assert len(incidents_of(events)[1]) == 3
+
+
+def test_newcomers_at_different_functions_are_incidents_of_their_own() -> None:
+    events = [{**event, "function": f"F{event['invocation_id'][1]}"} for event in newcomers(3, MINUTE)]
+    assert len(incidents_of(events)[1]) == 3
+
+
 def test_what_is_a_little_strange_elsewhere_is_not_drawn_into_an_incident() -> None:
     verdicts, (incident,) = incidents_of([in_app(n % 2, n * MINUTE, f"i{n}", score=12.0 - n % 2 * 9) for n in range(8)])
     assert incident["apps"] == ["app-0"]
