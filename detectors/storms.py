@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from detectors.blame import TROUBLES
+from detectors.late_stories import FIRST as FIRST_LATE
 from detectors.story import Story
 from models.baselines import US
 
@@ -95,7 +96,8 @@ def find_joins(
         return []
     lately: dict[_Cause, dict[int, int]] = {}
     for number, one in known.items():
-        if one.opened_us >= 0 and (shared := _cause(one, arrives=one.arrived)):
+        # what came in time is told the same whether or not something comes late
+        if number < FIRST_LATE and one.opened_us >= 0 and (shared := _cause(one, arrives=one.arrived)):
             lately.setdefault(shared, {})[number] = _last_opening(one)
     joins = []
     for place, number, us, cause in sorted(opening):

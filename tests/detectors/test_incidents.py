@@ -137,6 +137,23 @@ def test_callers_strange_at_a_function_are_incidents_of_their_own(every: int, fi
     assert len(incidents_of(events)[1]) == 3
 
 
+@pytest.mark.parametrize("whose", ["function", "caller"])
+def test_what_came_in_time_joins_no_incident_of_what_came_late(whose: str) -> None:
+    if whose == "function":
+        late, punctual = ([in_app(app, n * SECOND, f"{app}-{n}") for n in range(6)] for app in (0, 1))
+    else:
+        events = newcomers(2, MINUTE)
+        late, punctual = events[:4], events[4:]
+    watched = Watched()
+    watched.advance([{**event, "late": True} for event in late], HOUR)
+    watched.advance(punctual, 2 * HOUR)
+    watched.advance([], END)
+    _, (alone,) = incidents_of(punctual)
+    told = {incident["incident_id"]: incident for incident in watched.told}
+    assert len(told) == 2
+    assert told[alone["incident_id"]]["invocation_ids"] == alone["invocation_ids"]
+
+
 def test_newcomers_at_different_functions_are_incidents_of_their_own() -> None:
     events = [{**event, "function": f"F{event['invocation_id'][1]}"} for event in newcomers(3, MINUTE)]
     assert len(incidents_of(events)[1]) == 3
