@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from detectors.function_kernel import (
+    DAY_FLOOR,
     DAY_US,
     FORGET_DAYS,
     NOVEL_FLOOR_US,
@@ -27,6 +28,7 @@ from models.jit import copy_row, njit
     C_LANDS, C_PEAK, C_PEAK_TODAY, C_COMPANY, C_CALLS_TODAY, C_DAYS, C_LOG_DAYS, C_LOG_DAYS_SQUARED,
 ) = range(26)  # fmt: skip
 CALLER_STATE: Final = 26
+#: C_CALLS_TODAY counts what C_TODAY does, but keeps what was raised; the last three are of its days, in logarithms
 #: columns of its times, int64; D_FAILS_AT is the key of the function where most of its failing calls fail; then the day
 #: on which it was raised last, counted from 1, and on how many days it was
 D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS, D_FAILS_AT, D_RAISED_ON, D_RAISED_DAYS = range(7)
@@ -54,8 +56,6 @@ REACHES: Final = (0.3, 0.1)
 #: functions and calls added to those of a caller's past, to say how many functions new to it are to be expected
 ROOM_FUNCTIONS: Final = 6.0
 ROOM_CALLS: Final = 12.0
-#: calls added to those of a caller's day, so that a few are never many
-DAY_FLOOR: Final = 5.0
 #: days, and calls, from which on a caller's days can be told apart; how far those of anybody differ, in nats, and for
 #: how many days that counts
 FEWEST_DAYS: Final = 3
@@ -304,7 +304,7 @@ def advance_callers(
             # who has come once at many hours may well come at one more (Good and Turing's estimate)
             fresh = (once + 0.5) / (active + 1.0)
             about = near
-            for step in range(2):
+            for step in range(len(REACHES)):
                 later, sooner = (hour + 2 + step) % 24, (hour + 22 - step) % 24
                 about += REACHES[step] * (settled_hours[c, later] + settled_hours[c, sooner])
             odd = max(-np.log(max(8.0 * (about + 0.3) / (active + 2.4), fresh)), 0.0)

@@ -26,7 +26,8 @@ from models.jit import copy_row, njit
 #: run time of an hour and of a day, s, whole: what a person is told
 S_RUN60, S_RUNDAY = 49, 50
 #: of the last hours: runs that took as long as one in a hundred does, all runs, and nats beyond the longest run known;
-#: of a day: runs that ended at a limit; and the share of the last runs that were so long
+#: of a day: runs that ended at a limit; of the long runs: their share of the last ones, those of the caller who waits
+#: most for them, and those that were counted in an hour
 S_SLOW, S_RUNS, S_RECORDS, S_LIMIT, S_SLOW_LATELY, S_TOP_SLOW, S_SLOW60 = range(51, 58)
 FUNCTION_STATE: Final = 58
 #: columns of the function's times, int64 us
@@ -97,7 +98,7 @@ HOUR_SECONDS: Final = 3.0
 DAY_SECONDS: Final = 20.0
 #: standard deviations of cost from which on only their order of magnitude counts
 COST_BEND: Final = 4.0
-#: calls in a day added to the expectation of growth
+#: calls in a day added to the expectation of growth, and to those of a caller's day
 DAY_FLOOR: Final = 5.0
 #: run times that are long are those of one in a hundred, and a share of them that normal life may well reach for hours
 LONG_RUN: Final = 0.99

@@ -239,16 +239,17 @@ class Incidents:
         order = np.argsort(story, kind="stable")
         rows, story, opened = rows.take(pa.array(order)), story[order], opened[order]
         self._begin(rows, {name: column[order] for name, column in about.items()}, story)
-        waiting, joins = self._waiting, []
+        waiting, joins, arrives = self._waiting, [], arriving(rows)
         if amends:
             waiting = self._waiting_late
         else:
-            joins = find_joins(self._open, story, opened, arriving(rows), about["at"][order], order)
+            joins = find_joins(self._open, story, opened, arrives, about["at"][order], order)
             if joins:
                 story = self._join(joins, story, order)
                 again = np.lexsort((order, story))
                 rows, story, opened, order = rows.take(pa.array(again)), story[again], opened[again], order[again]
-        self._grow(rows, story, about["score"][order], opened, waiting, order, joins)
+                arrives = arrives[again]
+        self._grow(rows, story, about["score"][order], opened, arrives, waiting, order, joins)
 
     def _join(self, joins: list[Join], story: Vector, order: Vector) -> Vector:
         """Give what comes of stories that join others to their hosts; the story of each row then, int64[n]."""
@@ -287,14 +288,14 @@ class Incidents:
             known.first_us, known.last_us = min(known.first_us, begin), max(known.last_us, end)
 
     def _grow(
-        self, rows: pa.RecordBatch, story: Vector, score: Vector, opened: Vector, waiting: Waiting, order: Vector,
-        joins: list[Join],
+        self, rows: pa.RecordBatch, story: Vector, score: Vector, opened: Vector, arrives: Vector, waiting: Waiting,
+        order: Vector, joins: list[Join],
     ) -> None:  # fmt: skip
         """Take rows into the stories that are open; into one that opens, also the rows that waited for that.
 
         What is known of a story is worked out once it opens, since most never do.
         """
-        at, arrives, before = np.asarray(rows.column("at")), arriving(rows), waiting.came
+        at, before = np.asarray(rows.column("at")), waiting.came
         place, taken = waiting.add(rows, story, order), StoryRows(rows, score)
         edges = np.flatnonzero(np.r_[True, story[1:] != story[:-1]]).tolist()
         for begin, end in zip(edges, [*edges[1:], len(story)], strict=True):

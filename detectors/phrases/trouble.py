@@ -97,6 +97,10 @@ class Trouble(Who):
 
     def say_slow(self) -> str:
         """Run times with what is usual; "" where they are usual."""
+        return self._lengths(", running")
+
+    def _lengths(self, runs: str) -> str:
+        """As ``slow``, of one function begun with these words."""
         median, longest = (finite(v) for v in self._e.duration_ms)
         usual = self._signs.usual_ms
         if usual <= 0.0 or longest < say.NEWS * usual:
@@ -111,7 +115,7 @@ class Trouble(Who):
                 return ""
             return f", one running {say.milliseconds(run)} where {say.milliseconds(usual)} is usual"
         half = f"median {say.milliseconds(median)}, usual {say.milliseconds(usual)}"
-        return f", running up to {say.milliseconds(longest)} ({half})"
+        return f"{runs} up to {say.milliseconds(longest)} ({half})"
 
     def say_beside(self) -> str:
         """Calls of others that suffer; "" where none to speak of do."""
@@ -121,7 +125,7 @@ class Trouble(Who):
     def say_latency(self) -> str:
         """The run time where it was strangest, with what is usual; its larger half, where an average trails behind."""
         if finite(self._e.share.get("long_runs")) > finite(self._e.share.get("latency_shift")):
-            return f"{self._of('long_runs')}{self.say_slow().replace(', running', '; they run')}"
+            return self._of("long_runs") + self._lengths("; they run")
         names = ("latency_shift", "latency_drop", "duration_low", "duration_high")
         found = sorted((-finite(self._e.share.get(n)), n) for n in names if n in self._e.value)
         begun = "runs took up to"
