@@ -29,7 +29,11 @@ S_RUN60, S_RUNDAY = 49, 50
 #: of a day: runs that ended at a limit; of the long runs: their share of the last ones, those of the caller who waits
 #: most for them, and those that were counted in an hour
 S_SLOW, S_RUNS, S_RECORDS, S_LIMIT, S_SLOW_LATELY, S_TOP_SLOW, S_SLOW60 = range(51, 58)
-FUNCTION_STATE: Final = 58
+#: highs of a day while all of the app was busier: by how much, and how many times, what is usual at the hour was passed;
+#: each followed by the highest of the days before and by the second: calls in five minutes, calls in an hour but for
+#: those of the caller that makes most, and cost of an hour
+H_CALLS5, H_TIMES5, H_CALLS60, H_TIMES60, H_COST60, H_TIMES_COST = range(58, 76, 3)
+FUNCTION_STATE: Final = 76
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
@@ -133,6 +137,10 @@ PACE_FLOOR: Final = 1.0
 GOING_FLOOR: Final = 0.5
 #: share of yesterday's peak of a caller that is left tomorrow
 PEAK_FADES: Final = 0.9
+#: share of a function's busiest minutes and hours of a day that is left the next: half after two weeks
+HIGHS_FADE: Final = 0.95
+#: how much busier the rest of an app is in a campaign
+CAMPAIGN_LIFT: Final = 0.5
 #: share of callers whose daily peaks lie below a function's usual peak, and the step of its running estimate, in nats
 PEAK_SHARE: Final = 0.95
 PEAK_STEP: Final = 0.2
@@ -250,6 +258,40 @@ def usual_high(s: Any, high: Any) -> Any:
     """What a day's high reaches on most days: the second of the last three, so that a single day makes no habit."""
     a, b, c = s[high + 1], s[high + 2], s[high + 3]
     return max(min(a, b), min(max(a, b), c))
+
+
+@njit
+def remember_highs(s: Any, days: Any) -> None:
+    """Put a day's highs among those of the days before, which fade by so many days."""
+    fading = HIGHS_FADE ** min(days, FORGET_DAYS)
+    for high in range(H_CALLS5, FUNCTION_STATE, 3):
+        if s[high] > s[high + 1]:
+            s[high + 2] = s[high + 1]
+            s[high + 1] = s[high]
+        elif s[high] > s[high + 2]:
+            s[high + 2] = s[high]
+        s[high] = 0.0
+        s[high + 1] *= fading
+        s[high + 2] *= fading
+
+
+@njit
+def campaign_of(s: Any, lift: Any) -> Any:
+    """How far calls are a campaign's: 1 where the rest of the app is busier, too, and nobody makes a third of them."""
+    lifted = min(max(lift - 1.0, 0.0) / CAMPAIGN_LIFT, 1.0)
+    return lifted * min(max(2.0 - 3.0 * s[S_TOP] / s[S_N5], 0.0), 1.0)
+
+
+@njit
+def high_again(s: Any, high: Any, beyond: Any, usual: Any, campaign: Any) -> Any:
+    """How far what is usual at this hour was passed on two days; notes how far it is passed now (``beyond``).
+
+    A campaign comes again where an attack came once. What comes by day says little of the night, when less is usual: a
+    high counts by how far it went beyond, or by how many times what is usual at the hour that was, whichever is less.
+    """
+    s[high] = max(s[high], beyond * campaign)
+    s[high + 3] = max(s[high + 3], beyond / usual * campaign)
+    return min(s[high + 2], s[high + 5] * usual) * campaign
 
 
 @njit
@@ -521,6 +563,7 @@ def advance_functions(
                 for day in range(high + 3, high, -1):
                     s[day] = s[day - 1]
                 s[high] = 0.0
+            remember_highs(s, today - t[T_DAY])
             t[T_DAY] = today
         if age < 0:
             age = np.int64(NOVEL_US)
@@ -587,6 +630,38 @@ def advance_functions(
                 t[T_TOP60] = caller[i]
             else:
                 hour_calls = max(s[S_N60] - s[S_TOP60], w)
+
+        # the app: a campaign lifts all its functions, a flood one of them
+        a = app[k]
+        lift5, lift60 = 1.0, 1.0
+        gap_app = now - app_last[a] if 0 < app_last[a] <= now else 0
+        if app_last[a] == 0 or app_last[a] > now:
+            for column in range(APP_STATE):
+                app_state[a, column] = 0.0
+        else:
+            f5, f60 = np.exp(-gap_app / TAU_5M), np.exp(-gap_app / TAU_1H)
+            per_us = app_rate[a, _hour(now)] / US
+            app_state[a, A_N5] *= f5
+            app_state[a, A_N60] *= f60
+            app_state[a, A_NEW60] *= f60
+            app_state[a, A_E5] = app_state[a, A_E5] * f5 + per_us * TAU_5M * (1.0 - f5)
+            app_state[a, A_E60] = app_state[a, A_E60] * f60 + per_us * TAU_1H * (1.0 - f60)
+        app_last[a] = now
+        if known[k]:
+            app_state[a, A_N5] += w
+            app_state[a, A_N60] += w
+            others, usual_others = app_state[a, A_N5] - s[S_N5], app_state[a, A_E5] - s[S_E5]
+            lift5 = min(max((others + SIBLINGS) / (max(usual_others, 0.0) + SIBLINGS), 1.0), MAX_LIFT)
+            others, usual_others = app_state[a, A_N60] - s[S_N60], app_state[a, A_E60] - s[S_E60]
+            lift60 = min(max((others + SIBLINGS) / (max(usual_others, 0.0) + SIBLINGS), 1.0), MAX_LIFT)
+            hour = _hour(now)
+            if at_its_pace(s[S_N60], s[S_E60], 3600.0 * rate[k, hour]) and at_its_pace(
+                app_state[a, A_N60], app_state[a, A_E60], 3600.0 * app_rate[a, hour]
+            ):
+                t[T_ARMED] = PACED
+            a_day = mean_rate[k] * (TAU_1D / US)
+            if a_day < SELDOM and s[S_EDAY] >= RAN_FOR * a_day:
+                t[T_ARMED] = PACED
 
         # run time against the function's own distribution
         v = 0.0
@@ -668,14 +743,17 @@ def advance_functions(
             if known[k]:
                 mean_s, square_s = mean_ms[k] / 1000.0, square_ms[k] / 1e6
                 hour_cost = s[S_COST60] * hour_calls / s[S_N60]
-                for column, paid, ran, calls in (
-                    (9, hour_cost, s[S_RUN60] * hour_calls / s[S_N60], s[S_E60]),
-                    (10, s[S_COSTDAY], s[S_RUNDAY], s[S_EDAY]),
+                hour_s = (s[S_E60] + PACE_FLOOR) * mean_s + HOUR_SECONDS
+                again_s = high_again(s, H_COST60, hour_cost - hour_s, hour_s, campaign_of(s, lift60))
+                for column, paid, ran, calls, more_s in (
+                    (9, hour_cost, s[S_RUN60] * hour_calls / s[S_N60], s[S_E60], again_s),
+                    (10, s[S_COSTDAY], s[S_RUNDAY], s[S_EDAY], 0.0),
                 ):
-                    spread_s = np.sqrt(dispersion[k] * (calls + PACE_FLOOR) * square_s) + 0.2 * calls * mean_s
+                    expected_s = calls * mean_s + more_s
+                    spread_s = np.sqrt(dispersion[k] * (calls + PACE_FLOOR) * square_s) + 0.2 * expected_s
                     # seconds that nobody would notice on a bill
                     spread_s += HOUR_SECONDS if column == 9 else DAY_SECONDS
-                    excess = paid - calls * mean_s - mean_s
+                    excess = paid - expected_s - mean_s
                     if excess > 0.0 and v > 1.0:
                         # one run away from all others must not speak for its neighbours
                         window = hour_calls if column == 9 else s[S_NDAY]
@@ -689,7 +767,7 @@ def advance_functions(
                         # a rare long run of a cheap function is hundreds of deviations away: only their order matters
                         raw[i, column] = COST_BEND * np.log(1.0 + over / COST_BEND)
                     value[i, column] = max(ran, paid)
-                    typical[i, column] = calls * mean_s
+                    typical[i, column] = expected_s
 
             # this caller's run times against its own and the function's
             settled = q[P_SETTLED_V] / (q[P_SETTLED] + 10.0)
@@ -776,51 +854,24 @@ def advance_functions(
         value[i, 5] = s[S_C15]
         typical[i, 5] = max(s[S_N15] * refusal_rate[k], min(often, s[S_N15]))
 
-        # the app: a campaign lifts all its functions, a flood one of them
-        a = app[k]
-        lift5, lift60 = 1.0, 1.0
-        gap_app = now - app_last[a] if 0 < app_last[a] <= now else 0
-        if app_last[a] == 0 or app_last[a] > now:
-            for column in range(APP_STATE):
-                app_state[a, column] = 0.0
-        else:
-            f5, f60 = np.exp(-gap_app / TAU_5M), np.exp(-gap_app / TAU_1H)
-            per_us = app_rate[a, _hour(now)] / US
-            app_state[a, A_N5] *= f5
-            app_state[a, A_N60] *= f60
-            app_state[a, A_NEW60] *= f60
-            app_state[a, A_E5] = app_state[a, A_E5] * f5 + per_us * TAU_5M * (1.0 - f5)
-            app_state[a, A_E60] = app_state[a, A_E60] * f60 + per_us * TAU_1H * (1.0 - f60)
-        app_last[a] = now
-        if known[k]:
-            app_state[a, A_N5] += w
-            app_state[a, A_N60] += w
-            others, usual_others = app_state[a, A_N5] - s[S_N5], app_state[a, A_E5] - s[S_E5]
-            lift5 = min(max((others + SIBLINGS) / (max(usual_others, 0.0) + SIBLINGS), 1.0), MAX_LIFT)
-            others, usual_others = app_state[a, A_N60] - s[S_N60], app_state[a, A_E60] - s[S_E60]
-            lift60 = min(max((others + SIBLINGS) / (max(usual_others, 0.0) + SIBLINGS), 1.0), MAX_LIFT)
-            hour = _hour(now)
-            if at_its_pace(s[S_N60], s[S_E60], 3600.0 * rate[k, hour]) and at_its_pace(
-                app_state[a, A_N60], app_state[a, A_E60], 3600.0 * app_rate[a, hour]
-            ):
-                t[T_ARMED] = PACED
-            a_day = mean_rate[k] * (TAU_1D / US)
-            if a_day < SELDOM and s[S_EDAY] >= RAN_FOR * a_day:
-                t[T_ARMED] = PACED
-
         # pace
+        usual5, usual60, again5, again60 = s[S_E5], s[S_E60], 0.0, 0.0
         if known[k] and not fresh:
             phi = dispersion[k]
             few5, few60 = max(PACE_FLOOR, unnoticed[k] * TAU_5M / TAU_1H), max(PACE_FLOOR, unnoticed[k])
-            raw[i, 6] = pace_excess(s[S_N5], s[S_E5] * lift5 + few5) / phi * part
-            raw[i, 7] = pace_excess(hour_calls, s[S_E60] * lift60 + few60) / phi * part
+            expected5, expected60 = s[S_E5] * lift5 + few5, s[S_E60] * lift60 + few60
+            again5 = high_again(s, H_CALLS5, s[S_N5] - expected5, s[S_E5] + few5, campaign_of(s, lift5))
+            again60 = high_again(s, H_CALLS60, hour_calls - expected60, s[S_E60] + few60, campaign_of(s, lift60))
+            usual5, usual60 = s[S_E5] + again5, s[S_E60] + again60
+            raw[i, 6] = pace_excess(s[S_N5], expected5 + again5) / phi * part
+            raw[i, 7] = pace_excess(hour_calls, expected60 + again60) / phi * part
             # an hour's sum remembers a flood that has ended, and a day's sum long after
             now_on = goes_on(s[S_N5], s[S_E5] * lift5 + GOING_FLOOR)
             raw[i, 7] *= now_on
             going_on = goes_on(hour_calls, s[S_E60] * lift60 + PACE_FLOOR) * now_on
             raw[i, 8] = pace_excess(s[S_NDAY], s[S_EDAY] + DAY_FLOOR) / phi * part * going_on
-        value[i, 6], typical[i, 6] = s[S_N5], s[S_E5]
-        value[i, 7], typical[i, 7] = hour_calls, s[S_E60]
+        value[i, 6], typical[i, 6] = s[S_N5], usual5
+        value[i, 7], typical[i, 7] = hour_calls, usual60
         value[i, 8], typical[i, 8] = s[S_NDAY], s[S_EDAY]
 
         # who
@@ -871,7 +922,10 @@ def advance_functions(
                 elsewhere = max(app_state[a, A_NEW60] - s[S_NEW60], 0.0)
                 likely = elsewhere * s[S_E60] / max(app_state[a, A_E60] - s[S_E60], 1.0)
                 usual_new = max(usual_new, min(likely, MAX_LIFT * usual_new))
-                busier = max(s[S_N5] / (s[S_E5] * lift5 + PACE_FLOOR), s[S_N60] / (s[S_E60] * lift60 + PACE_FLOOR))
+                busier = max(
+                    s[S_N5] / (s[S_E5] * lift5 + again5 + PACE_FLOOR),
+                    s[S_N60] / (s[S_E60] * lift60 + again60 + PACE_FLOOR),
+                )
                 raw[i, 20] = pace_excess(s[S_NEW60], usual_new + PACE_FLOOR) * crowded(busier)
                 value[i, 20], typical[i, 20] = s[S_NEW60], usual_new
                 if age == 0:

@@ -1,4 +1,7 @@
-"""What somebody does on most days is no news, whoever does it: the second of the last three days' highs is usual."""
+"""What somebody does on most days is no news, whoever does it: the second of the last three days' highs is usual.
+
+Nor is a campaign that came on two days before.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detectors.function_kernel import FUNCTION_STATE, H_NEWCOMER, usual_high
+from detectors.function_kernel import FUNCTION_STATE, H_CALLS5, H_NEWCOMER, high_again, remember_highs, usual_high
 from models.baselines import Baselines
 from tests.detectors.life import DAY, HOUR, SECOND, Measured, baselines_of, live, ordinary
 
@@ -77,3 +80,87 @@ def test_a_usual_high_is_the_second_of_three(days: tuple[float, ...], second: fl
     state = np.zeros(FUNCTION_STATE)
     state[H_NEWCOMER + 1 : H_NEWCOMER + 4] = days
     assert usual_high(state, H_NEWCOMER) == second
+
+
+def campaigns(
+    days: list[int], people: int = 150, functions: tuple[str, ...] = ("Pay", "Browse")
+) -> list[dict[str, Any]]:
+    """On some of the days, within ten minutes: three calls of each function by so many people, never seen before."""
+    out = []
+    for day in days:
+        plain = {"caller": lambda number, day=day: f"user:{day}-{number // 3}"}
+        for function in functions:
+            at = FIRST + day * DAY + 10 * HOUR
+            found = ordinary(at, 1 / 6, every=HOUR // 6 // (3 * people), function=function, **plain)
+            out += [{**record, "invocation_id": f"day{day}-{function}-{n}"} for n, record in enumerate(found)]
+    return out
+
+
+def shop(begin: int, hours: float) -> list[dict[str, Any]]:
+    """Ordinary life at two functions of the app."""
+    return [*ordinary(begin, hours), *ordinary(begin, hours, function="Browse")]
+
+
+@pytest.fixture(scope="module")
+def of_shop() -> Baselines:
+    return baselines_of(shop(0, 96))
+
+
+CAMPAIGN = ["pace_minutes", "pace_hour", "cost_hour"]
+
+
+def strangest(of_shop: Baselines, feature: str, *visited: list[dict[str, Any]]) -> float:
+    """Of Pay on the last of six days."""
+    found = live(of_shop, shop(FIRST, 6 * 24.0), *visited)
+    return float(found.raw(feature, "day5-Pay").max())
+
+
+@pytest.mark.parametrize("feature", CAMPAIGN)
+def test_a_campaign_that_came_on_two_days_is_no_news_on_the_third(of_shop: Baselines, feature: str) -> None:
+    first, third = (strangest(of_shop, feature, campaigns(days)) for days in ([5], [0, 3, 5]))
+    assert first > 2.0
+    assert third < 0.25 * first
+
+
+@pytest.mark.parametrize("feature", CAMPAIGN)
+def test_what_came_once_is_news_when_it_comes_again(of_shop: Baselines, feature: str) -> None:
+    first, second = (strangest(of_shop, feature, campaigns(days)) for days in ([5], [3, 5]))
+    assert second == pytest.approx(first, rel=0.05)
+
+
+@pytest.mark.parametrize("feature", CAMPAIGN)
+def test_a_flood_of_one_function_is_no_campaign(of_shop: Baselines, feature: str) -> None:
+    flood = campaigns([5], functions=("Pay",))
+    first, third = (strangest(of_shop, feature, campaigns(days), flood) for days in ([], [0, 3]))
+    assert third == pytest.approx(first, rel=0.05)
+
+
+@pytest.mark.parametrize("feature", CAMPAIGN)
+def test_one_caller_at_all_functions_of_the_app_is_no_campaign(of_shop: Baselines, feature: str) -> None:
+    alone = [{**record, "caller": "user:alone"} for record in campaigns([5])]
+    first, third = (strangest(of_shop, feature, campaigns(days), alone) for days in ([], [0, 3]))
+    assert third == pytest.approx(first, rel=0.05)
+
+
+def test_three_times_as_many_as_any_campaign_brought_are_a_flood(of_shop: Baselines) -> None:
+    alike, more = (strangest(of_shop, "pace_minutes", campaigns([0, 3]), campaigns([5], n)) for n in (150, 450))
+    assert alike < 2.0
+    assert more > 5.0
+
+
+def test_what_campaigns_bring_by_day_says_less_of_the_night() -> None:
+    state = np.zeros(FUNCTION_STATE)
+    for _ in range(2):
+        high_again(state, H_CALLS5, 100.0, 30.0, 1.0)
+        remember_highs(state, 0)
+    assert high_again(state, H_CALLS5, 0.0, 30.0, 1.0) == pytest.approx(100.0)
+    assert high_again(state, H_CALLS5, 0.0, 3.0, 1.0) == pytest.approx(10.0)
+
+
+def test_highs_fade_by_half_within_two_weeks() -> None:
+    state = np.zeros(FUNCTION_STATE)
+    for _ in range(2):
+        high_again(state, H_CALLS5, 100.0, 30.0, 1.0)
+        remember_highs(state, 0)
+    remember_highs(state, 14)
+    assert high_again(state, H_CALLS5, 0.0, 30.0, 1.0) == pytest.approx(50.0, rel=0.03)
