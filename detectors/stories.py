@@ -44,6 +44,8 @@ SILENT_GAP_US: Final = 24 * 3600 * US
 VAGUE_GAP_US: Final = 12 * 3600 * US
 #: us after which only the same trouble, or what happens at the same function, is still of such a story
 VAGUE_SOON_US: Final = 3 * 3600 * US
+#: us after which another trouble at the same function is another story
+OTHER_SOON_US: Final = 3600 * US
 #: us within which the same trouble in another function of the app is the same story
 STORM_US: Final = 1800 * US
 #: events from which on a story counts in full, and what each that is missing takes from it
@@ -124,7 +126,10 @@ def belongs(
     if mine and numbers[O_TROUBLE] == NEW:
         # at a function that is itself news whoever calls is part of that
         return True
-    return (mine or storm) and (not by_caller or crowd == 2 or (crowd == 1 and numbers[O_TROUBLE] == LOAD))
+    # another trouble, or somebody's doing, hours after is another story
+    mine = mine and (trouble == numbers[O_TROUBLE] or _near(now, numbers, OTHER_SOON_US))
+    one_of_many = crowd == CROWD or (crowd == 1 and numbers[O_TROUBLE] == LOAD and _near(now, numbers, OTHER_SOON_US))
+    return (mine or storm) and (not by_caller or one_of_many)
 
 
 @njit
@@ -152,6 +157,15 @@ def follows(
     storm = is_open and lead == 0 and numbers[O_TROUBLE] == trouble == FAILING
     storm = storm and keys[K_APP] == app and _near(now, numbers, storm_us)
     return storm or own or (mine and (bystander or after or places))
+
+
+@njit
+def _gives_way(numbers: Any, by_caller: Any) -> Any:
+    """Whether a caller's story leaves what points at nobody to an open one of the function.
+
+    What befalls all callers of a function is told once, and not once more for each that did something strange besides.
+    """
+    return not by_caller and numbers[O_LEAD] > 0 and numbers[O_OPENED] < 0
 
 
 @njit
@@ -213,7 +227,8 @@ def assign(
     """Give each strange event (sorted by time) its story; returns (live stories, next story number).
 
     An event that points at its caller goes to the newest of the caller's own stories that it is part of; else an event
-    goes to the newest story that it is part of, else to the newest that it follows, else it begins one. The pace of a
+    goes to the newest story that it is part of, or to an open one of the function instead of an unopened one of the
+    caller's, else to the newest that it follows, else it begins one. The pace of a
     caller that was one of a crowd is the crowd's, unless a story of the caller's own is open.
 
     - ``at``: int64[n] us; ``function``, ``caller``, ``app``: uint64[n] keys; ``score``: float64[n]
@@ -253,6 +268,8 @@ def assign(
             else:
                 waiting = push(heap, waiting, ends, k, number)
         found, extends = NONE, True
+        # the newest open story of a function, should the caller's own give way
+        instead = NONE
         looked[0] = heads[bucket(heads, OF_CALLER, caller[i])]
         looked[1] = heads[bucket(heads, OF_FUNCTION, function[i])]
         looked[2] = heads[bucket(heads, IN_APP, app[i])]
@@ -260,20 +277,31 @@ def assign(
             node = looked[chain]
             while node != NONE:
                 k = node // 2
-                if found != NONE and numbers[k, O_ID] <= numbers[found, O_ID]:
+                newer = found == NONE or numbers[k, O_ID] > numbers[found, O_ID]
+                if not newer and (
+                    chain == 0
+                    or not _gives_way(numbers[found], by_caller[i])
+                    or (instead != NONE and numbers[k, O_ID] <= numbers[instead, O_ID])
+                ):
                     break
                 # what shares a bucket with the caller's own stories by chance is looked at in its own chain
                 its_place = chain > 0 or numbers[k, O_LEAD] > 0
-                if its_place and belongs(
+                open_function = numbers[k, O_LEAD] == 0 and numbers[k, O_OPENED] >= 0
+                if (newer or open_function) and its_place and belongs(
                     now, function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i],
                     numbers[k], keys[k], gap_us, storm_us,
                 ):  # fmt: skip
-                    found = k
+                    if newer:
+                        found = k
+                    else:
+                        instead = k
                     break
                 node = behind[node]
             if chain == 0 and found != NONE and by_caller[i]:
                 # its own story comes before that of a function it calls
                 break
+        if instead != NONE and _gives_way(numbers[found], by_caller[i]):
+            found = instead
         if by_caller[i] and trouble[i] == PACE and (found == NONE or numbers[found, O_OPENED] < 0):
             left = _crowd_before(now, caller[i], app[i], looked[2], behind, numbers, keys, crowds)
             if left != NONE:

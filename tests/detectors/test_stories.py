@@ -259,3 +259,32 @@ def test_what_a_caller_leaves_behind_does_not_keep_its_story_going() -> None:
     victim = {"caller": 2, "by_caller": False, "trouble": "slow"}
     assert told({}, {**victim, "at": HOUR}, {**victim, "at": 2 * HOUR})[0] == [0, 0, 0]
     assert told({}, {**victim, "at": 2 * HOUR}, {**victim, "at": 4 * HOUR})[0] == [0, 0, 1]
+
+
+SLOWED = {"trouble": "slow", "by_caller": False, "score": 20.0}
+
+
+def test_what_befalls_all_callers_is_not_told_once_more_for_one_that_did_something_of_its_own() -> None:
+    everybody = [{**SLOWED, "caller": 2 + n} for n in range(6)]
+    own = {"caller": 9, "score": 3.0}
+    assert told(*everybody, own, *[{**SLOWED, "caller": 9}] * 3)[0] == [*[0] * 6, 1, *[0] * 3]
+
+
+def test_what_a_caller_meets_at_a_function_is_part_of_its_story_once_that_is_open() -> None:
+    everybody = [{**SLOWED, "caller": 2 + n} for n in range(6)]
+    assert told(*everybody, *[{"caller": 9}] * 6, *[{**SLOWED, "caller": 9}] * 2)[0] == [*[0] * 6, *[1] * 8]
+
+
+def test_another_trouble_at_the_function_hours_after_is_another_story() -> None:
+    slow = [{**SLOWED, "at": n * 60 * US} for n in range(6)]
+    failing = {"trouble": "failing", "by_caller": False}
+    assert told(*slow, {**failing, "at": HOUR // 2})[0][-1] == 0
+    assert told(*slow, {**failing, "at": 2 * HOUR})[0][-1] == 1
+    assert told(*slow, {**SLOWED, "at": 2 * HOUR})[0][-1] == 0
+
+
+def test_one_caller_hours_after_a_flood_of_many_is_none_of_them() -> None:
+    flood = [{"trouble": "load", "crowd": 2, "by_caller": False, "caller": 2 + n, "at": n * US} for n in range(6)]
+    guess = {"caller": 9, "crowd": 1}
+    assert told(*flood, {**guess, "at": HOUR // 2})[0][-1] == 0
+    assert told(*flood, {**guess, "at": 2 * HOUR})[0][-1] == 1

@@ -40,6 +40,8 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
         part_of = [one for one in reversed(open_) if module.belongs(*about, one[0], one[1], gap, storm)]
         own = [one for one in part_of if by_caller and one[0][O_LEAD] > 0]
         found = next(iter(own or part_of), None)
+        if found is not None and module._gives_way(found[0], by_caller):
+            found = next((one for one in part_of if one[0][O_LEAD] == 0 and one[0][O_OPENED] >= 0), found)
         extends = True
         if by_caller and trouble == PACE and (found is None or found[0][O_OPENED] < 0):
             crowd_of = [
