@@ -52,6 +52,8 @@ _CALLER_WORDS: Final = {
     "role": "app",
     "queue": "queue",
 }
+#: what a message came from, by the kind of trigger that it fired
+_MESSAGE_FROM: Final = {"blob": "container", "eventhub": "event hub"}
 _FIXED_CALLERS: Final = {
     "timer": "the timer",
     "host-api": "the admin API",
@@ -186,9 +188,15 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def caller_words(caller: str) -> str:
-    """A caller as it is called in a sentence; ``source:value`` becomes a word and the tamed value."""
+def caller_words(caller: str, trigger: str = "") -> str:
+    """A caller as it is called in a sentence; ``source:value`` becomes a word and the tamed value.
+
+    >>> caller_words("queue:photos", trigger="blob")
+    'container photos'
+    """
     source, _, value = caller.partition(":")
+    if source == "queue" and trigger in _MESSAGE_FROM:
+        return f"{_MESSAGE_FROM[trigger]} {tame(value, CALLER - len(_MESSAGE_FROM[trigger]) - 1)}"
     if source in _FIXED_CALLERS:
         return _FIXED_CALLERS[source]
     if source == "geography":

@@ -190,7 +190,7 @@ NEW_COUNTRY: Final = Kind(
 OFF_HOURS: Final = Kind(
     id="off-hours",
     title="Unusual hour at {spot}: {caller}",
-    summary="{Calls} {during} {to} {where} by {caller} from {hour}, {odd_hour}{bad}.",
+    summary="{Calls} {during} {to} {where} by {caller} from {hour}, {odd_hour}{busy}{bad}.",
     meaning="A caller with steady hours is active outside of them. Someone on call or a new batch job looks the same.",
     attack=("T1078.004",),
     severity=lambda s: level("low", s.e.invocations >= 20, s.failed + s.refused > 0.2 or s.of("caller_pace") >= 0.3),

@@ -153,7 +153,10 @@ class Who(Amounts):
         return say.listed([say.tame(name) for name, _ in self._e.countries])
 
     def _first_caller(self) -> str:
-        return say.caller_words(self._e.callers[0][0]) if self._e.callers else "callers without identity"
+        if not self._e.callers:
+            return "callers without identity"
+        fired = self._e.triggers[0] if len(self._e.triggers) == 1 else ""
+        return say.caller_words(self._e.callers[0][0], fired)
 
     def _others(self) -> str:
         others = self._e.distinct_callers - 1

@@ -494,3 +494,15 @@ def test_runs_by_hand_are_counted_from_the_first_which_alone_is_no_incident() ->
     assert describe(replace(one, invocations=2))["summary"].startswith("2 runs at ")
     begun = replace(one, begun_us=one.first_us - 9 * 60 * 1_000_000)
     assert describe(begun)["summary"].startswith("1 run at 02:10 UTC on 3 August")
+
+
+def test_what_messages_come_from_is_called_what_it_is() -> None:
+    of = BY_ID["unusual-pace"].example
+    told = {
+        trigger: describe(replace(of, triggers=(trigger,), callers=(("queue:photos", "queue", 210),)))["summary"]
+        for trigger in ("queue", "servicebus", "blob", "eventhub")
+    }
+    assert "queue photos" in told["queue"]
+    assert "queue photos" in told["servicebus"]
+    assert "container photos" in told["blob"]
+    assert "event hub photos" in told["eventhub"]
