@@ -29,9 +29,9 @@ S_RUN60, S_RUNDAY = 49, 50
 #: of a day: runs that ended at a limit; of the long runs: their share of the last ones, those of the caller who waits
 #: most for them, and those that were counted in an hour
 S_SLOW, S_RUNS, S_RECORDS, S_LIMIT, S_SLOW_LATELY, S_TOP_SLOW, S_SLOW60 = range(51, 58)
-#: highs of a day while all of the app was busier: by how much, and how many times, what is usual at the hour was passed;
-#: each followed by the highest of the days before and by the second: calls in five minutes, calls in an hour but for
-#: those of the caller that makes most, and cost of an hour
+#: highs of a day while all of the app was busier: by how much, and how many times, what is usual at the hour was
+#: passed; each followed by the highest of the days before and by the second: calls in five minutes, calls in an hour
+#: but for those of the caller that makes most, and cost of an hour
 H_CALLS5, H_TIMES5, H_CALLS60, H_TIMES60, H_COST60, H_TIMES_COST = range(58, 76, 3)
 FUNCTION_STATE: Final = 76
 #: columns of the function's times, int64 us
