@@ -89,8 +89,8 @@ def blind_spots(coverage: Coverage) -> list[str]:
     if _much(c.share_without_version):
         out.append(
             f"{percent(_of(c.share_without_version))} of the invocations have no "
-            "version: trouble that a deployment brought is "
-            "told as trouble alone. Set AppVersion (a telemetry initializer, or service.version with OpenTelemetry)."
+            "version: trouble that a deployment brought shows "
+            "by its hosts at most. Set AppVersion (a telemetry initializer, or service.version with OpenTelemetry)."
         )
     if c.share_traces_joined is not None and 1.0 - c.share_traces_joined >= _MOST:
         out.append(

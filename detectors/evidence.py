@@ -121,8 +121,10 @@ class Evidence:
     usual_ms: float = 0.0
     #: run time of all events together, s
     run_seconds: float = 0.0
-    #: from a change of version to the first event, s; None where no version changed
+    #: from a change of version, or of hosts, to the first event, s; None where none changed
     deployed_ago_s: float | None = None
+    #: no version is logged, but all hosts were replaced
+    by_hosts: bool = False
     #: only where the incident is one of absence; a plain pair will do
     silence: Silence | None = None
     #: HTTP status -> count

@@ -33,18 +33,32 @@ S_SLOW, S_RUNS, S_RECORDS, S_LIMIT, S_SLOW_LATELY, S_TOP_SLOW, S_SLOW60 = range(
 #: passed; each followed by the highest of the days before and by the second: calls in five minutes, calls in an hour
 #: but for those of the caller that makes most, and cost of an hour
 H_CALLS5, H_TIMES5, H_CALLS60, H_TIMES60, H_COST60, H_TIMES_COST = range(58, 76, 3)
-FUNCTION_STATE: Final = 76
+#: hosts that came since T_HOSTS, calls to them, and how often all hosts were replaced, fading within a week
+S_NEW_HOSTS, S_ON_NEW, S_REPLACED = range(76, 79)
+FUNCTION_STATE: Final = 79
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
     T_TOP, T_TOP_REFUSED, T_TOP60, T_TOP_RECENT, T_TOP_ROUND, T_TOP_SLOW,
-) = range(14)  # fmt: skip
-FUNCTION_TIMES: Final = 14
+    T_HOSTS, T_OLD_HOST, T_REPLACED,
+) = range(17)  # fmt: skip
+#: T_HOSTS: since when new hosts come, which may replace all others; T_OLD_HOST: when one of those was seen last;
+#: T_REPLACED: since when there was none of them
+FUNCTION_TIMES: Final = 17
 #: values of T_ARMED: silent, which was told; nothing heard yet in these logs; heard; heard at its usual pace, so that
 #: silence would be news
 MISSED, UNHEARD, HEARD, PACED = range(-1, 3)
 #: hosts remembered per function, to tell a cold start
 HOSTS: Final = 32
+
+#: us within which old hosts go and new ones come where all are replaced; and calls to new ones that show it
+ROLLING_US: Final = np.int64(300 * US)
+ON_NEW_HOSTS: Final = 10.0
+#: times within about a week, two a day, that hosts may be replaced before it is no news that they were
+OFTEN_REPLACED: Final = 15.0
+WEEK_US: Final = 7.0 * 86400.0 * US
+#: ``deployed`` where no version is logged and hosts were replaced so long ago: that, less than this
+BY_HOSTS: Final = -2
 
 #: operations that failed last, remembered per function to tell that a message comes back: keys, then how often
 FAILED_OPERATIONS: Final = 8
@@ -264,7 +278,7 @@ def usual_high(s: Any, high: Any) -> Any:
 def remember_highs(s: Any, days: Any) -> None:
     """Put a day's highs among those of the days before, which fade by so many days."""
     fading = HIGHS_FADE ** min(days, FORGET_DAYS)
-    for high in range(H_CALLS5, FUNCTION_STATE, 3):
+    for high in range(H_CALLS5, S_NEW_HOSTS, 3):
         if s[high] > s[high + 1]:
             s[high + 2] = s[high + 1]
             s[high + 1] = s[high]
@@ -330,6 +344,40 @@ def goes_on(seen: Any, usual: Any) -> Any:
 def crowded(busier: Any) -> Any:
     """How far newcomers are a crowd: 0 where the function is as busy as usual, 1 where it is three times as busy."""
     return min(max(busier - 1.0, 0.0) / 2.0, 1.0)
+
+
+@njit
+def follow_hosts(s: Any, t: Any, place: Any, now: Any) -> None:
+    """Find out when all hosts of a function are replaced, by a deployment, a restart or a move.
+
+    A host that comes while others go on is one more of them; one that comes after a rest is a cold start.
+
+    - ``place``: of the host among those seen last, the newest first; -1: it was not among them
+    """
+    pending = t[T_HOSTS] > 0
+    if place >= 0 and not pending:
+        t[T_OLD_HOST] = now
+    elif place >= s[S_NEW_HOSTS]:
+        # an old one goes on: for a while, while they are replaced, or beside the new ones
+        t[T_OLD_HOST] = now
+        if now - t[T_HOSTS] > ROLLING_US:
+            t[T_HOSTS] = 0
+    elif pending:
+        s[S_NEW_HOSTS] += 1.0 if place < 0 else 0.0
+        s[S_ON_NEW] += 1.0
+        if s[S_NEW_HOSTS] > HOSTS // 2:
+            # more hosts than can be told apart
+            t[T_HOSTS] = 0
+        elif now - t[T_HOSTS] > ROLLING_US and s[S_ON_NEW] >= ON_NEW_HOSTS:
+            s[S_REPLACED] = 1.0 + s[S_REPLACED] * np.exp(-(t[T_HOSTS] - t[T_REPLACED]) / WEEK_US)
+            t[T_REPLACED] = t[T_HOSTS]
+            t[T_HOSTS] = 0
+            t[T_OLD_HOST] = now
+    elif t[T_OLD_HOST] > 0 and now - t[T_OLD_HOST] <= ROLLING_US:
+        t[T_HOSTS] = now
+        s[S_NEW_HOSTS] = s[S_ON_NEW] = 1.0
+    else:
+        t[T_OLD_HOST] = now
 
 
 @njit
@@ -432,7 +480,7 @@ def advance_functions(
             for column in range(S_MAX_GAP):
                 s[column] = 0.0
             last = 0
-            t[T_DEPLOYED] = 0
+            t[T_DEPLOYED] = t[T_HOSTS] = t[T_OLD_HOST] = t[T_REPLACED] = 0
             t[T_FIRST] = min(t[T_FIRST], now - np.int64(NEW_FUNCTION_US))
         fresh = last == 0
         dt = now - last if not fresh else 0
@@ -513,12 +561,13 @@ def advance_functions(
         # cold start: a host not among the last seen
         is_cold = False
         if host[i] != 0:
-            found = False
+            place = -1
             for h in range(HOSTS):
                 if hosts[k, h] == host[i]:
-                    found = True
+                    place = h
                     break
-            if not found:
+            follow_hosts(s, t, place, now)
+            if place < 0:
                 is_cold = True
                 for h in range(HOSTS - 1, 0, -1):
                     hosts[k, h] = hosts[k, h - 1]
@@ -531,6 +580,8 @@ def advance_functions(
             t[T_VERSION_BEFORE] = t[T_VERSION]
             t[T_VERSION] = version[i]
         deployed[i] = now - t[T_DEPLOYED] if t[T_DEPLOYED] > 0 else np.int64(-1)
+        if version[i] == 0 and t[T_REPLACED] > 0 and s[S_REPLACED] < OFTEN_REPLACED:
+            deployed[i] = BY_HOSTS - (now - t[T_REPLACED])
         # the caller at this function
         q = pair_state[pair[i]]
         qt = pair_times[pair[i]]

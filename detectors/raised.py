@@ -64,7 +64,11 @@ RAISED: Final[pa.Schema] = pa.schema(
         _field("path", pa.string(), doc="as in INVOCATION"),
         _field("exception_type", pa.string(), doc="as in INVOCATION"),
         _field("pair_age_us", pa.int64(), doc="since the caller was first seen at the function, us"),
-        _field("deployed_us", pa.int64(), doc="since the function's version changed, us; -1: not seen to change"),
+        _field(
+            "deployed_us",
+            pa.int64(),
+            doc="since its version changed, us; -1: it did not; below: -2 less the time since its hosts did",
+        ),
         _field("gate", pa.float64(), doc="the score as it counts for opening an incident"),
         _field("surprise", _FEATURES, doc="honest surprise of each feature"),
         _field("share", _FEATURES, doc="share of the score of each feature"),

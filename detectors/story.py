@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from detectors.evidence import Evidence, Silence
 from detectors.features import FEATURE_NAMES
+from detectors.function_kernel import BY_HOSTS
 from detectors.schema import CALLER_CONFIDENCE
 from detectors.stories import CALLER_GAP_US, GAP_US, SILENT_GAP_US, VAGUE_GAP_US
 from models.baselines import HOUR_US
@@ -208,7 +209,8 @@ def evidence_of(story: Story) -> Evidence:
         duration_ms=(durations[len(durations) // 2] if durations else 0.0, story.max_ms),
         usual_ms=usual,
         run_seconds=story.run_ms / 1000.0,
-        deployed_ago_s=story.deployed_us / 1e6 if _followed_a_version(story) else None,
+        deployed_ago_s=_since_deployed_us(story) / 1e6 if _followed_a_version(story) else None,
+        by_hosts=story.deployed_us <= BY_HOSTS,
         silence=_silence(story),
         statuses={int(s): n for s, n in sorted(counts.get(statuses, Counter()).items())},
         exception_types=tuple(top(counts.get("exception_type", {}))),
@@ -249,7 +251,12 @@ def _silence(story: Story) -> Silence | None:
 
 def _followed_a_version(story: Story) -> bool:
     """Whether a version changed before nearly all of it: what goes on already is not of its making."""
-    return story.deployed_us >= 0 and story.undeployed <= BEFORE_A_VERSION * story.rows
+    return story.deployed_us != -1 and story.undeployed <= BEFORE_A_VERSION * story.rows
+
+
+def _since_deployed_us(story: Story) -> int:
+    """From the change of version, or of hosts, to the story, us."""
+    return BY_HOSTS - story.deployed_us if story.deployed_us <= BY_HOSTS else story.deployed_us
 
 
 def _core_s(story: Story) -> float:

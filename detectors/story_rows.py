@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from detectors.features import FEATURE_NAMES, FEATURES
 from detectors.function_features import from_matrix
+from detectors.function_kernel import BY_HOSTS
 from detectors.signatures import SIGNATURES, signature_kinds
 from detectors.story import MICRO, SPAN_US, Story
 from models.baselines import US
@@ -154,9 +155,13 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     story.durations += durations[: MAX_DURATIONS - len(story.durations)].tolist()
     _keep_examples(story, rows.rows.slice(begin, n), silent)
     deployed = rows.deployed_us[here]
-    if story.deployed_us < 0 and (deployed >= 0).any():
-        first = int(np.argmax(deployed >= 0))
+    if story.deployed_us == -1 and (deployed != -1).any():
+        first = int(np.argmax(deployed != -1))
         story.deployed_us, story.undeployed = int(deployed[first]), story.rows - n + first
+        if story.deployed_us <= BY_HOSTS:
+            # that hosts were replaced is known only minutes after: the story may have begun in between
+            ago = BY_HOSTS - story.deployed_us - (int(at[first]) - story.first_us)
+            story.deployed_us, story.undeployed = (BY_HOSTS - ago, 0) if ago >= 0 else (-1, 0)
     peak = int(np.argmax(counted))
     if counted[peak] > story.score:
         story.score, story.p_value = float(counted[peak]), float(rows.p_value[begin + peak])

@@ -9,6 +9,8 @@ from detectors.catalogue.samples import sample
 
 #: a version is suspected of what begins this soon after it, s
 _SUSPECT_S: Final = 2700.0
+#: the same where no version is logged, but hosts were replaced, which has other reasons, too
+_SUSPECT_HOSTS_S: Final = 900.0
 #: functions in the same trouble at once that make a storm
 _STORM: Final = 3
 #: failed runs by deliveries of one message: so many bad messages at most
@@ -30,7 +32,7 @@ def _since_version(s: Signs) -> bool:
     return (
         not s.by_caller
         and ago is not None
-        and 0.0 <= ago <= _SUSPECT_S
+        and 0.0 <= ago <= (_SUSPECT_HOSTS_S if s.e.by_hosts else _SUSPECT_S)
         and s.of("failure", "duration", "latency") >= 0.3
     )
 
@@ -79,11 +81,11 @@ def _fails(s: Signs) -> bool:
 
 BAD_DEPLOYMENT: Final = Kind(
     id="bad-deployment",
-    title="Worse since a new version: {spot}",
-    summary="From {deployed} after a new version on: {calls} {during} {to} {where}{bad}{exceptions}{slow}.",
+    title="Worse since {deployment}: {spot}",
+    summary="{Deployed}: {calls} {during} {to} {where}{bad}{exceptions}{slow}.",
     meaning=(
-        "Failures or run times changed right after the version did. A coincidence "
-        "with a slow dependency looks the same."
+        "Failures or run times changed right after the version did; or, where no version is logged, after all hosts "
+        "were replaced: by a deployment, new settings, a restart. A coincidence with a slow dependency looks the same."
     ),
     attack=(),
     severity=lambda s: level("medium", s.failed > 0.05 or s.longest >= 10.0, s.failed > 0.5),

@@ -131,5 +131,10 @@ class Amounts(Telling):
         return f" in {say.counted(settled, 'earlier call')}" if settled >= 1.0 else " before"
 
     def say_deployed(self) -> str:
-        """How long before the first event the version changed."""
-        return say.span(finite(self._e.deployed_ago_s))
+        """Since when it is worse: how long after the version changed, or all hosts did."""
+        what = "all of its hosts were replaced" if self._e.by_hosts else "a new version"
+        return f"from {say.span(finite(self._e.deployed_ago_s))} after {what} on"
+
+    def say_deployment(self) -> str:
+        """What it is worse since."""
+        return "its hosts were replaced" if self._e.by_hosts else "a new version"

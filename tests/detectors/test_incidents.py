@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import matrix
+from detectors.function_kernel import BY_HOSTS
 from detectors.incidents import KEPT_CLOSED, Incidents
 from detectors.raised import RAISED
 from detectors.stories import CALLER_GAP_US, GAP_US, OPEN_STORIES
@@ -703,6 +704,19 @@ def test_what_began_before_a_new_version_is_not_laid_to_it() -> None:
     assert [one["kind"] for one in incidents_of(deployed)[1]] == ["bad-deployment"]
     assert [one["kind"] for one in incidents_of(before[-1:] + deployed)[1]] == ["bad-deployment"]
     assert [one["kind"] for one in incidents_of(before + deployed)[1]] == ["failure-burst"]
+
+
+@pytest.mark.parametrize(
+    ("began", "kind"), [(2, "bad-deployment"), (-2, "failure-burst")], ids=["after they were", "before they were"]
+)
+def test_hosts_that_are_known_to_be_replaced_minutes_later_are_blamed_for_what_began_after_they_were(
+    began: int, kind: str
+) -> None:
+    # replaced at minute 0, known from minute 6 on
+    rows = [failing(n * MINUTE, f"h{n}", deployed_us=-1 if n < 6 else BY_HOSTS - n * MINUTE) for n in range(began, 20)]
+    (incident,) = incidents_of(rows)[1]
+    assert incident["kind"] == kind
+    assert ("From 2 minutes after all of its hosts were replaced on: " in incident["summary"]) is (began > 0)
 
 
 def test_a_flood_that_a_few_calls_follow_for_hours_is_told_by_the_minutes_in_which_it_came() -> None:
