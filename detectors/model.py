@@ -36,6 +36,7 @@ class Model:
         version: the registry's name for it; empty before it has one.
         reference: how surprising the held-out part of the window was, by function and feature, for ``detectors.drift``.
         caller_property: key in Properties in which the app's owner logs who called; logs to judge are read by it, too.
+        pseudonyms: of which key callers are known by, see ``ConformOptions.pseudonyms``; None: they are known by names.
     """
 
     judge: Judge
@@ -48,6 +49,7 @@ class Model:
     version: str = ""
     reference: pa.Table | None = None
     caller_property: str | None = None
+    pseudonyms: str | None = None
 
     def part(self, prefix: str) -> dict[str, pa.Table]:
         """The state's tables of one stage: ``function`` or ``caller``."""
@@ -70,6 +72,8 @@ class Model:
         }
         if self.caller_property is not None:
             document["caller_property"] = self.caller_property
+        if self.pseudonyms is not None:
+            document["pseudonyms"] = self.pseudonyms
         return tables, {"model": document}
 
     @classmethod
@@ -101,4 +105,5 @@ class Model:
             version=version,
             reference=tables.get("reference"),
             caller_property=document.get("caller_property"),
+            pseudonyms=document.get("pseudonyms"),
         )

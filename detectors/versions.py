@@ -40,6 +40,8 @@ def save_model(
     }
     if model.caller_property is not None:
         manifest["caller_property"] = model.caller_property
+    if model.pseudonyms is not None:
+        manifest["pseudonyms"] = model.pseudonyms
     files = encode_bundle(tables=tables, documents=documents, manifest=manifest)
     return _opened(registry).add(files, who=who or whoami(), note=note)
 

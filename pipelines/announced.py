@@ -29,6 +29,7 @@ class Announced:
         public_key: PEM; if given, only versions signed with its private key are taken.
         poll_s: how often the registry is asked for its champion, s.
         first: the label of what judges at the start.
+        pseudonym_key: where the key is kept by which callers become pseudonyms.
     """
 
     models: str
@@ -36,6 +37,7 @@ class Announced:
     public_key: bytes | None
     poll_s: float
     first: str
+    pseudonym_key: str | None = None
 
     def folds(self, label: str, stage: str) -> FoldFactory:
         """The folds of a stage as an announced version has them.
@@ -55,7 +57,7 @@ class Announced:
                 # one version at a time: those before it are not announced again but after a rollback
                 for old in [key for key in _plans if key[0] == self]:
                     del _plans[old]
-                champion = Champion(self.models, self.budget, self.public_key)
+                champion = Champion(self.models, self.budget, self.public_key, self.pseudonym_key)
                 _plans[self, label] = champion.load(label.partition(SAID_AFTER)[0]).plan
             return _plans[self, label]
 
@@ -64,7 +66,7 @@ class Herald:
     """Follows the champion for a process that reads sources."""
 
     def __init__(self, announced: Announced) -> None:
-        self._champion = Champion(announced.models, announced.budget, announced.public_key)
+        self._champion = Champion(announced.models, announced.budget, announced.public_key, announced.pseudonym_key)
         self._poll_s = announced.poll_s
         self._looked_s = float("-inf")
         self.label = announced.first

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from detectors.conform import ConformOptions
 from detectors.model import Model
 from models.errors import BundleForeignError, InputError, LonetreeError
 from models.feedback import Feedback, read_feedback, standing
+from pipelines.reading import reading, refuse_strangers
 from pipelines.registry_storage import open_registry
 from pipelines.sinks.escape import terminal
 
@@ -40,13 +42,19 @@ class Champion:
         models: the registry's folder.
         budget: false incidents a day.
         public_key: PEM; if given, only versions signed with its private key are taken.
+        pseudonym_key: where the key is kept by which callers become pseudonyms, ``env:NAME`` or ``file:PATH``; only
+            versions are taken that know callers by these.
     """
 
-    def __init__(self, models: str | Path, budget: float, public_key: bytes | None = None) -> None:
+    def __init__(
+        self, models: str | Path, budget: float, public_key: bytes | None = None, pseudonym_key: str | None = None
+    ) -> None:
         if not budget > 0:
             raise InputError("The budget can't be kept.", expected="a number above 0", received=f"{budget:g}")
         self._registry = open_registry(models)
         self._budget, self._key = budget, public_key
+        self._conform = reading(pseudonym_key=pseudonym_key)
+        self._conform.pseudonyms()  # a key that can't be used is told before anything is read
         #: the version that judges, and with which feedback
         self.version: str | None = None
         self._feedback: tuple[Feedback, ...] = ()
@@ -54,6 +62,10 @@ class Champion:
         self.refused = 0
         #: why the champion does not judge; None where it does
         self.trouble: str | None = None
+
+    def conform(self) -> ConformOptions:
+        """How logs are read: callers as the champion knows them."""
+        return ConformOptions(caller_property=self.caller_property(), pseudonym_key=self._conform.pseudonym_key)
 
     def caller_property(self) -> str | None:
         """The property in which the app's owner logs who called, as the champion learned it; None where it has none."""
@@ -128,6 +140,7 @@ class Champion:
                 received=f"{type(error).__name__}: {error}",
                 hint="Train a new version from the logs: lonetree train --input LOGS --models DIR",
             ) from error
+        refuse_strangers(model, self._conform)
         expected = model.curve.rate(model.curve.threshold(self._budget))
         said = self._said()
         return Judging(name, said, plan_for(model, self._budget, said), float(expected))

@@ -24,6 +24,7 @@ def compare_on(
     b: str,
     *,
     budget: float = 1.0,
+    pseudonym_key: str | None = None,
     beam_args: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Comparison:
@@ -35,6 +36,7 @@ def compare_on(
         a: the version that runs; a name, or ``champion``.
         b: the version that may take its place.
         budget: false incidents a day.
+        pseudonym_key: where the key is kept, if the versions know callers by pseudonyms.
         beam_args: options for Beam.
         progress: told how far it is.
 
@@ -56,6 +58,7 @@ def compare_on(
                 version=version,
                 budget=budget,
                 verdicts="all",
+                pseudonym_key=pseudonym_key,
                 beam_args=beam_args,
                 progress=progress,
             )

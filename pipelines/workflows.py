@@ -26,7 +26,7 @@ from models.feedback import Feedback, read_feedback, standing
 from pipelines.graph import Plan
 from pipelines.jobs import Result, collect, run_bounded
 from pipelines.progress import Progress, silent
-from pipelines.reading import reading
+from pipelines.reading import reading, refuse_strangers
 from pipelines.registry_storage import open_registry, open_storage
 from pipelines.scratch import scratch
 from pipelines.sources.files import expand
@@ -69,6 +69,7 @@ def train(
     options: TrainingOptions | None = None,
     conform: ConformOptions | None = None,
     caller_property: str | None = None,
+    pseudonym_key: str | None = None,
     note: str = "",
     beam_args: Sequence[str] = (),
     progress: Progress = silent,
@@ -81,6 +82,7 @@ def train(
         options: how to fit.
         conform: how to read; by default as ``pipelines.reading`` has it.
         caller_property: key in Properties in which the app's owner logs who called; kept with the version.
+        pseudonym_key: where the key is kept by which callers become pseudonyms, ``env:NAME`` or ``file:PATH``.
         note: kept with the version.
         beam_args: options for Beam.
         progress: told how far it is.
@@ -93,7 +95,8 @@ def train(
     open_registry(models).ready()
     options = options or TrainingOptions()
     options = replace(options, feedback=options.feedback or feedback_of(models))
-    conform = conform or reading(caller_property)
+    conform = conform or reading(caller_property, pseudonym_key=pseudonym_key)
+    pseudonyms = conform.pseudonyms()
     with scratch("lonetree-train-") as work:
         run, parcels = collect(
             refs,
@@ -116,7 +119,7 @@ def train(
             return drain(Timeline(_Same()), parcels)
 
         model = fit(slices, options, progress=lambda step: progress(step, 0, None, ""))
-    model = replace(model, caller_property=conform.caller_property)
+    model = replace(model, caller_property=conform.caller_property, pseudonyms=pseudonyms)
     first, last = (datetime.fromtimestamp(us / 1e6, timezone.utc) for us in model.window)
     version = versions.save_model(model, open_registry(models), note=note)
     threshold = model.curve.threshold(PLAIN_BUDGET)
@@ -186,6 +189,7 @@ def replay(
     budget: float = 1.0,
     verdicts: Literal["anomalous", "all"] = "anomalous",
     conform: ConformOptions | None = None,
+    pseudonym_key: str | None = None,
     beam_args: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Result:
@@ -199,6 +203,7 @@ def replay(
         budget: false incidents a day that the reader is willing to read, above 0.
         verdicts: which are written.
         conform: how to read; by default as ``pipelines.reading`` has it, callers as the version knows them.
+        pseudonym_key: where the key is kept, if the version knows callers by pseudonyms.
         beam_args: options for Beam.
         progress: told how far it is.
 
@@ -209,12 +214,14 @@ def replay(
     if not budget > 0:
         raise InputError("The budget can't be kept.", expected="a number above 0", received=f"{budget:g}")
     model = load_model(models, version)
+    conform = conform or reading(model.caller_property, pseudonym_key=pseudonym_key)
+    refuse_strangers(model, conform)
     plan = plan_for(model, budget, feedback_of(models), strange_only=verdicts == "anomalous", closed_only=True)
     return run_bounded(
         expand(inputs),
         plan,
         Path(output),
-        reader=FileReader.of(conform or reading(model.caller_property), plan.columns),
+        reader=FileReader.of(conform, plan.columns),
         verdicts=verdicts,
         beam_args=beam_args,
         progress=progress,

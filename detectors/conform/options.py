@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -19,6 +20,8 @@ MAX_TEXT: Final = 2_048
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 #: characters of a dead letter's beginning; DEAD_LETTER promises it
 MAX_RAW: Final = 4_096
+#: no identity; its pseudonym stands for the key
+_NOBODY: Final = "lonetree: which pseudonyms are these?"
 #: hex digits of a pseudonym: 64 bits, no clash expected below a billion identities
 PSEUDONYM_DIGITS: Final = 16
 #: columns of INVOCATION of which a log has few distinct values, or as many as somebody deploys
@@ -36,8 +39,9 @@ class ConformOptions:
 
     #: key in Properties in which the app's owner logs who called (say a hash of the key's id); matched without case
     caller_property: str | None = None
-    #: secret; where set, callers, addresses, networks and users become HMAC-SHA256 pseudonyms
-    pseudonym_key: bytes | None = field(default=None, repr=False)
+    #: secret, or what fetches it where it is used; with it, callers, addresses, networks and users become HMAC-SHA256
+    #: pseudonyms
+    pseudonym_key: bytes | Callable[[], bytes] | None = field(default=None, repr=False)
     #: the clock, microseconds UTC; a record more than a day ahead of it is a dead letter; None does not check
     now_us: int | None = None
     #: characters kept of any text
@@ -51,7 +55,12 @@ class ConformOptions:
         """The pseudonym of one identity, or the identity itself where no key is set."""
         if self.pseudonym_key is None:
             return identity
-        return hmac.new(self.pseudonym_key, identity.encode(), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
+        key = self.pseudonym_key() if callable(self.pseudonym_key) else self.pseudonym_key
+        return hmac.new(key, identity.encode(), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
+
+    def pseudonyms(self) -> str | None:
+        """What tells pseudonyms by one key from those by another, and gives no key away; None where there are none."""
+        return None if self.pseudonym_key is None else self.pseudonym(_NOBODY)
 
 
 def slots_of(options: ConformOptions) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from pipelines.cli.options import (
     input_option,
     json_option,
     models_option,
+    pseudonym_option,
 )
 from pipelines.cli.show import moment
 
@@ -33,8 +34,11 @@ ROWS = 10
 @input_option
 @models_option
 @budget_option
+@pseudonym_option
 @json_option
-def compare_versions(a: str, b: str, inputs: list[str], models: str | Path, budget: float, as_json: bool) -> None:
+def compare_versions(
+    a: str, b: str, inputs: list[str], models: str | Path, budget: float, pseudonym_key: str | None, as_json: bool
+) -> None:
     """Judge the same logs with versions A and B: incidents gained and lost, and why; how scores moved; what became of
     the incidents that were said to be bad. A version's name, or `champion`.
 
@@ -46,7 +50,16 @@ def compare_versions(a: str, b: str, inputs: list[str], models: str | Path, budg
     from pipelines.versus import compare_on
 
     with ShownProgress() as progress:
-        found = compare_on(inputs, models, a, b, budget=budget, beam_args=beam_options(), progress=progress)
+        found = compare_on(
+            inputs,
+            models,
+            a,
+            b,
+            budget=budget,
+            pseudonym_key=pseudonym_key,
+            beam_args=beam_options(),
+            progress=progress,
+        )
     print_json(found.to_json()) if as_json else print_comparison(found)
 
 
@@ -95,8 +108,11 @@ def print_comparison(found: Comparison) -> None:
 @input_option
 @models_option
 @budget_option
+@pseudonym_option
 @json_option
-def drift_of_version(version: str, inputs: list[str], models: str | Path, budget: float, as_json: bool) -> None:
+def drift_of_version(
+    version: str, inputs: list[str], models: str | Path, budget: float, pseudonym_key: str | None, as_json: bool
+) -> None:
     """Compare logs with the training window of VERSION, the champion by default: which functions moved and in what,
     whether it raises more than its budget, and whether to train again. The logs are read into memory; days will do.
 
@@ -106,12 +122,12 @@ def drift_of_version(version: str, inputs: list[str], models: str | Path, budget
       lonetree models drift --input logs/september --models models --json
     """
     from detectors.drift import measure_drift
-    from pipelines.reading import reading
+    from pipelines.reading import reading_for
     from pipelines.sources.files import load
     from pipelines.workflows import load_model
 
     model = load_model(models, version)
-    found = measure_drift(load(inputs, reading(model.caller_property)), model, budget=budget)
+    found = measure_drift(load(inputs, reading_for(model, pseudonym_key)), model, budget=budget)
     print_json(found.to_json()) if as_json else print_drift(found)
 
 

@@ -209,6 +209,8 @@ def told(about: Mapping[str, Any], bundle: Bundle) -> Iterator[tuple[str, str]]:
         yield "", " of ".join(counts)
     if manifest.get("caller_property"):
         yield "callers by", f"the property {manifest['caller_property']}"
+    if manifest.get("pseudonyms"):
+        yield "callers as", f"pseudonyms of the key {manifest['pseudonyms']}"
     curve = bundle.document("model").get("curve") if "model" in bundle.documents else None
     if curve:
         known = BudgetCurve.from_json(curve)

@@ -147,6 +147,16 @@ def models_option(function: F) -> F:
     )(function)
 
 
+def pseudonym_option(function: F) -> F:
+    """``--pseudonym-key env:NAME|file:PATH``."""
+    return click.option(
+        "--pseudonym-key",
+        metavar="KEY",
+        help="Know callers by pseudonyms only, made by the key that is kept in env:NAME or file:PATH. A version judges "
+        "with the key that it was trained with.",
+    )(function)
+
+
 def value_option(name: str, metavar: str | None, kind: Any, meaning: str, default: Any = None) -> Callable[[F], F]:
     """An option with one value; its default is shown where it has one."""
     return click.option(

@@ -17,6 +17,7 @@ from pipelines.cli.options import (
     input_option,
     json_option,
     models_option,
+    pseudonym_option,
     verdicts_option,
 )
 from pipelines.cli.show import plural, print_blind_spots, print_expected, print_incidents
@@ -40,6 +41,7 @@ ROWS: Final = 20
 @click.option("--version", metavar="V", help="The version to judge with; the registry's champion by default.")
 @budget_option
 @verdicts_option
+@pseudonym_option
 @json_option
 def command(
     inputs: list[str],
@@ -48,6 +50,7 @@ def command(
     version: str | None,
     budget: float,
     verdicts: Literal["anomalous", "all"],
+    pseudonym_key: str | None,
     as_json: bool,
 ) -> None:
     """Judge every invocation in the logs, and write the incidents that deserve a person.
@@ -69,6 +72,7 @@ def command(
             version=version,
             budget=budget,
             verdicts=verdicts,
+            pseudonym_key=pseudonym_key,
             beam_args=beam_options(),
             progress=progress,
         )

@@ -8,7 +8,7 @@ import click
 
 from pipelines.cli.bars import ShownProgress
 from pipelines.cli.console import print_json, printable
-from pipelines.cli.options import LogsCommand, beam_options, input_option, json_option, models_option
+from pipelines.cli.options import LogsCommand, beam_options, input_option, json_option, models_option, pseudonym_option
 from pipelines.cli.show import plural, print_blind_spots
 
 
@@ -20,9 +20,17 @@ from pipelines.cli.show import plural, print_blind_spots
     metavar="KEY",
     help="A property of the request in which you log who called, say a hash of the key's id; kept with the version.",
 )
+@pseudonym_option
 @click.option("--note", metavar="TEXT", default="", help="What should be known about the version; kept with it.")
 @json_option
-def command(inputs: list[str], models: str | Path, caller_property: str | None, note: str, as_json: bool) -> None:
+def command(
+    inputs: list[str],
+    models: str | Path,
+    caller_property: str | None,
+    pseudonym_key: str | None,
+    note: str,
+    as_json: bool,
+) -> None:
     """Learn what is normal from logs, and add a version to the registry in DIR.
 
     One to four weeks are a good start. A few percent of anomalies in them do no harm.
@@ -41,6 +49,7 @@ def command(inputs: list[str], models: str | Path, caller_property: str | None, 
             inputs,
             models,
             caller_property=caller_property,
+            pseudonym_key=pseudonym_key,
             note=note,
             beam_args=beam_options(),
             progress=progress,

@@ -23,6 +23,7 @@ from pipelines.cli.options import (
     beam_options,
     budget_option,
     models_option,
+    pseudonym_option,
     refuse_given,
     value_option,
     verdicts_option,
@@ -105,6 +106,7 @@ _PAUSE_S: Final = 1.0
     click.Path(dir_okay=False, path_type=Path),
     "A public key (PEM); only versions signed with its private key may judge.",
 )
+@pseudonym_option
 @value_option("--http", "PORT", click.IntRange(0, 65535), "Serve /healthz and /metrics here.")
 @value_option("--http-host", "HOST", click.STRING, "On which address.", default="127.0.0.1")
 @value_option(
@@ -135,6 +137,7 @@ def command(
     checkpoint_every: float,
     poll_models: float,
     demand_signature: Path | None,
+    pseudonym_key: str | None,
     http: int | None,
     http_host: str,
     runner: str,
@@ -155,7 +158,6 @@ def command(
     --state holds what waits for sinks, and --checkpoint-every says nothing (docs/deploy.md). Beam's local runner for
     bounded input can't stream, and is refused.
     """
-    from detectors.conform import ConformOptions
     from pipelines.champion import Champion
 
     runner = runner_of(runner, beam_options())
@@ -175,12 +177,12 @@ def command(
             sources, sinks, state.absolute(), output.absolute() if output is not None else None, verdicts, live
         )
         registry = str(models) if "://" in str(models) else str(Path(models).absolute())
-        followed = Announced(registry, budget, _key(demand_signature), poll_models, "")
+        followed = Announced(registry, budget, _key(demand_signature), poll_models, "", pseudonym_key)
         with _stopping() as stop:
             on_beam(stream, runner, beam_options(), followed, shards, stop, (http, http_host))
         return
     refuse_beam_options(beam_options())
-    champion = Champion(models, budget, _key(demand_signature))
+    champion = Champion(models, budget, _key(demand_signature), pseudonym_key)
     from pipelines.checkpoint import Checkpoints
     from pipelines.memory import one_heap
     from pipelines.sinks.uri import open_sinks
@@ -207,8 +209,7 @@ def command(
             if until_idle is None:
                 refuse_ended(saved)
             cursors = saved.document["cursors"] if saved is not None else {}
-            conform = ConformOptions(caller_property=champion.caller_property())
-            opened = open_sources(sources, cursors, state / "cursors", conform)
+            opened = open_sources(sources, cursors, state / "cursors", champion.conform())
             for source in opened.values():
                 unwind.callback(source.close)
             fan_out = open_sinks(sinks, state / "sinks")

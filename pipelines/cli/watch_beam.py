@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import click
 
-from detectors.conform import ConformOptions
 from pipelines.announced import Announced, label_of
 from pipelines.beam_runners import DURABLE, stream_arguments
 from pipelines.champion import Champion
@@ -53,7 +52,7 @@ def on_beam(
         check_source(uri)
     for uri in job.sinks:
         parse_sink(uri).close()
-    champion = Champion(followed.models, followed.budget, followed.public_key)
+    champion = Champion(followed.models, followed.budget, followed.public_key, followed.pseudonym_key)
     judging = champion.start()
     followed = replace(followed, first=label_of(judging))
 
@@ -69,8 +68,7 @@ def on_beam(
         shown.look()
 
     plan = replace(judging.plan, shards=shards, announced=followed)
-    conform = ConformOptions(caller_property=champion.caller_property())
-    live = replace(job.live, conform=conform, announced=followed)
+    live = replace(job.live, conform=champion.conform(), announced=followed)
     job = replace(job, live=live, expected_false=judging.expected)
     with served(vitals, *http), Shown(vitals, runner=runner) as shown:
         ended, counted = run(job, plan, runner, beam, stop=stop, told=heard)
