@@ -42,6 +42,9 @@ CALLER_FAMILIES: Final = np.array(
 )
 #: share of a function's recent calls, failures or refusals that makes them one caller's doing
 OWN_DOING: Final = 0.5
+#: by how much a caller's share of the failures must exceed its share of the calls before the failing is its own; twice is
+#: what a share comes to that failed all along, as half an hour of the caller stands against a quarter of the function
+BEYOND_SHARE: Final = 3.0
 #: share below which a caller is one of many
 FEW: Final = 0.2
 #: what load or refusals must add before a function counts as crowded
@@ -93,7 +96,8 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     function = families[:, ~CALLER_FAMILIES].sum(axis=1) + common
     by_caller = own >= function
     by_caller |= (trouble == LOAD) & (of_calls >= OWN_DOING)
-    by_caller |= (trouble == FAILING) & (of_failures >= OWN_DOING) & (of_calls < OWN_DOING)
+    fails_more = of_failures >= np.maximum(OWN_DOING, BEYOND_SHARE * of_calls)
+    by_caller |= (trouble == FAILING) & fails_more & (of_calls < OWN_DOING)
     crowd = ((load >= CROWD_SURPRISE) & (of_calls < FEW)) | (common >= CROWD_SURPRISE)
     arrival = families[:, FAMILIES.index("novelty")] + families[:, FAMILIES.index("place")]
     # a crowd arrives; one who arrives makes no crowd

@@ -138,6 +138,9 @@ SIBLINGS: Final = 20.0
 MAX_LIFT: Final = 5.0
 #: how far the mean normal score of a function's run times wanders in normal life
 MEAN_WANDERS: Final = 0.25
+#: how much slower, in nats, runs must be on average before it counts, and how much more until it counts in full
+LEAST_SLOWER: Final = 0.1
+MORE_SLOWER: Final = 0.1
 #: chance that a delay looks like a round number of seconds by accident, and that it does, or all of its run
 ROUND_CHANCE: Final = 0.12
 EITHER_CHANCE: Final = 0.2
@@ -773,7 +776,9 @@ def advance_functions(
             z = max(zf, min(zs, 3.0 * zf))
             # what others of its kind take says where a new function may lie, not where it has moved from
             if v > 0.0 and z > 0.0 and known[k]:
-                raw[i, 2] = 0.5 * z * z * min(v, 1.0)
+                # a tenth slower may be told from chance where all runs take the same, but is nothing to be called for
+                slower = s[S_LOGFAST] - quantiles[k, median]
+                raw[i, 2] = 0.5 * z * z * min(v, 1.0) * min(max((slower - LEAST_SLOWER) / MORE_SLOWER, 0.0), 1.0)
             z = min(-zs, -3.0 * zf)
             if v < 0.0 and z > 0.0 and known[k]:
                 # a little faster is good news; work that is skipped is not

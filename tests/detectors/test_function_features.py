@@ -149,6 +149,20 @@ def test_a_shift_of_all_run_times_builds_up_over_calls(usual: Baselines) -> None
     assert found.raw("latency_shift", "Pay").max() < shift.max() / 2
 
 
+def test_a_few_per_cent_slower_is_nothing_to_be_called_for_however_alike_runs_are() -> None:
+    alike = baselines_of(ordinary(0, 96, duration_ms=lambda n: 100.0 + n % 3))
+
+    def slower_by(share: float) -> float:
+        calm = before(duration_ms=lambda n: 100.0 + n % 3)
+        slow = trouble(120, 2 * MINUTE, duration_ms=lambda n: (1.0 + share) * (100.0 + n % 3))
+        return float(live(alike, calm, slow).raw("latency_shift", "bad").max())
+
+    assert slower_by(0.08) == 0.0
+    assert slower_by(0.15) < 0.5 * slower_by(0.3)
+    assert slower_by(0.3) == pytest.approx(slower_by(0.6), rel=0.05)
+    assert slower_by(0.3) > 5.0
+
+
 def test_the_morning_after_a_slow_evening_is_not_slow(usual: Baselines) -> None:
     slow = trouble(30, MINUTE, duration_ms=190.0)
 
