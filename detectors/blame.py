@@ -42,8 +42,8 @@ CALLER_FAMILIES: Final = np.array(
 )
 #: share of a function's recent calls, failures or refusals that makes them one caller's doing
 OWN_DOING: Final = 0.5
-#: by how much a caller's share of the failures must exceed its share of the calls before the failing is its own; twice is
-#: what a share comes to that failed all along, as half an hour of the caller stands against a quarter of the function
+#: by how much a caller's share of the failures must exceed its share of the calls before the failing is its own; where
+#: all fail it seems to be twice its share, as half an hour of the caller stands against a quarter of the function
 BEYOND_SHARE: Final = 3.0
 #: share below which a caller is one of many
 FEW: Final = 0.2

@@ -61,12 +61,15 @@ class CallerFeatures:
         self._clear_at = CLEAR_AT
         #: of the rows measured last: each one's caller as a row of the state, and whether it can be unlearned
         self._row, self._learned = np.zeros(0, np.int64), np.zeros(0, np.bool_)
+        #: of the rows measured last: hash of the country that the caller came from sooner than anyone travels, or 0
+        self.came_from = np.zeros(0, np.uint64)
 
     def measure(self, rows: pa.RecordBatch) -> tuple[Vector, Vector, Vector]:
         """raw, value and typical, float32[n, WIDTH] each, of rows sorted by ``at``."""
         n = rows.num_rows
         raw, value, typical = (np.zeros((n, WIDTH), np.float32) for _ in range(3))
         self._row, self._learned = np.zeros(n, np.int64), np.zeros(n, np.bool_)
+        self.came_from = np.zeros(n, np.uint64)
         if n == 0:
             return raw, value, typical
         keys = hashed(rows, "caller")
@@ -96,6 +99,7 @@ class CallerFeatures:
             c["state"], c["times"], c["apps"], c["app_first"], c["app_last"],
             c["lands"], c["land_first"], c["land_last"],
             c["settled_hours"], c["today_hours"], raw, value, typical,
+            self.came_from,
         )  # fmt: skip
         self._callers.take_back(in_time)
         # a place is many people, and what one of them does is no habit of the others

@@ -103,11 +103,12 @@ def advance_callers(
     failure_rate: Any, refusal_rate: Any,
     state: Any, times: Any, apps: Any, app_first: Any, app_last: Any, lands: Any, land_first: Any, land_last: Any,
     settled_hours: Any, today_hours: Any,
-    raw: Any, value: Any, typical: Any,
+    raw: Any, value: Any, typical: Any, came_from: Any,
 ) -> None:  # fmt: skip
     """Advance every caller through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 11].
 
-    Columns are those of ``features.CALLER_FEATURES``. Rows of callers without identity are left at 0.
+    Columns are those of ``features.CALLER_FEATURES``; ``came_from`` gets the other country of who travels. Rows of
+    callers without identity are left at 0.
     """
     kept_s, kept_t = np.empty(CALLER_STATE), np.empty(CALLER_TIMES, np.int64)
     kept_names, kept_places = np.empty((2, PLACES), np.uint64), np.empty((4, PLACES), np.int64)
@@ -222,10 +223,10 @@ def advance_callers(
                 # who goes to a country for the first time mostly goes where others call from
                 raw[i, 2] = max(history - np.log(max(s[C_LANDS] - 1.0, 1.0)), 0.0) + max(rare[i], 0.0)
             value[i, 2], typical[i, 2] = since / US, s[C_SETTLED]
-            elsewhere = np.int64(0)
+            elsewhere, before = np.int64(0), np.uint64(0)
             for other in range(PLACES):
                 if other != slot and lands[c, other] != 0 and land_last[c, other] > elsewhere:
-                    elsewhere = land_last[c, other]
+                    elsewhere, before = land_last[c, other], lands[c, other]
             # who stays there does not make the way any longer; who is in both places at once makes it shorter
             gap = now - elsewhere if elsewhere > land_first[c, slot] else land_first[c, slot] - elsewhere
             if foreign and elsewhere > 0 and 0 <= gap < FLIGHT_US and now - elsewhere < FLIGHT_US:
@@ -236,6 +237,7 @@ def advance_callers(
                 hop = np.log(FLIGHT_US / (gap + NOVEL_FLOOR_US)) + min(max(news[i], 0.0), history)
                 raw[i, 3] = hop * np.log(1.0 + s[C_ABROAD])
                 value[i, 3] = gap / US
+                came_from[i] = before
             typical[i, 3] = FLIGHT_US / US
 
         # errors against what these functions refuse or fail anyway, and against what this caller is used to

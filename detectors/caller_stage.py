@@ -118,7 +118,8 @@ class CallerScoring:
         raised = None
         if len(told):
             about = self._told(told, rows, found.take(strange), value_c, typical_c, candidate=True)
-            raised = self._evidence(*about, gate[strange])
+            came_from = self._judge.baselines.named(self._features.came_from[told])
+            raised = self._evidence(*about, gate[strange], came_from)
         if self._strange_only or len(told) == rows.num_rows:
             return _NOTHING, raised
         others = np.ones(rows.num_rows, np.bool_)
@@ -174,6 +175,7 @@ class CallerScoring:
         value: Vector,
         typical: Vector,
         gate: Vector,
+        came_from: pa.Array,
     ) -> pa.RecordBatch:
         identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
         trouble, by_caller, crowd = blame(found.parts(shares), found.surprise, value, identified)
@@ -182,6 +184,7 @@ class CallerScoring:
         columns |= {name: rows.column(name) for name in EVIDENCE}
         columns |= {
             "gate": gate,
+            "came_from": came_from,
             "surprise": matrix(found.surprise),
             "share": matrix(shares),
             "value": matrix(value.astype(np.float64)),

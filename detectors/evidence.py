@@ -100,6 +100,8 @@ class Evidence:
     new_callers: int = 0
     #: (country, count), most frequent first
     countries: tuple[tuple[str, int], ...] = ()
+    #: the one country that a traveller's other calls came from; None where it is not known, or where there are several
+    came_from: str | None = None
     #: trigger kinds, as in schema.TRIGGERS
     triggers: tuple[str, ...] = ()
     #: queues, topics, containers that fired the functions

@@ -25,7 +25,7 @@ from detectors.expectations import expected_by
 from detectors.explain import describe
 from detectors.late_stories import FIRST as FIRST_LATE
 from detectors.late_stories import LateStories, Whereabouts
-from detectors.raised import RAISED, SCORED
+from detectors.raised import RAISED, SCORED, as_raised
 from detectors.schema import TIMESTAMP
 from detectors.stories import LEADS, Stories
 from detectors.storms import Join, arriving, find_joins, hosted, hosts_of
@@ -431,9 +431,10 @@ class Incidents:
         self._open = {number: story_of(text) for number, text in _texts(tables["stories"]).items()}
         closed = _texts(tables["closed"]) if "closed" in tables else {}
         self._closed = {number: Ended(text) for number, text in closed.items()}
+        tables = {n: as_raised(t) if n.endswith(".waiting") else t for n, t in tables.items()}
         self._waiting.restore({n.removeprefix("in_time."): t for n, t in tables.items() if n.startswith("in_time.")})
         self._waiting_late.restore({n.removeprefix("behind."): t for n, t in tables.items() if n.startswith("behind.")})
-        self._horizon = tables["horizon"].to_batches()
+        self._horizon = as_raised(tables["horizon"]).to_batches()
         self._reached = tables["reached"].column("at")[0].as_py()
         self._stories.restore({n.removeprefix("live."): t for n, t in tables.items() if n.startswith("live.")})
         self._late.restore({n.removeprefix("late."): t for n, t in tables.items() if n.startswith("late.")})

@@ -69,6 +69,11 @@ RAISED: Final[pa.Schema] = pa.schema(
             pa.int64(),
             doc="since its version changed, us; -1: it did not; below: -2 less the time since its hosts did",
         ),
+        _field(
+            "came_from",
+            pa.string(),
+            doc="the country of the caller's calls elsewhere, sooner than anyone travels; empty: one without a name",
+        ),
         _field("gate", pa.float64(), doc="the score as it counts for opening an incident"),
         _field("surprise", _FEATURES, doc="honest surprise of each feature"),
         _field("share", _FEATURES, doc="share of the score of each feature"),
@@ -98,6 +103,14 @@ def raised_batch(columns: dict[str, Any], rows: int) -> pa.RecordBatch:
         else:
             arrays.append(_zeros(field.type, rows))
     return pa.RecordBatch.from_arrays(arrays, schema=RAISED)
+
+
+def as_raised(rows: pa.Table) -> pa.Table:
+    """RAISED rows that were saved, with what an earlier version did not know of them as null."""
+    for place, field in enumerate(RAISED):
+        if field.name not in rows.schema.names and field.nullable:
+            rows = rows.add_column(place, field, pa.nulls(rows.num_rows, field.type))
+    return rows
 
 
 def _nulls(kind: pa.DataType, rows: int) -> pa.Array:

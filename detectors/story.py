@@ -198,6 +198,7 @@ def evidence_of(story: Story) -> Evidence:
         distinct_callers=len(callers),
         new_callers=story.new_callers,
         countries=tuple(sorted(counts.get("country", Counter()).items(), key=lambda i: (-i[1], i[0]))[:SHOWN_NAMES]),
+        came_from=_came_from(counts.get("came_from", {}), counts.get("country", {})),
         triggers=tuple(top(counts.get("trigger", {}))),
         sources=tuple(top(counts.get("trigger_source", {}))),
         score=story.score,
@@ -223,6 +224,12 @@ def evidence_of(story: Story) -> Evidence:
         beside=touched[0],
         revision=story.revision,
     )
+
+
+def _came_from(elsewhere: Mapping[str, int], here: Mapping[str, int]) -> str | None:
+    """The country of the other calls, where it is a single one, and none of those of the story itself."""
+    name = next(iter(elsewhere)) if len(elsewhere) == 1 else ""
+    return name if name and name not in here else None
 
 
 def _long_at(long: Mapping[str, int]) -> tuple[tuple[str, str], ...]:

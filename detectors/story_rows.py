@@ -33,7 +33,10 @@ _COUNTS: Final = np.array([feature.unit == "count" for feature in FEATURES])
 #: columns whose values a story counts
 _NAMES: Final = (
     *("app", "function", "caller", "caller_source", "country", "trigger", "trigger_source", "exception_type"),
+    "came_from",
 )
+#: of these, those that are told of whom the story is about
+_OF_ITS_OWN: Final = ("country", "came_from")
 _DURATION_AT: Final = FEATURE_NAMES.index("duration_high")
 _LONG: Final = tuple(FEATURE_NAMES.index(name) for name in ("duration_high", "duration_record", "time_limit"))
 #: the code of a value that is null
@@ -173,7 +176,7 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     for i, mask in enumerate((True, rows.failed[here], rows.refused[here])):
         story.beside[i] += int(weight[~own & mask].sum())
     for name in _NAMES:
-        _count(story.counts.setdefault(name, {}), rows.names[name], here, own if name == "country" else None)
+        _count(story.counts.setdefault(name, {}), rows.names[name], here, own if name in _OF_ITS_OWN else None)
     callers = rows.names["caller"]
     _count(story.counts.setdefault("pointed", {}), callers, here, rows.pointing[here])
     _age(story.counts.setdefault("age", {}), callers, rows, here)

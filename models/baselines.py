@@ -6,6 +6,7 @@ plain arrays with a row a function, then a row a trigger cohort, which stands in
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -75,6 +76,8 @@ REST_SHARE: Final = 1 / 3
 #: countries that are counted: Azure knows some 250, so that only forged logs have more. Those with the least hashes
 #: stay, whatever the order they came in, each with all its calls
 MOST_COUNTRIES: Final = 4_096
+#: characters of a country's name that are kept
+_COUNTRY_NAME: Final = 64
 COHORTS: Final = ("http", "queue", "servicebus", "eventhub", "blob", "timer", "host-api", "other")
 #: what is brought by messages, and what they may bring in an hour beyond the usual that nobody notices: a share of the
 #: tenant's calls, and at most so many
@@ -93,6 +96,7 @@ class BaselineSketch:
     _runs: list[Floats] = field(default_factory=list)
     _phases: list[Floats] = field(default_factory=list)
     countries: dict[int, float] = field(default_factory=dict)
+    country_names: dict[int, str] = field(default_factory=dict)
     _pending: int = 0
 
     def update(self, rows: pa.RecordBatch | pa.Table, index: Ints, cold: npt.NDArray[np.bool_], hashes: Any) -> None:
@@ -154,14 +158,16 @@ class BaselineSketch:
         names = coded.dictionary
         code = np.asarray(coded.indices.fill_null(len(names)))
         calls = np.bincount(code, weights=weight, minlength=len(names) + 1)[: len(names)]
-        for key, count in zip(hash_strings(names).tolist(), calls.tolist(), strict=True):
+        for key, name, count in zip(hash_strings(names).tolist(), names.to_pylist(), calls.tolist(), strict=True):
             if key and count:
                 self.countries[key] = self.countries.get(key, 0.0) + count
+                self.country_names[key] = name[:_COUNTRY_NAME]
         self._bound_countries()
 
     def _bound_countries(self) -> None:
         if len(self.countries) > 2 * MOST_COUNTRIES:
             self.countries = {key: self.countries[key] for key in sorted(self.countries)[:MOST_COUNTRIES]}
+            self.country_names = {key: self.country_names[key] for key in self.countries}
 
     def function_index(self, apps: pa.Array, functions: pa.Array) -> Ints:
         """int64[n]: a number for each (app, function), new ones added."""
@@ -177,6 +183,7 @@ class BaselineSketch:
             self.triggers[mine] = self.triggers.get(mine, 0.0) + count
         for country, count in other.countries.items():
             self.countries[country] = self.countries.get(country, 0.0) + count
+        self.country_names |= other.country_names
         self._bound_countries()
         for here, there in ((self._bins, other._bins), (self._runs, other._runs), (self._phases, other._phases)):
             for part in there:
@@ -236,6 +243,7 @@ class Baselines:
         covered: bool[168], hours of the week that were seen whole at least once.
         countries: uint64[C], hashes of the countries that called, sorted.
         country_count: float64[C], weighted invocations from each.
+        country_names: C names; none from models that kept none.
     """
 
     apps: tuple[str, ...]
@@ -261,6 +269,15 @@ class Baselines:
     covered: npt.NDArray[np.bool_]
     countries: Hashes
     country_count: Floats
+    country_names: tuple[str, ...] = ()
+
+    def named(self, country: Hashes) -> pa.Array:
+        """The names of countries, string[n], "" where training saw none of that name; null where the hash is 0."""
+        known = len(self.country_names)
+        place = np.searchsorted(self.countries[:known], country)
+        same = np.append(self.countries[:known], np.uint64(0))[place] == country
+        code = pa.array(np.where(same, place, known).astype(np.int32), mask=country == 0)
+        return pa.DictionaryArray.from_arrays(code, pa.array([*self.country_names, ""])).cast(pa.string())
 
     def foreign(self, country: Hashes) -> Floats:
         """Nats by which a country is rare in the whole tenant, float64[n]; ``country``: uint64[n] hashes, 0 unknown."""
@@ -341,6 +358,7 @@ class Baselines:
             "covered": ",".join(map(str, np.flatnonzero(self.covered).tolist())),
             "countries": ",".join(map(str, self.countries.tolist())),
             "country_count": ",".join(map(repr, self.country_count.tolist())),
+            "country_names": json.dumps(self.country_names),
         }
         return pa.table(columns).replace_schema_metadata(meta)
 
@@ -364,6 +382,7 @@ class Baselines:
             covered=np.isin(np.arange(HOURS_A_WEEK), _listed(table, b"covered", int)),
             countries=np.array(_listed(table, b"countries", int), np.uint64),
             country_count=np.array(_listed(table, b"country_count", float), np.float64),
+            country_names=tuple(json.loads((table.schema.metadata or {}).get(b"country_names", b"[]"))),
             **values,
         )
 
@@ -517,6 +536,7 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
         covered=np.isin(np.arange(HOURS_A_WEEK), hour_of_week(covered[whole] * BIN_US)),
         countries=np.array(countries, np.uint64),
         country_count=np.array([sketch.countries[key] for key in countries]),
+        country_names=tuple(sketch.country_names[key] for key in countries),
     )
 
 

@@ -100,7 +100,8 @@ IMPOSSIBLE_TRAVEL: Final = Kind(
     fits=_travels,
     example=sample(
         "caller", 18, 14, {"travel": 0.5, "caller_new_country": 0.3, "caller_pace": 0.2}, caller="user:u-1",
-        countries=(("Finland", 10), ("Brazil", 8)), value={"travel": 420.0, "caller_new": 5e6}, caller_confidence=0.9,
+        countries=(("Brazil", 18),), came_from="Finland", value={"travel": 420.0, "caller_new": 5e6},
+        caller_confidence=0.9,
     ),
 )  # fmt: skip
 

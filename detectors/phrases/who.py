@@ -138,13 +138,17 @@ class Who(Amounts):
         return f"a country that makes {'few' if share is None else say.percent(finite(share))} of the calls there"
 
     def say_travels(self) -> str:
-        """The countries, and the time between two of them; which two is not known, nor whether both are among these."""
+        """The countries, and the time since a call from another, which may be one of these, or not known."""
+        if self._e.came_from is not None:
+            return f"in {self._countries()} {self.say_travel()} after {say.tame(self._e.came_from)}"
         if len(self._e.countries) > 1:
             return f"in {self._countries()}, {self.say_travel()} between two countries"
         return f"in {self.say_country()} {self.say_travel()} after another country"
 
     def say_apart(self) -> str:
         """As ``travels``, for a sentence."""
+        if self._e.came_from is not None:
+            return f"from {self._countries()}, {self.say_travel()} after a call from {say.tame(self._e.came_from)}"
         if len(self._e.countries) > 1:
             return f"from {self._countries()}, {self.say_travel()} between calls from two countries"
         return f"from {self.say_country()}, {self.say_travel()} after a call from another country"

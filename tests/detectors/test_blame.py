@@ -72,8 +72,8 @@ def test_load_by_one_caller_points_at_it_and_load_by_many_at_the_function() -> N
 
 
 def test_failing_is_a_callers_own_where_it_fails_far_more_than_its_calls_are() -> None:
-    # of a function where all fail, who makes a quarter of the calls has a quarter of the failures; seen over half an hour
-    # against the function's quarter that is half of them
+    # where all fail, who makes a quarter of the calls has a quarter of the failures; seen over half an hour against the
+    # function's quarter that is half of them
     quarter = {"pace_minutes": 100.0, "caller_pace_here": 25.0, "failure_burst": 40.0, "caller_failures": 20.0}
     assert pointed(windows=quarter, failure=5.0) == ("failing", False, 0)
     assert pointed(windows=quarter | {"caller_failures": 39.0}, failure=5.0) == ("failing", True, 0)

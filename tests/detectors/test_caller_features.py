@@ -15,6 +15,7 @@ from detectors.features import CALLER_FEATURES
 from detectors.function_features import FunctionFeatures
 from detectors.function_kernel import remembered, remembered_days
 from detectors.order import in_order
+from detectors.timeline import END
 from models.baselines import Baselines
 from tests.detectors.life import DAY, HOUR, MINUTE, SECOND, baselines_of, calls, live, ordinary
 from tests.detectors.rows import rows
@@ -395,3 +396,15 @@ def test_clearing_drops_nobody_who_is_remembered_and_everybody_else() -> None:
         days <= remembered_days(held, made) for days, held, made in zip(silent, settled, calls, strict=True)
     ]
     assert 0 < kept.sum() < len(kept)
+
+
+def test_who_travels_is_known_by_where_it_came_from(usual: Baselines) -> None:
+    batch = in_order(rows([*working_days(), *hers(NOW - HOUR, 1), *odd(2, begin=NOW + 2 * MINUTE, country="Chile")]))
+    functions, callers = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9)), CallerFeatures()
+    featured = functions.advance(batch, END)
+    found = {}
+    for day in by_day(featured):
+        callers.measure(day)
+        found |= dict(zip(day["invocation_id"].to_pylist(), usual.named(callers.came_from).to_pylist(), strict=True))
+    assert {name: found.pop(name) for name in ("odd-000", "odd-001")} == {"odd-000": "Germany", "odd-001": "Germany"}
+    assert set(found.values()) == {None}

@@ -322,9 +322,19 @@ def test_a_place_is_named_once_and_is_no_caller() -> None:
 
 
 def test_one_country_of_a_travel_may_be_all_that_the_incident_holds() -> None:
-    told = describe(replace(BY_ID["impossible-travel"].example, countries=(("China", 18),)))
+    example = replace(BY_ID["impossible-travel"].example, countries=(("China", 18),))
+    told = describe(replace(example, came_from=None))
     assert told["title"] == "User u-1 in China 7 minutes after another country"
     assert "by user u-1, from China, 7 minutes after a call from another country" in told["summary"]
+    told = describe(replace(example, came_from="Türkiye\n"))
+    assert told["title"] == "User u-1 in China 7 minutes after Türkiye"
+    assert "by user u-1, from China, 7 minutes after a call from Türkiye." in told["summary"]
+
+
+def test_who_calls_from_both_countries_by_turns_is_said_to() -> None:
+    both = replace(BY_ID["impossible-travel"].example, countries=(("Finland", 10), ("Brazil", 8)), came_from=None)
+    told = describe(both)
+    assert told["title"] == "User u-1 in Finland and Brazil, 7 minutes between two countries"
 
 
 def test_cents_are_not_told() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from detectors.collate import Collate
 from detectors.function_features import FunctionFeatures, from_matrix, matrix, own_rows
+from detectors.incidents import Incidents
 from detectors.local import Chain, Stage, run_local
 from detectors.model import Model
 from detectors.order import concat, in_order, with_at
@@ -24,6 +25,8 @@ from pipelines.graph import CALLER_KEY, FUNCTION_KEY
 from pipelines.sources.files import expand, read
 from pipelines.workflows import plan_for
 from tests.conftest import Tenant
+from tests.detectors.strange import MINUTE, OPENS, strange
+from tests.detectors.strange import raised as strange_rows
 
 ROWS = 1_000
 EXAMPLES = 5
@@ -187,6 +190,28 @@ def test_a_snapshot_that_an_earlier_version_saved_with_fewer_columns_goes_on(mod
         restored = from_matrix(again.column(name).combine_chunks())
         assert (restored[:, :-1] == from_matrix(functions.column(name).combine_chunks())).all()
         assert (restored[:, -1] == 0).all()
+
+
+def test_rows_that_an_earlier_version_saved_while_they_waited_go_on() -> None:
+    early = strange_rows([strange(0, "weak-1", score=3.0), strange(MINUTE, "weak-2", score=3.0)])
+    late = strange_rows([strange(2 * MINUTE, "strong", score=2 * OPENS)])
+
+    def ended(known: Callable[[pa.Table], pa.Table]) -> list[Any]:
+        before, after = Incidents(OPENS, "v1"), Incidents(OPENS, "v1")
+        before.advance(early, late["at"][0].as_py())
+        saved = before.snapshot()
+        assert saved["in_time.waiting"].num_rows == 2
+        after.restore({name: known(table) for name, table in saved.items()})
+        verdicts = after.advance(late, END).to_pylist()
+        told = after.raised()
+        assert told is not None
+        return [verdicts, told.to_pylist()]
+
+    def without(table: pa.Table) -> pa.Table:
+        return table.drop_columns("came_from") if "came_from" in table.column_names else table
+
+    assert ended(without) == ended(lambda table: table)
+    assert [row["anomalous"] for row in ended(without)[0]] == [True] * 3
 
 
 @pytest.mark.parametrize("name", ["state", "times"])

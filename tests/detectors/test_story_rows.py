@@ -175,3 +175,22 @@ def test_the_functions_whose_runs_are_longest_are_known_by_themselves() -> None:
     story = Story("LT-1", "function", 0, 0)
     add_rows(story, StoryRows(batch, np.ones(4)), 0, 4)
     assert evidence_of(story).long_at == (("app", "f1"),)
+
+
+@pytest.mark.parametrize(
+    ("came_from", "told"),
+    [
+        (["Finland", None, "Finland"], "Finland"),
+        (["Finland", "Italy", None], None),
+        (["Chile", None, None], None),
+        (["", "", ""], None),
+        ([None, None, None], None),
+    ],
+)
+def test_where_a_traveller_came_from_is_told_where_it_is_one_other_country(came_from, told):
+    rows = raised([("eve", "Chile", 0, 0, True, False)] * 3)
+    index = rows.schema.get_field_index("came_from")
+    rows = rows.set_column(index, rows.schema.field(index), pa.array(came_from, pa.string()))
+    story = Story("LT-1", "function", 0, 0)
+    add_rows(story, StoryRows(rows, np.ones(3)), 0, 3)
+    assert evidence_of(story).came_from == told

@@ -263,6 +263,7 @@ def test_countries_that_nobody_can_come_from_take_no_more_room_whatever_their_or
     hashes = np.sort(hash_strings(pa.array(lands)))
     np.testing.assert_array_equal(found.countries, hashes[:10])
     np.testing.assert_array_equal(found.country_count, np.full(10, batch.num_rows / len(lands)))
+    assert hash_strings(pa.array(found.country_names)).tolist() == hashes[:10].tolist()
 
 
 LIFE = [*ordinary(0, 24), *timer(0, 24), *ordinary(5 * HOUR, 2, app="other", every=30 * SECOND)]
@@ -293,6 +294,15 @@ def test_a_table_brings_it_back() -> None:
     back = Baselines.from_table(found.to_table())
     assert back.to_table().equals(found.to_table())
     same(back, found)
+
+
+def test_countries_are_known_by_name_where_training_saw_them() -> None:
+    found = baselines_of([*ordinary(0, 24, country="Chile"), *ordinary(0, 24, app="other", country="Côte d'Ivoire")])
+    wanted = hash_strings(pa.array(["Côte d'Ivoire", "Peru", None, "Chile"]))
+    for one in (found, Baselines.from_table(found.to_table())):
+        assert one.named(wanted).to_pylist() == ["Côte d'Ivoire", "", None, "Chile"]
+    # as models of earlier versions have it
+    assert replace(found, country_names=()).named(wanted).to_pylist() == ["", "", None, ""]
 
 
 def test_nothing_seen_is_still_a_baseline() -> None:
