@@ -47,6 +47,8 @@ OWN_DOING: Final = 0.5
 BEYOND_SHARE: Final = 3.0
 #: share below which a caller is one of many
 FEW: Final = 0.2
+#: how many times the calls of five minutes those of an hour are at most, where they still come; twelve at an even pace
+LIVELY: Final = 36.0
 #: what load or refusals must add before a function counts as crowded
 CROWD_SURPRISE: Final = 1.5
 #: surprise of newcomers from which on a function's arrivals are a crowd's
@@ -82,6 +84,8 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     of_failures = value[:, INDEX["caller_failures"]] / np.maximum(value[:, INDEX["failure_burst"]], 1.0)
     of_refusals = value[:, INDEX["caller_client_errors"]] / np.maximum(value[:, INDEX["client_error_burst"]], 1.0)
     load = families[:, FAMILIES.index("load")]
+    # what is counted by the hour remembers a flood that has ended, which is not the doing of who calls next
+    lively = LIVELY * value[:, INDEX["pace_minutes"]] >= value[:, INDEX["pace_hour"]]
     refused = families[:, FAMILIES.index("refusal")] * (surprise[:, INDEX["client_error_burst"]] > 1.0)
     own = families[:, CALLER_FAMILIES].sum(axis=1)
     # many callers refused at one function: the function's trouble, not that of each
@@ -95,7 +99,7 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     own = own - np.where((structure >= NEW_SURPRISE) | together, arriving, 0.0)
     function = families[:, ~CALLER_FAMILIES].sum(axis=1) + common
     by_caller = own >= function
-    by_caller |= (trouble == LOAD) & (of_calls >= OWN_DOING)
+    by_caller |= (trouble == LOAD) & (of_calls >= OWN_DOING) & lively
     fails_more = of_failures >= np.maximum(OWN_DOING, BEYOND_SHARE * of_calls)
     by_caller |= (trouble == FAILING) & fails_more & (of_calls < OWN_DOING)
     crowd = ((load >= CROWD_SURPRISE) & (of_calls < FEW)) | (common >= CROWD_SURPRISE)
@@ -103,7 +107,8 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     # a crowd arrives; one who arrives makes no crowd
     joint = np.minimum(arrival, load)
     crowd &= load + common + joint >= own + common - joint
-    degree = np.where(crowd, 2, np.where((load >= CROWD_SURPRISE) & (of_calls < OWN_DOING), 1, 0)).astype(np.int8)
+    others = (of_calls < OWN_DOING) | ~lively
+    degree = np.where(crowd, 2, np.where((load >= CROWD_SURPRISE) & others, 1, 0)).astype(np.int8)
     return trouble, by_caller & identified & ~crowd, degree
 
 

@@ -60,7 +60,7 @@ def _join(
             continue
         for k in range(numbers.shape[0] - 1, -1, -1):
             if follows(
-                at[i], function[i], caller[i], app[i], trouble[i], by_caller[i], vague[i],
+                at[i], function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i], vague[i],
                 numbers[k], keys[k], gap_us, storm_us,
             ):  # fmt: skip
                 place[i] = k

@@ -85,7 +85,9 @@ RAISED: Final[pa.Schema] = pa.schema(
         _field("trouble", pa.int64(), doc="index into blame.TROUBLES"),
         _field("by_caller", pa.bool_(), doc="points at its caller"),
         _field(
-            "crowd", pa.int8(), doc="2: one of many callers' in a loaded function; 1: the function is loaded at least"
+            "crowd",
+            pa.int8(),
+            doc="2: one of many callers' in a loaded function; 1: loaded, and not by its caller alone",
         ),
     ]
 )

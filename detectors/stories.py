@@ -134,14 +134,14 @@ def belongs(
 
 @njit
 def follows(
-    now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, vague: Any,
+    now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
     numbers: Any, keys: Any, gap_us: Any, storm_us: Any,
 ) -> Any:  # fmt: skip
     """Whether an event that is part of no story comes of one.
 
     A caller that floods a function makes others' calls there slow, too, and what is counted by the hour remembers a
-    flood that has ended: both are part of its story. So is the load that it makes together with its network elsewhere,
-    and what only callers do, at a function that is busy besides.
+    flood that has ended: both are part of its story; load that one caller makes by itself later is not. So is the load
+    that it makes together with its network elsewhere, and what only callers do, at a function that is busy besides.
     """
     lead = numbers[O_LEAD]
     if not _near(now, numbers, _gap(numbers, gap_us)):
@@ -149,7 +149,8 @@ def follows(
     mine = keys[K_FUNCTION] == function
     is_open = numbers[O_OPENED] >= 0
     bystander = is_open and not by_caller and lead > 0 and _near(now, numbers, AFTERMATH_US)
-    after = is_open and trouble in (LOAD, SLOW) and _near(now, numbers, AFTERMATH_US)
+    remembered = trouble == SLOW or (trouble == LOAD and (crowd != 0 or not by_caller))
+    after = is_open and remembered and _near(now, numbers, AFTERMATH_US)
     own = is_open and lead == 1 and caller == keys[K_CALLER] and trouble in (LOAD, PACE, OTHER)
     # who is known by a place only: what comes to one function from several places at once is one story
     places = lead == 2 and vague and by_caller and _near(now, numbers, storm_us)
@@ -234,7 +235,7 @@ def assign(
     - ``at``: int64[n] us; ``function``, ``caller``, ``app``: uint64[n] keys; ``score``: float64[n]
     - ``kind``: int64[n], a place in TROUBLES; ``trouble``: int64[n], the same as ``told_by`` has it
     - ``by_caller``: bool[n], the event points at its caller; ``vague``: bool[n], the caller is known by its place only
-    - ``crowd``: int8[n], 2: one of many callers' in a loaded function; 1: the function is loaded at least
+    - ``crowd``: int8[n], 2: one of many callers' in a loaded function; 1: loaded, and not by its caller alone
     - ``numbers``, ``keys``, ``crowds``, ``peak``: the open stories, int64[m, 7], uint64[m, 3], uint64[m, CROWD_WORDS],
       float64[m]; the first ``live`` hold, oldest first
     - ``story``: int64[n] out, story number; ``opened``: bool[n] out, the story is open with this event;
@@ -315,7 +316,7 @@ def assign(
                     if found != NONE and numbers[k, O_ID] <= numbers[found, O_ID]:
                         break
                     if follows(
-                        now, function[i], caller[i], app[i], trouble[i], by_caller[i], vague[i],
+                        now, function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i], vague[i],
                         numbers[k], keys[k], gap_us, storm_us,
                     ):  # fmt: skip
                         found = k

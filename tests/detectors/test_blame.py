@@ -71,6 +71,12 @@ def test_load_by_one_caller_points_at_it_and_load_by_many_at_the_function() -> N
     assert pointed(windows=many, load=5.0) == ("load", False, 2)
 
 
+def test_load_that_only_the_hour_remembers_is_not_the_doing_of_who_calls_next() -> None:
+    alone = {"pace_minutes": 2.0, "caller_pace_here": 2.0}
+    assert pointed(windows=alone | {"pace_hour": 24.0}, load=5.0) == ("load", True, 0)
+    assert pointed(windows=alone | {"pace_hour": 900.0}, load=5.0) == ("load", False, 1)
+
+
 def test_failing_is_a_callers_own_where_it_fails_far_more_than_its_calls_are() -> None:
     # where all fail, who makes a quarter of the calls has a quarter of the failures; seen over half an hour against the
     # function's quarter that is half of them

@@ -52,7 +52,7 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
             ]
             found, extends = (crowd_of[0], False) if crowd_of else (found, True)
         if found is None:
-            about = (now, function, caller, app, trouble, by_caller, vague)
+            about = (now, function, caller, app, trouble, by_caller, crowd, vague)
             found = next((one for one in reversed(open_) if module.follows(*about, one[0], one[1], gap, storm)), None)
             extends = found is None or found[0][O_LEAD] == 0 or by_caller
         if found is None:
