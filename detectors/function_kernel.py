@@ -122,7 +122,7 @@ DAY_FLOOR: Final = 5.0
 LONG_RUN: Final = 0.99
 LONG_SHARE: Final = 0.03
 #: share of an hour's runs, and runs besides, that may count as long in the sum of several
-MOST_LONG: Final = 0.05
+MOST_LONG: Final = 0.10
 SOME_LONG: Final = 2.0
 #: ms; a run is cut off at a whole number of minutes, and is written down within so long after it
 LIMIT_MS: Final = 60_000.0
@@ -748,7 +748,9 @@ def advance_functions(
                 slow_runs = s[S_SLOW]
                 if ident[i]:
                     # what one caller waits for is its own story
-                    made_most(s, t, S_TOP_SLOW, T_TOP_SLOW, caller[i])
+                    if made_most(s, t, S_TOP_SLOW, T_TOP_SLOW, caller[i]):
+                        # as many as count among those of all
+                        s[S_TOP_SLOW] -= 1.0 - counted
                     slow_runs = max(s[S_SLOW] - s[S_TOP_SLOW], 0.0) + 1.0
                 raw[i, 24] = binomial_excess(min(slow_runs, lately), s[S_RUNS], LONG_SHARE) if known[k] else 0.0
             value[i, 24], typical[i, 24] = s[S_SLOW], s[S_RUNS] * (1.0 - LONG_RUN)
