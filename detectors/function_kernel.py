@@ -124,6 +124,8 @@ LONG_SHARE: Final = 0.03
 #: share of an hour's runs, and runs besides, that may count as long in the sum of several
 MOST_LONG: Final = 0.10
 SOME_LONG: Final = 2.0
+#: times its usual runs that an hour may count for there
+BUSY_HOUR: Final = 2.0
 #: ms; a run is cut off at a whole number of minutes, and is written down within so long after it
 LIMIT_MS: Final = 60_000.0
 LIMIT_WITHIN_MS: Final = 1_000.0
@@ -740,8 +742,9 @@ def advance_functions(
             if u >= LONG_RUN:
                 # what was slow hours ago, and is no more, has ended: it counts as far as the last runs still agree
                 lately = 2.0 * s[S_SLOW_LATELY] * s[S_RUNS]
-                # an hour of which all runs are slow counts for no more than one of which some are
-                counted = min(max(MOST_LONG * s[S_N60] + SOME_LONG - s[S_SLOW60], 0.0), 1.0)
+                # an hour of which all runs are slow counts for no more than one of which some are, nor does a flood
+                runs = min(s[S_N60], BUSY_HOUR * s[S_E60])
+                counted = min(max(MOST_LONG * runs + SOME_LONG - s[S_SLOW60], 0.0), 1.0)
                 s[S_SLOW60] += counted
                 s[S_SLOW] += counted
                 s[S_SLOW_LATELY] += FAST

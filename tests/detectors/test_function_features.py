@@ -108,6 +108,20 @@ def test_a_slow_quarter_of_an_hour_does_not_make_the_rest_of_the_day_slow(usual:
     assert found.raw("long_runs", "after")[30:].max() < 2.0
 
 
+def test_a_flood_of_slow_calls_does_not_make_the_hours_after_it_slow(usual: Baselines) -> None:
+    flood = trouble(1_500, SECOND, duration_ms=300.0)
+    after = ordinary(NOW + 30 * MINUTE, 4, duration_ms=lambda n: 300.0 if n % 40 == 39 else usual_ms(n))
+    found = live(usual, before(), flood, [{**row, "invocation_id": f"after-{n:03d}"} for n, row in enumerate(after)])
+    assert found.raw("long_runs", "after")[30:].max() < 2.0
+
+
+def test_the_long_runs_of_one_caller_are_set_aside_only_as_far_as_they_count(usual: Baselines) -> None:
+    # one caller makes a third of the calls and of the long ones, which are a tenth of all
+    third = lambda n: STRANGER if n % 3 == 0 else somebody(n)  # noqa: E731
+    slow = trouble(360, 80 * SECOND, duration_ms=lambda n: 300.0 if n % 10 == 9 else usual_ms(n), caller=third)
+    assert live(usual, before(), slow).raw("long_runs", "bad").max() > 3.0
+
+
 def test_runs_that_one_caller_waits_for_are_not_the_functions(usual: Baselines) -> None:
     def long(caller: Any) -> float:
         slow = trouble(240, 2 * MINUTE, duration_ms=lambda n: 300.0 if n % 10 == 9 else usual_ms(n), caller=caller)
