@@ -111,6 +111,12 @@ def raised_by(fold: Fold) -> pa.RecordBatch | None:
     return batch if batch is not None and batch.num_rows else None
 
 
+def _renewed(fold: Fold, rows: pa.Table) -> pa.Table:
+    """Rows that waited for the fold, saved by an earlier version, with the columns that they have now."""
+    renewed = getattr(fold, "renewed", None)
+    return rows if renewed is None else renewed(rows)
+
+
 def _takes(fold: Fold) -> pa.Schema | None:
     """The columns that the fold asks for, all nullable, since rows of another schema may lack any."""
     schema = getattr(fold, "takes", None)
@@ -221,8 +227,9 @@ class Timeline:
         self.watermark_us, self.late = own["watermark_us"], own["late"]
         self._schema, self._pending = self._takes, []
         if "pending" in tables:
-            self._schema = tables["pending"].schema
-            self._pending = tables["pending"].to_batches()
+            pending = _renewed(self.fold, tables["pending"])
+            self._schema = pending.schema
+            self._pending = pending.to_batches()
         self.fold.restore(
             {name.removeprefix("fold/"): table for name, table in tables.items() if name.startswith("fold/")}
         )

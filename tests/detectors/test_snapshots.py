@@ -197,15 +197,16 @@ def test_rows_that_an_earlier_version_saved_while_they_waited_go_on() -> None:
     late = strange_rows([strange(2 * MINUTE, "strong", score=2 * OPENS)])
 
     def ended(known: Callable[[pa.Table], pa.Table]) -> list[Any]:
-        before, after = Incidents(OPENS, "v1"), Incidents(OPENS, "v1")
-        before.advance(early, late["at"][0].as_py())
+        before, after = Timeline(Incidents(OPENS, "v1")), Timeline(Incidents(OPENS, "v1"))
+        before.push(early)
+        before.advance(early["at"][0].as_py() + 1)
         saved = before.snapshot()
-        assert saved["in_time.waiting"].num_rows == 2
+        assert (saved["pending"].num_rows, saved["fold/in_time.waiting"].num_rows) == (1, 1)
         after.restore({name: known(table) for name, table in saved.items()})
-        verdicts = after.advance(late, END).to_pylist()
-        told = after.raised()
-        assert told is not None
-        return [verdicts, told.to_pylist()]
+        after.push(late)
+        assert after.snapshot()["pending"].num_rows == 2
+        verdicts = concat(after.advance(END))
+        return [verdicts.to_pylist(), concat(after.take_raised()).to_pylist()]
 
     def without(table: pa.Table) -> pa.Table:
         return table.drop_columns("came_from") if "came_from" in table.column_names else table
