@@ -140,9 +140,9 @@ def follows(
     """Whether an event that is part of no story comes of one.
 
     A caller that floods a function makes others' calls there slow, too, and what is counted by the hour remembers a
-    flood that has ended: both are part of its story; load that one caller makes by itself an hour later is not. So is
-    the load that it makes together with its network elsewhere, and what only callers do, at a function that is busy
-    besides.
+    flood that has ended: both are part of its story; load that one caller makes by itself beside a flood, or an hour
+    after other trouble began, is not. So is the load that it makes together with its network elsewhere, and what only
+    callers do, at a function that is busy besides.
     """
     lead = numbers[O_LEAD]
     if not _near(now, numbers, _gap(numbers, gap_us)):
@@ -150,7 +150,8 @@ def follows(
     mine = keys[K_FUNCTION] == function
     is_open = numbers[O_OPENED] >= 0
     bystander = is_open and not by_caller and lead > 0 and _near(now, numbers, AFTERMATH_US)
-    alone = by_caller and crowd == 0 and not _near(now, numbers, OTHER_SOON_US)
+    apart = numbers[O_TROUBLE] == LOAD or now > numbers[O_FIRST] + OTHER_SOON_US
+    alone = by_caller and crowd == 0 and apart
     remembered = trouble == SLOW or (trouble == LOAD and not alone)
     after = is_open and remembered and _near(now, numbers, AFTERMATH_US)
     own = is_open and lead == 1 and caller == keys[K_CALLER] and trouble in (LOAD, PACE, OTHER)

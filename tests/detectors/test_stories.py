@@ -99,10 +99,11 @@ def test_load_that_an_hours_sum_remembers_is_the_aftermath_of_the_flood_before_i
     flood = {"by_caller": False, "caller": 0, "trouble": "failing"}
     after = {"caller": 7, "trouble": "load", "crowd": 1, "at": HOUR}
     assert told(flood, after)[0] == [0, 0]
-    # who makes all of it, later than an hour after, does so by itself
+    # who makes all of it beside a flood, or later than an hour after other trouble began, does so by itself
     alone = {**after, "crowd": 0, "at": 2 * HOUR}
     assert told(flood, alone)[0] == [0, 1]
     assert told(flood, {**alone, "at": HOUR})[0] == [0, 0]
+    assert told({**flood, "trouble": "load"}, {**alone, "at": 20 * 60 * US})[0] == [0, 1]
     assert told(flood, {**alone, "crowd": 1})[0] == [0, 0]
     assert told(flood, {**alone, "by_caller": False})[0] == [0, 0]
     assert told(flood, {**after, "function": 2})[0] == [0, 1]
