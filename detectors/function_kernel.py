@@ -260,13 +260,16 @@ def drift(total: Any, weight: Any, events: Any) -> Any:
 
 
 @njit
-def made_most(s: Any, t: Any, count: Any, who: Any, caller: Any) -> Any:
-    """Count a call for the caller that made most of the recent ones, by a fading majority vote; whether this is it."""
+def made_most(s: Any, t: Any, count: Any, who: Any, caller: Any, amount: Any) -> Any:
+    """Count a call, by its amount, for the caller that made most of the recent ones, by a fading majority vote.
+
+    Returns whether this is it.
+    """
     if caller == t[who]:
-        s[count] += 1.0
+        s[count] += amount
         return True
     if s[count] < 1.0:
-        s[count] = 1.0
+        s[count] = amount
         t[who] = caller
         return True
     return False
@@ -751,9 +754,7 @@ def advance_functions(
                 slow_runs = s[S_SLOW]
                 if ident[i]:
                     # what one caller waits for is its own story
-                    if made_most(s, t, S_TOP_SLOW, T_TOP_SLOW, caller[i]):
-                        # as many as count among those of all
-                        s[S_TOP_SLOW] -= 1.0 - counted
+                    made_most(s, t, S_TOP_SLOW, T_TOP_SLOW, caller[i], counted)
                     slow_runs = max(s[S_SLOW] - s[S_TOP_SLOW], 0.0) + 1.0
                 raw[i, 24] = binomial_excess(min(slow_runs, lately), s[S_RUNS], LONG_SHARE) if known[k] else 0.0
             value[i, 24], typical[i, 24] = s[S_SLOW], s[S_RUNS] * (1.0 - LONG_RUN)
@@ -855,7 +856,7 @@ def advance_functions(
                     q[P_ROUND] += 1.0
                     s[S_ROUND] += 1.0
                     # where others wait for as round a time it is a time-out that they share, and nobody's probe
-                    mine = s[S_TOP_ROUND] if made_most(s, t, S_TOP_ROUND, T_TOP_ROUND, caller[i]) else 1.0
+                    mine = s[S_TOP_ROUND] if made_most(s, t, S_TOP_ROUND, T_TOP_ROUND, caller[i], 1.0) else 1.0
                     others = max(s[S_ROUND] - mine, 0.0)
                     raw[i, 18] = binomial_excess(q[P_ROUND], q[P_DELAYED], chance) / (1.0 + others)
             value[i, 18] = q[P_ROUND]
@@ -901,7 +902,7 @@ def advance_functions(
                 else:
                     in_time = max(s[S_C15] - s[S_TOP_REFUSED], w)
                 # where calls are few, the last sixteen go back a long way: it stays the doing of who did it
-                if not made_most(s, t, S_TOP_RECENT, T_TOP_RECENT, caller[i]):
+                if not made_most(s, t, S_TOP_RECENT, T_TOP_RECENT, caller[i], 1.0):
                     in_calls = max(s[S_CEW] - s[S_TOP_RECENT], 1.0)
                 refused_as_usual[i] = q[P_REFUSED] <= usual_high(s, H_ONE_REFUSED)
                 s[H_ONE_REFUSED] = max(s[H_ONE_REFUSED], q[P_REFUSED])

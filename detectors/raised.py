@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from detectors.features import FEATURES
+from detectors.order import aligned
 from detectors.schema import REASON, TIMESTAMP
 
 _WIDTH: Final = len(FEATURES)
@@ -109,10 +110,7 @@ def raised_batch(columns: dict[str, Any], rows: int) -> pa.RecordBatch:
 
 def as_raised(rows: pa.Table) -> pa.Table:
     """RAISED rows that were saved, with what an earlier version did not know of them as null."""
-    for place, field in enumerate(RAISED):
-        if field.name not in rows.schema.names and field.nullable:
-            rows = rows.add_column(place, field, pa.nulls(rows.num_rows, field.type))
-    return rows
+    return pa.Table.from_batches([aligned(batch, RAISED) for batch in rows.to_batches()], RAISED)
 
 
 def _nulls(kind: pa.DataType, rows: int) -> pa.Array:

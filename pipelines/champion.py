@@ -53,7 +53,8 @@ class Champion:
             raise InputError("The budget can't be kept.", expected="a number above 0", received=f"{budget:g}")
         self._registry = open_registry(models)
         self._budget, self._key = budget, public_key
-        self._conform = reading(pseudonym_key=pseudonym_key)
+        # what a stream brings may be of any day
+        self._conform = replace(reading(pseudonym_key=pseudonym_key), now_us=None)
         self._conform.pseudonyms()  # a key that can't be used is told before anything is read
         #: the version that judges, and with which feedback
         self.version: str | None = None
@@ -65,7 +66,7 @@ class Champion:
 
     def conform(self) -> ConformOptions:
         """How logs are read: callers as the champion knows them."""
-        return ConformOptions(caller_property=self.caller_property(), pseudonym_key=self._conform.pseudonym_key)
+        return replace(self._conform, caller_property=self.caller_property())
 
     def caller_property(self) -> str | None:
         """The property in which the app's owner logs who called, as the champion learned it; None where it has none."""

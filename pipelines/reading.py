@@ -71,17 +71,20 @@ def reading(
     )
 
 
-def reading_for(model: Model, pseudonym_key: str | None = None) -> ConformOptions:
+def reading_for(
+    model: Model, pseudonym_key: str | None = None, conform: ConformOptions | None = None
+) -> ConformOptions:
     """How to read logs that a version is to judge: callers as it knows them.
 
     Args:
         model: the version.
         pseudonym_key: as for ``reading``.
+        conform: how to read instead; it is only held against the version.
 
     Raises:
         InputError: the version knows callers by other names.
     """
-    options = reading(model.caller_property, pseudonym_key=pseudonym_key)
+    options = conform or reading(model.caller_property, pseudonym_key=pseudonym_key)
     refuse_strangers(model, options)
     return options
 

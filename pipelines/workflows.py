@@ -26,7 +26,7 @@ from models.feedback import Feedback, read_feedback, standing
 from pipelines.graph import Plan
 from pipelines.jobs import Result, collect, run_bounded
 from pipelines.progress import Progress, silent
-from pipelines.reading import reading, refuse_strangers
+from pipelines.reading import reading, reading_for
 from pipelines.registry_storage import open_registry, open_storage
 from pipelines.scratch import scratch
 from pipelines.sources.files import expand
@@ -96,7 +96,7 @@ def train(
     options = options or TrainingOptions()
     options = replace(options, feedback=options.feedback or feedback_of(models))
     conform = conform or reading(caller_property, pseudonym_key=pseudonym_key)
-    pseudonyms = conform.pseudonyms()
+    pseudonyms = conform.pseudonyms()  # a key that can't be used is told before anything is read
     with scratch("lonetree-train-") as work:
         run, parcels = collect(
             refs,
@@ -214,8 +214,7 @@ def replay(
     if not budget > 0:
         raise InputError("The budget can't be kept.", expected="a number above 0", received=f"{budget:g}")
     model = load_model(models, version)
-    conform = conform or reading(model.caller_property, pseudonym_key=pseudonym_key)
-    refuse_strangers(model, conform)
+    conform = reading_for(model, pseudonym_key, conform)
     plan = plan_for(model, budget, feedback_of(models), strange_only=verdicts == "anomalous", closed_only=True)
     return run_bounded(
         expand(inputs),
