@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PYTHON ?=
 
 .DEFAULT_GOAL := help
+# some images forbid Python to keep the byte code of what it imports; then each start would compile 2,500 modules anew, for 4 s
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test pythons integration lint format bench bench-stream bench-quality notebooks docs pin clean
 
 help:  ## this list
