@@ -140,10 +140,10 @@ class Who(Amounts):
     def say_travels(self) -> str:
         """The countries, and the time since a call from another, which may be one of these, or not known."""
         if self._e.came_from is not None:
-            return f"in {self._countries()} {self.say_travel()} after {say.tame(self._e.came_from)}"
+            return f"in {self._countries()} {self.say_travel()} after a call from {say.tame(self._e.came_from)}"
         if len(self._e.countries) > 1:
             return f"in {self._countries()}, {self.say_travel()} between two countries"
-        return f"in {self.say_country()} {self.say_travel()} after another country"
+        return f"in {self.say_country()} {self.say_travel()} after a call from another country"
 
     def say_apart(self) -> str:
         """As ``travels``, for a sentence."""

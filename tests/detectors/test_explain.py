@@ -324,10 +324,10 @@ def test_a_place_is_named_once_and_is_no_caller() -> None:
 def test_one_country_of_a_travel_may_be_all_that_the_incident_holds() -> None:
     example = replace(BY_ID["impossible-travel"].example, countries=(("China", 18),))
     told = describe(replace(example, came_from=None))
-    assert told["title"] == "User u-1 in China 7 minutes after another country"
+    assert told["title"] == "User u-1 in China 7 minutes after a call from another country"
     assert "by user u-1, from China, 7 minutes after a call from another country" in told["summary"]
     told = describe(replace(example, came_from="Türkiye\n"))
-    assert told["title"] == "User u-1 in China 7 minutes after Türkiye"
+    assert told["title"] == "User u-1 in China 7 minutes after a call from Türkiye"
     assert "by user u-1, from China, 7 minutes after a call from Türkiye." in told["summary"]
 
 
