@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from detectors import caller_kernel as kernel
 from detectors.features import CALLER_FEATURES, INDEX
-from detectors.function_features import CLEAR_AT, IDENTIFIED, from_matrix, matrix
+from detectors.function_features import CLEAR_AT, IDENTIFIED, from_matrix, matrix, refusals
 from detectors.function_kernel import DAY_US, remembered
 from detectors.keyed import KeyedState
 from detectors.order import FUNCTION_KEY, hashed
@@ -32,11 +32,9 @@ def by_day(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _outcomes(rows: pa.RecordBatch) -> tuple[Vector, Vector]:
-    """int8[n] each: 1 where an invocation failed, and where it was refused."""
-    status = rows.column("status").to_numpy(zero_copy_only=False)
-    with np.errstate(invalid="ignore"):
-        refused = ((status >= 400) & (status < 500)).astype(np.int8)
-    return (np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1)) == 0).astype(np.int8), refused
+    """int8[n] each: 1 where an invocation failed, and how it was refused (``refusals``)."""
+    failed = np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1)) == 0
+    return failed.astype(np.int8), refusals(rows.column("status"))
 
 
 class CallerFeatures:
@@ -134,7 +132,7 @@ class CallerFeatures:
         new_here = np.asarray(taken.column("pair_age_us")) == 0
         # nobody who is sampled has habits, so that each of these counts for one, and sums are exact in any order
         np.subtract.at(c["state"], (caller, kernel.C_TODAY), 1.0)
-        np.subtract.at(c["state"], (caller, kernel.C_TODAY_REFUSED), refused)
+        np.subtract.at(c["state"], (caller, kernel.C_TODAY_REFUSED), refused > 0)
         np.subtract.at(c["state"], (caller, kernel.C_TODAY_FAILED), failed)
         np.subtract.at(c["state"], (caller, kernel.C_TODAY_FUNCTIONS), new_here)
         # a night's first calls are not strange yet, and would make the hour one of theirs

@@ -10,6 +10,8 @@ from detectors.function_kernel import (
     DAY_FLOOR,
     DAY_US,
     FORGET_DAYS,
+    MALFORMED,
+    MALFORMED_CLAIMS,
     NOVEL_FLOOR_US,
     NOVEL_US,
     PEAK_FADES,
@@ -28,7 +30,8 @@ from models.jit import copy_row, njit
     C_LANDS, C_PEAK, C_PEAK_TODAY, C_COMPANY, C_CALLS_TODAY, C_DAYS, C_LOG_DAYS, C_LOG_DAYS_SQUARED,
 ) = range(26)  # fmt: skip
 CALLER_STATE: Final = 26
-#: C_CALLS_TODAY counts what C_TODAY does, but keeps what was raised; the last three are of its days, in logarithms
+#: C_CALLS_TODAY counts what C_TODAY does but for what was refused, and keeps what was raised; the last three are of its
+#: days, in logarithms
 #: columns of its times, int64; D_FAILS_AT is the key of the function where most of its failing calls fail; then the day
 #: on which it was raised last, counted from 1, and on how many days it was
 D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS, D_FAILS_AT, D_RAISED_ON, D_RAISED_DAYS = range(7)
@@ -191,7 +194,8 @@ def advance_callers(
         s[C_N30] += w
         s[C_PEAK_TODAY] = max(s[C_PEAK_TODAY], s[C_N30])
         s[C_TODAY] += w
-        s[C_CALLS_TODAY] += w
+        if refused[i] == 0:
+            s[C_CALLS_TODAY] += w
         hour = (now // HOUR_US) % 24
 
         # arrival, reach, place: how rare something new is follows from how much was seen without it
@@ -246,10 +250,11 @@ def advance_callers(
         own_failed = confidence * s[C_SETTLED_FAILED] / max(s[C_SETTLED], 1.0)
         s[C_XREFUSED] += w * max(refusal_rate[i], own_refused)
         s[C_XFAILED] += w * max(failure_rate[i], own_failed)
-        if refused[i] == 1:
+        if refused[i] > 0:
             s[C_REFUSED] += w
             s[C_TODAY_REFUSED] += w
-            raw[i, 4] = poisson_excess(s[C_REFUSED], s[C_XREFUSED] + ERROR_FLOOR)
+            claims = MALFORMED_CLAIMS if refused[i] == MALFORMED else 1.0
+            raw[i, 4] = claims * poisson_excess(s[C_REFUSED], s[C_XREFUSED] + ERROR_FLOOR)
         if failed[i] == 1:
             s[C_FAILED] += w
             s[C_TODAY_FAILED] += w
@@ -290,7 +295,9 @@ def advance_callers(
             habit = total / t[D_SETTLED_DAYS] * (near + 0.3) / (3.0 * (active + 2.4)) * 0.5
         else:
             habit = 0.0
-        habit = max(habit, s[C_PEAK], 2.0 * usual_peak[i] / (1.0 + t[D_SETTLED_DAYS]))
+        # that somebody calls so often and is refused is the function's habit, not the caller's
+        usual = usual_peak[i] if refused[i] > 0 else usual_peak[i] / (1.0 + t[D_SETTLED_DAYS])
+        habit = max(habit, s[C_PEAK], 2.0 * usual)
         raw[i, 7] = pace_excess(s[C_N30], habit + 1.0)
         value[i, 7], typical[i, 7] = s[C_N30], habit
         if total >= HABIT_CALLS and t[D_SETTLED_DAYS] >= HABIT_DAYS:
@@ -301,7 +308,8 @@ def advance_callers(
                 scatter = max(s[C_LOG_DAYS_SQUARED] - days * mean * mean, 0.0) + SCATTER_DAYS * DAY_SCATTER**2
                 usual_scatter = np.sqrt(scatter / (days - 1.0 + SCATTER_DAYS) * (1.0 + 1.0 / days))
                 z = (np.log(s[C_CALLS_TODAY] + DAY_FLOOR) - mean) / usual_scatter
-                raw[i, 10] = 0.5 * max(z, 0.0) ** 2
+                if refused[i] == 0:
+                    raw[i, 10] = 0.5 * max(z, 0.0) ** 2
                 value[i, 10], typical[i, 10] = s[C_CALLS_TODAY], max(np.exp(mean) - DAY_FLOOR, 0.0)
             # who has come once at many hours may well come at one more (Good and Turing's estimate)
             fresh = (once + 0.5) / (active + 1.0)

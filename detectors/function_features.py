@@ -18,6 +18,7 @@ from detectors.features import FUNCTION_FEATURES
 from detectors.keyed import KeyedState
 from detectors.order import FUNCTION_KEY, HASH, ID
 from detectors.raised import raised_batch
+from detectors.schema import UNREADABLE
 from detectors.signatures import signature_kinds
 from detectors.texts import is_text
 from detectors.timeline import END, Tables
@@ -80,6 +81,13 @@ def from_matrix(column: pa.Array) -> Vector:
 
 def _flag(column: pa.Array) -> Vector:
     return np.asarray(column.cast(pa.int8()).fill_null(-1))
+
+
+def refusals(status: pa.Array) -> Vector:
+    """int8[n]: ``REFUSED`` by a client error (HTTP 4xx), ``MALFORMED`` as a call that can't be read, else 0."""
+    code = np.asarray(status.fill_null(0))
+    refused = ((code >= 400) & (code < 500)).astype(np.int8)
+    return np.where(np.isin(code, list(UNREADABLE)), np.int8(kernel.MALFORMED), refused)
 
 
 def own_rows(tables: Mapping[str, pa.Table], column: str, shard: int, shards: int) -> Tables:
@@ -233,7 +241,6 @@ class FunctionFeatures:
             # who counts deliveries knows better than who takes operations for messages; and runs that one run starts
             # share its operation
             uncounted = np.isnan(deliveries) & is_text(rows.column("trigger"), *BY_MESSAGE)
-            status = rows.column("status").to_numpy(zero_copy_only=False)
             succeeded = _flag(rows.column("succeeded"))
             trigger = rows.column("trigger")
             manual = is_text(trigger, "host-api")
@@ -242,7 +249,7 @@ class FunctionFeatures:
             unscheduled = unscheduled | (manual & (home != "host-api"))
             with np.errstate(invalid="ignore", divide="ignore"):
                 lnd = log(np.maximum(duration.astype(np.float64), 0.01))
-                refused = ((status >= 400) & (status < 500)).astype(np.int8)
+            refused = refusals(rows.column("status"))
             pairs, lands = self._pairs.columns, self._lands.columns
             events = (
                 f, np.asarray(rows.column("at")), np.asarray(rows.column("event_time").cast(pa.int64())), pair,

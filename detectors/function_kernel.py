@@ -35,19 +35,23 @@ S_SLOW, S_RUNS, S_RECORDS, S_LIMIT, S_SLOW_LATELY, S_TOP_SLOW, S_SLOW60 = range(
 H_CALLS5, H_TIMES5, H_CALLS60, H_TIMES60, H_COST60, H_TIMES_COST = range(58, 76, 3)
 #: hosts that came since T_HOSTS, calls to them, and how often all hosts were replaced, fading within a week
 S_NEW_HOSTS, S_ON_NEW, S_REPLACED = range(76, 79)
-FUNCTION_STATE: Final = 79
+#: half minutes in which something failed: of a quarter of an hour, and those that began among the last 16 events
+S_FAULTS, S_FAULTS_EW = 79, 80
+FUNCTION_STATE: Final = 81
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
     T_TOP, T_TOP_REFUSED, T_TOP60, T_TOP_RECENT, T_TOP_ROUND, T_TOP_SLOW,
-    T_HOSTS, T_OLD_HOST, T_REPLACED,
-) = range(17)  # fmt: skip
+    T_HOSTS, T_OLD_HOST, T_REPLACED, T_FAILING,
+) = range(18)  # fmt: skip
 #: T_HOSTS: since when new hosts come, which may replace all others; T_OLD_HOST: when one of those was seen last;
-#: T_REPLACED: since when there was none of them
-FUNCTION_TIMES: Final = 17
+#: T_REPLACED: since when there was none of them; T_FAILING: when the last half minute began in which something failed
+FUNCTION_TIMES: Final = 18
 #: values of T_ARMED: silent, which was told; nothing heard yet in these logs; heard; heard at its usual pace, so that
 #: silence would be news
 MISSED, UNHEARD, HEARD, PACED = range(-1, 3)
+#: values of ``refused``: by a client error, and by one that says that the call could not be read
+REFUSED, MALFORMED = 1, 2
 #: hosts remembered per function, to tell a cold start
 HOSTS: Final = 32
 
@@ -150,6 +154,11 @@ EITHER_CHANCE: Final = 0.2
 PUT_IN_S: Final = 25.0
 #: ms for each second of a delay within which it must be round, to be looked at
 ROUND_WITHIN: Final = 60.0
+#: us within which all that fails has one cause, and the nats that one such time can claim, however much failed in it
+ONE_FAULT_US: Final = np.int64(30 * US)
+FAULT_CLAIMS: Final = 6.0
+#: how far a call that is refused as malformed counts for one that is refused: who guesses writes what can be read
+MALFORMED_CLAIMS: Final = 0.5
 #: expected calls added to every expectation of pace, so that one call is never a flood
 PACE_FLOOR: Final = 1.0
 #: the same where only what still goes on is to be told from what has ended
@@ -500,7 +509,8 @@ def advance_functions(
             for column in range(S_MAX_GAP):
                 s[column] = 0.0
             s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
-            s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = 0.0
+            s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = s[S_FAULTS] = 0.0
+            t[T_FAILING] = 0
             s[S_SLOW] = s[S_RUNS] = s[S_RECORDS] = s[S_LIMIT] = s[S_SLOW_LATELY] = s[S_TOP_SLOW] = s[S_SLOW60] = 0.0
             # a window that has not run yet is expected to be empty
         else:
@@ -533,6 +543,7 @@ def advance_functions(
             s[S_N15] *= d15
             s[S_F15] *= d15
             s[S_C15] *= d15
+            s[S_FAULTS] *= d15
             s[S_TOP_REFUSED] *= d15
             s[S_ROUND] *= d15
             s[S_TOP_ROUND] *= d15
@@ -733,7 +744,8 @@ def advance_functions(
             ms = np.exp(lnd[i])
             usual_ms = np.exp(quantiles[k, median])
             raw[i, 0] = max(-above - 0.7, 0.0)
-            raw[i, 1] = max(-below - 0.7, 0.0) if v < 0 else 0.0
+            # what fails or is refused ends sooner, which is told by that
+            raw[i, 1] = max(-below - 0.7, 0.0) if v < 0.0 and failed[i] == 0 and refused[i] == 0 else 0.0
             # a function seen rarely breaks its record often
             if known[k] and x > longest[k]:
                 s[S_RECORDS] += (x - longest[k]) * count[k] / (count[k] + RECORD_EVENTS)
@@ -864,7 +876,8 @@ def advance_functions(
         # errors: only an event that failed carries the evidence of a burst of failures
         p = failure_rate[k]
         s[S_FEW] = (1.0 - FAST) * s[S_FEW] + (1.0 if failed[i] == 1 else 0.0)
-        s[S_CEW] = (1.0 - FAST) * s[S_CEW] + (1.0 if refused[i] == 1 else 0.0)
+        s[S_FAULTS_EW] *= 1.0 - FAST
+        s[S_CEW] = (1.0 - FAST) * s[S_CEW] + (1.0 if refused[i] > 0 else 0.0)
         s[S_TOP_RECENT] *= 1.0 - FAST
         recent = min(s[S_COUNT], 1.0 / FAST)
         tries = 1.0
@@ -884,12 +897,18 @@ def advance_functions(
                 operations[k, 0] = operation[i]
                 operations[k, FAILED_OPERATIONS] = np.uint64(tries)
             s[S_F15] += w
+            if now - t[T_FAILING] >= ONE_FAULT_US:
+                t[T_FAILING] = now
+                s[S_FAULTS] += 1.0
+                s[S_FAULTS_EW] += 1.0
             raw[i, 4] = max(binomial_excess(s[S_F15], s[S_N15], p), binomial_excess(s[S_FEW], recent, p))
+            # a batch that fails at once, and goes well when it is tried again, is one fault; one that goes on is many
+            raw[i, 4] = min(raw[i, 4], FAULT_CLAIMS * max(s[S_FAULTS], s[S_FAULTS_EW]))
             if s[S_F15] <= w and s[S_FEW] <= 1.0:
                 # one failure in so many is all that it claims: surprise may go twice as far
                 raw[i, 4] *= 0.5
         often = usual_high(s, H_REFUSED)
-        if refused[i] == 1:
+        if refused[i] > 0:
             s[S_C15] += w
             c = refusal_rate[k]
             in_time, in_calls = s[S_C15], s[S_CEW]
@@ -911,6 +930,8 @@ def advance_functions(
                 binomial_excess(in_time, s[S_N15], max(c, min(often / s[S_N15], 1.0))),
                 binomial_excess(in_calls, recent, max(c, min(often / recent, 1.0))),
             )
+            if refused[i] == MALFORMED:
+                raw[i, 5] *= MALFORMED_CLAIMS
         value[i, 4] = s[S_F15]
         typical[i, 4] = s[S_N15] * p
         value[i, 5] = s[S_C15]
@@ -946,7 +967,11 @@ def advance_functions(
                 usual_peak = max(usual_peak, usual_high(s, H_NEWCOMER))
                 s[H_NEWCOMER] = max(s[H_NEWCOMER], q[P_N5])
             peak_habit[i] = usual_peak
-            own_peak = max(habit, q[P_PEAK], usual_peak / (1.0 + qt[Q_SETTLED_DAYS]))
+            usual_peak /= 1.0 + qt[Q_SETTLED_DAYS]
+            if refused[i] > 0:
+                # as often as one caller is refused here on most days, whoever calls may be refused
+                peak_habit[i] = usual_peak = max(usual_peak, usual_high(s, H_ONE_REFUSED))
+            own_peak = max(habit, q[P_PEAK], usual_peak)
             raw[i, 12] = pace_excess(q[P_N5], own_peak + PACE_FLOOR)
             habit = own_peak
         value[i, 11] = age / US

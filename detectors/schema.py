@@ -13,6 +13,9 @@ import pyarrow as pa
 #: trigger kinds, the whole vocabulary of the ``trigger`` column
 TRIGGERS: Final = ("http", "queue", "servicebus", "eventhub", "blob", "timer", "host-api", "other")
 
+#: HTTP statuses by which a function refuses what it can't read (RFC 9110): no guess, but a client with a fault
+UNREADABLE: Final = frozenset({400, 406, 411, 413, 414, 415, 416, 417, 422})
+
 #: where a caller's identity was taken from, and how far it can be trusted (0 nothing, 1 authenticated by the app)
 CALLER_CONFIDENCE: Final[dict[str, float]] = {
     "property": 1.0,  # logged on purpose by the app's owner

@@ -33,10 +33,10 @@ LEVELS: Final = np.array(
 RESERVOIR: Final = 4096
 #: cold starts kept of each function
 COLD_RESERVOIR: Final = 200
-#: share of cold starts that are excused as usual
-COLD_SHARE: Final = 0.9
-#: cold starts of others that weigh in with a function's own, and of all below which nothing is known of them
-PRIOR_COLD: Final = 3.0
+#: share of the first runs on a host that are excused as usual: of an app's functions one waits for the host to start,
+#: the others find it started
+COLD_SHARE: Final = 0.97
+#: such runs of all functions below which nothing is known of them
 FEW_COLD: Final = 5
 #: counting bins of five minutes, from which rhythm and overdispersion follow
 BIN_US: Final = 300 * US
@@ -678,8 +678,8 @@ def _without_itself(bins: Floats, who: Ints, rate: Floats, size: int, covered: I
 def _cold_extra(chilled: Floats, who: Ints, centre: Floats, ran: npt.NDArray[np.bool_]) -> Floats:
     """What a cold start adds to ln(duration) of each function, float64[F]; nearly all of them stay within it.
 
-    A host takes its time to start, whatever it runs then: of a function that was seldom seen to start cold, what others
-    take in milliseconds says more than a factor.
+    A host takes its time to start, whatever it runs then: of a function that was seldom the first on its host, what
+    others take in milliseconds says more than a factor.
 
     Args:
         chilled: float64[n], ln(duration) of cold runs.
@@ -696,8 +696,7 @@ def _cold_extra(chilled: Floats, who: Ints, centre: Floats, ran: npt.NDArray[np.
     for f in np.flatnonzero(ran).tolist():
         own = chilled[order[edges[f] : edges[f + 1]]]
         others = float(log(1.0 + took / exp(centre[f : f + 1]))[0])
-        extra = max(float(np.quantile(own, COLD_SHARE)) - centre[f], 0.0) if len(own) else 0.0
-        out[f] = (len(own) * extra + PRIOR_COLD * others) / (len(own) + PRIOR_COLD)
+        out[f] = max(others, float(np.quantile(own, COLD_SHARE)) - centre[f] if len(own) else 0.0)
     return out
 
 

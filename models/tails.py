@@ -28,6 +28,8 @@ EXCEEDANCE: Final = np.array(
 LEVEL_EVENTS: Final = 2.0
 #: events that what stands above it weighs in a group's, a pool's or a cohort's tail
 PRIOR_EVENTS: Final = 100.0
+#: events that the tenant weighs in a cohort's tail: what queues do says little of what HTTP calls do
+PRIOR_TENANT: Final = 20.0
 #: exceedances from which a tail's slope is taken, and how many exceedances the prior slope weighs
 TAIL_EVENTS: Final = 60
 PRIOR_TAIL: Final = 15.0
@@ -97,7 +99,8 @@ def _surprises(
                 n = count[r, j]
                 if n > 0.0:
                     own = np.exp(_one(x, values[r, j], logs, depth[r, j], slope[r, j], n))
-                    p = (n * own + PRIOR_EVENTS * p) / (n + PRIOR_EVENTS)
+                    prior = PRIOR_TENANT if step == 0 else PRIOR_EVENTS
+                    p = (n * own + prior * p) / (n + prior)
             out[i, j] = min(max(-np.log(p) / _LOG10, 0.0), MAX_SURPRISE) if p > 0.0 else MAX_SURPRISE
             if full < grain:
                 out[i, j] *= full / grain

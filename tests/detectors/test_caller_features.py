@@ -209,6 +209,13 @@ def test_far_more_calls_in_a_day_than_on_any_other_add_up_where_each_half_hour_i
     assert found.value("caller_day", "odd")[40] == 41.0
 
 
+def test_who_is_refused_all_day_takes_nothing(usual: Baselines) -> None:
+    found = live(usual, working_days(), odd(140, begin=5 * DAY + 9 * HOUR, every=6 * MINUTE, status=404))
+    assert found.raw("caller_day", "odd").max() == 0.0
+    assert found.value("caller_day", "odd").max() == 0.0
+    assert found.raw("caller_client_errors", "odd").max() > 3.0
+
+
 def test_the_busiest_of_two_days_is_not_yet_the_busiest_of_many(usual: Baselines) -> None:
     def most(days: int) -> float:
         found = live(usual, working_days(days), odd(140, begin=days * DAY + 9 * HOUR, every=6 * MINUTE))

@@ -12,7 +12,7 @@ import pytest
 
 from detectors.function_kernel import FUNCTION_STATE, H_CALLS5, H_NEWCOMER, high_again, remember_highs, usual_high
 from models.baselines import Baselines
-from tests.detectors.life import DAY, HOUR, SECOND, Measured, baselines_of, live, ordinary
+from tests.detectors.life import DAY, HOUR, MINUTE, SECOND, Measured, baselines_of, live, ordinary
 
 #: baselines are learned from days 0 to 3; the life that is measured begins then
 FIRST = 4 * DAY
@@ -53,6 +53,20 @@ def test_a_crawler_from_another_address_each_day_is_news_until_it_came_on_two_of
 def test_what_happened_on_one_day_is_no_habit(usual: Baselines, feature: str, days: list[int]) -> None:
     alone, again = after(usual, [4]), after(usual, days)
     assert again.raw(feature, "day4").max() >= 0.95 * alone.raw(feature, "day4").max()
+
+
+@pytest.mark.parametrize("feature", ["caller_pace_here", "caller_pace"])
+def test_a_scanner_at_a_place_that_is_known_is_as_usual_as_one_from_anywhere(usual: Baselines, feature: str) -> None:
+    # by place: somebody calls from there every two hours, every day, and is never refused
+    place = "geography:Singapore"
+    known = {"caller": place, "caller_source": "geography"}
+    life = [*ordinary(FIRST, 5 * 24.0), *ordinary(FIRST + MINUTE, 5 * 24.0, every=2 * HOUR, **known)]
+    crawls = visits([1, 2, 4], calls=60)
+    crawls = [{**one, **known} if one["invocation_id"].startswith("day4") else one for one in crawls]
+    alone = [one for one in crawls if one["invocation_id"].startswith("day4")]
+    first, third = (live(usual, life, found).raw(feature, "day4").max() for found in (alone, crawls))
+    assert first > 5.0
+    assert third <= 0.2 * first
 
 
 def test_three_times_what_happens_on_most_days_is_news_all_the_same(usual: Baselines) -> None:

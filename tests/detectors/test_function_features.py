@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from detectors import function_kernel as kernel
 from detectors.features import INDEX
-from detectors.function_features import FunctionFeatures
+from detectors.function_features import FunctionFeatures, refusals
 from detectors.timeline import END
 from models.baselines import Baselines
 from tests.detectors.life import (
@@ -364,6 +365,19 @@ def test_a_function_that_was_never_seen_to_start_cold_is_excused_for_what_others
     assert hangs.raw("duration_high", "bad")[0] > 1.0
 
 
+def test_a_function_that_mostly_finds_its_host_started_is_excused_where_it_starts_one() -> None:
+    # of twenty first runs on a host one waits for it to start; the others came after another function's
+    life = [
+        {**record, "host_instance": f"host-{number // 10}"} | ({"duration_ms": 2_000.0} if number % 200 == 0 else {})
+        for number, record in enumerate(ordinary(0, 96))
+    ]
+    known = sketch_of(rows(life), np.arange(len(life)) % 10 == 0).fit()
+    started = live(known, before(), trouble(1, duration_ms=1_900.0, host_instance="host-new"))
+    hangs = live(known, before(), trouble(1, duration_ms=60_000.0, host_instance="host-new"))
+    assert started.raw("duration_high", "bad")[0] == 0.0
+    assert hangs.raw("duration_high", "bad")[0] > 1.0
+
+
 def test_a_timer_off_its_schedule_stands_out_and_one_on_it_never(usual: Baselines) -> None:
     on = timer(LEARNED - DAY, 30.1)
     off = [{**record, "invocation_id": "bad"} for record in timer(NOW + 150 * SECOND, 0.09)]
@@ -689,11 +703,54 @@ def test_runs_of_one_operation_are_not_always_deliveries_of_one_message(
 
 
 def test_a_first_failure_claims_half_as_much_as_its_share_of_a_burst(usual: Baselines) -> None:
-    found = live(usual, before(), trouble(4, 10 * SECOND, succeeded=False, caller=somebody))
+    found = live(usual, before(), trouble(4, 40 * SECOND, succeeded=False, caller=somebody))
     first, second, third, _ = found.raw("failure_burst", "bad")
     assert first > 0.0
     assert second - first > 1.5 * first
     assert third - second < 1.5 * (second - first)
+
+
+def test_a_batch_that_fails_at_once_is_one_fault_and_one_that_goes_on_is_many(usual: Baselines) -> None:
+    def claimed(every: int) -> float:
+        failing = messages(NOW, 24 * every / HOUR, every=every, succeeded=False)
+        bad = [{**record, "invocation_id": f"bad-{number:04d}"} for number, record in enumerate(failing)]
+        return float(live(usual, messages(LEARNED - DAY, 30), bad).raw("failure_burst", "bad").max())
+
+    at_once, for_minutes = claimed(SECOND), claimed(40 * SECOND)
+    assert 0.0 < at_once <= kernel.FAULT_CLAIMS
+    assert for_minutes > 8.0 * at_once
+
+
+def test_where_calls_are_few_each_that_fails_is_a_fault_of_its_own(usual: Baselines) -> None:
+    # one every twenty minutes: a quarter of an hour never holds two
+    rare = baselines_of(ordinary(0, 96, every=20 * MINUTE))
+    found = live(rare, ordinary(LEARNED - DAY, 30, every=20 * MINUTE), trouble(6, 20 * MINUTE, succeeded=False))
+    assert found.raw("failure_burst", "bad")[-1] > 2.0 * kernel.FAULT_CLAIMS
+
+
+@pytest.mark.parametrize("ended", [{"succeeded": False, "status": 500}, {"status": 404}, {"status": 400}])
+def test_what_fails_or_is_refused_may_end_sooner(usual: Baselines, ended: dict[str, Any]) -> None:
+    well, badly = (
+        live(usual, before(), trouble(3, duration_ms=0.5, **how)).raw("duration_low", "bad").max()
+        for how in ({}, ended)
+    )
+    assert well > 1.0
+    assert badly == 0.0
+
+
+@pytest.mark.parametrize("feature", ["client_error_burst", "caller_client_errors"])
+def test_a_call_that_can_not_be_read_claims_half_of_what_a_guess_does(usual: Baselines, feature: str) -> None:
+    def claimed(status: int) -> float:
+        found = live(usual, before(), trouble(6, 20 * SECOND, status=status, caller=STRANGER))
+        return float(found.raw(feature, "bad").max())
+
+    assert claimed(404) == claimed(403) > 3.0
+    assert claimed(400) == claimed(422) == pytest.approx(kernel.MALFORMED_CLAIMS * claimed(404))
+
+
+def test_refusals_are_told_from_calls_that_can_not_be_read_and_from_all_else() -> None:
+    status = pa.array([None, 200, 302, 400, 401, 404, 415, 422, 429, 499, 500], pa.int32())
+    assert refusals(status).tolist() == [0, 0, 0, 2, 1, 1, 2, 2, 1, 1, 0]
 
 
 def test_a_newcomer_among_many_is_less_of_a_surprise(usual: Baselines) -> None:

@@ -85,6 +85,16 @@ def test_a_cohort_never_seen_is_judged_by_the_tenant() -> None:
     assert never == pytest.approx(known, abs=0.2)
 
 
+def test_what_one_cohort_does_is_hardly_held_against_what_another_does() -> None:
+    generator = np.random.default_rng(3)
+    value, cohort = generator.exponential(1.0, (2_000, 1)), np.repeat([0, 1], [1_500, 500])
+    value[1_990:] += 40.0  # the second bursts now and then
+    found = fit_tails(value, np.full(2_000, -1), cohort, groups=0, cohorts=2)
+    calm, bursting = found.surprise(np.full((2, 1), 30.0), np.full(2, -1), np.array([0, 1]))[:, 0]
+    assert bursting < 2.0
+    assert calm > bursting + 2.2
+
+
 def test_values_that_hang_together_count_once_a_block() -> None:
     generator = np.random.default_rng(2)
     hours = np.repeat(generator.exponential(1.0, 400), 50)
