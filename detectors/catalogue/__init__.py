@@ -32,6 +32,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     callers.IMPOSSIBLE_TRAVEL,
     callers.LATERAL_MOVEMENT,
     attacks.CREDENTIAL_GUESSING,
+    faults.MALFORMED_CALLS,
     attacks.ENUMERATION,
     load.RETRY_STORM,
     load.DISTRIBUTED_FLOOD,

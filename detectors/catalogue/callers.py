@@ -135,7 +135,7 @@ LATERAL_MOVEMENT: Final = Kind(
 EXFILTRATION: Final = Kind(
     id="exfiltration",
     title="Far more than usual taken from {spot} by {caller}",
-    summary="{Calls} {during} {to} {where} by {caller}: {pace}{slow}{bad}.",
+    summary="{Calls} {during} {to} {where} by {caller}{in_country}: {pace}{slow}{bad}.",
     meaning=(
         "A known caller reads far more than ever, and each call takes longer. A "
         "migration or a new report looks the same."
@@ -191,7 +191,7 @@ NEW_COUNTRY: Final = Kind(
 OFF_HOURS: Final = Kind(
     id="off-hours",
     title="Unusual hour at {spot}: {caller}",
-    summary="{Calls} {during} {to} {where} by {caller} from {hour}, {odd_hour}{busy}{bad}.",
+    summary="{Calls} {during} {to} {where} by {caller}{in_country} from {hour}, {odd_hour}{busy}{bad}.",
     meaning="A caller with steady hours is active outside of them. Someone on call or a new batch job looks the same.",
     attack=("T1078.004",),
     severity=lambda s: level("low", s.e.invocations >= 20, s.failed + s.refused > 0.2 or s.of("caller_pace") >= 0.3),
@@ -212,7 +212,7 @@ OFF_HOURS: Final = Kind(
 UNUSUAL_PACE: Final = Kind(
     id="unusual-pace",
     title="Far busier than usual at {spot}: {caller}",
-    summary="{Calls} {during} {to} {where} {from_whom}: {pace}{bad}.",
+    summary="{Calls} {during} {to} {where} {from_whom}{in_country}: {pace}{bad}.",
     meaning=(
         "A known caller, or the few that a function has, calls far more often than its habit at "
         "this hour. A loop in a client or a bulk job looks the same."

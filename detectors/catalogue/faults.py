@@ -1,4 +1,4 @@
-"""Kinds that a system makes by itself: slow, failing, worse since a version."""
+"""Kinds that systems make by themselves: slow, failing, worse since a version, calling what they should not."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ _COMES_BACK: Final = 4.0
 _NEAR_LIMIT_MS: Final = 200_000.0
 #: a run that takes this long hangs; below, it is slow
 _HANGS_MS: Final = 10_000.0
+#: refused calls that show a client with a fault, and the share of them that can't be read
+_SEVERAL: Final = 3
+_NEARLY_ALL: Final = 0.8
 
 
 def _trouble(s: Signs) -> float:
@@ -39,6 +42,11 @@ def _since_version(s: Signs) -> bool:
 
 def _storms(s: Signs) -> bool:
     return not s.by_caller and s.troubled >= _STORM and _trouble(s) >= 0.3
+
+
+def _cannot_be_read(s: Signs) -> bool:
+    told = s.of("refusal") >= 0.3 and s.of("signature", "probe", "spread") < 0.1
+    return s.guesses >= _SEVERAL and s.refused >= 0.3 and s.unreadable >= _NEARLY_ALL and told
 
 
 def _poisons(s: Signs) -> bool:
@@ -157,6 +165,30 @@ POISON_MESSAGE: Final = Kind(
         "function", 25, 30, {"redelivery": 0.6, "failure_burst": 0.4}, function="BookOrder", trigger="queue",
         caller="queue:orders", sources=("orders",), failed=25, value={"redelivery": 5.0, "failure_burst": 14.0},
         typical={"redelivery": 1.0, "failure_burst": 0.1},
+    ),
+)  # fmt: skip
+
+MALFORMED_CALLS: Final = Kind(
+    id="malformed-calls",
+    title="Calls that {spot} can't read {from_whom}",
+    summary="{Calls} {during} {to} {where} {from_whom}{denied}.",
+    meaning=(
+        "A client sends what the function refuses as malformed: it has a fault, or the "
+        "function was changed under it. Who tries crafted input looks the same at first."
+    ),
+    attack=(),
+    severity=lambda s: level("low", s.e.refused >= 50),
+    runbook=(
+        "In AppRequests, look at Url and AppVersion of these calls: did the function or its client change just before?",
+        "Ask the client's owner, where it is known; send it the answer's text, which should name what is wrong.",
+        "If nobody knows it, look for crafted input in its calls, and block it (Networking, Access restrictions).",
+    ),
+    made_by=("refusal", "novelty"),
+    fits=_cannot_be_read,
+    example=sample(
+        "caller", 14, 6, {"client_error_burst": 0.7, "caller_client_errors": 0.3}, caller="address:203.0.113.7",
+        new_callers=1, refused=14, statuses={400: 14}, value={"client_error_burst": 14.0, "caller_client_errors": 14.0},
+        typical={"client_error_burst": 0.6, "caller_client_errors": 0.6},
     ),
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from detectors.evidence import Evidence
 from detectors.features import FEATURES
+from detectors.schema import UNREADABLE
 
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: Final = ("low", "medium", "high", "critical")
@@ -235,6 +236,12 @@ class Signs:
         return own >= max(everybody, 0.05)
 
     @property
+    def unreadable(self) -> float:
+        """Share of the refused calls that were refused since they can't be read."""
+        refusals = sum(count for status, count in self.e.statuses.items() if 400 <= status < 500)
+        return sum(self.e.statuses.get(status, 0) for status in UNREADABLE) / max(refusals, 1)
+
+    @property
     def guesses(self) -> int:
         """Refused calls that tried something; 429 only says that there were too many."""
         return max(self.e.refused - self.e.statuses.get(429, 0), 0)
@@ -281,7 +288,9 @@ class Signs:
     @property
     def messaging(self) -> bool:
         """All of it was fired by messages, or by hand in their stead."""
-        return any(t in MESSAGING for t in self.e.triggers) and (MESSAGING | {"host-api"}).issuperset(self.e.triggers)
+        # an event hub's reason is not logged, but where its messages come from is
+        fired = MESSAGING | {"other"} if self.caller_source == "queue" else MESSAGING
+        return any(t in fired for t in self.e.triggers) and (fired | {"host-api"}).issuperset(self.e.triggers)
 
     @property
     def http(self) -> bool:

@@ -12,6 +12,8 @@ from detectors.phrases.amounts import Amounts
 _MAINLY: Final = 0.6
 #: seconds that count as no time at all
 _JUST_NOW_S: Final = 60.0
+#: surprise at where a caller is, -log10 p, from which on it is told whatever else is
+_AWAY: Final = 1.5
 #: since when a caller is no news, s
 _NEWS_S: Final = 86_400.0
 
@@ -136,6 +138,12 @@ class Who(Amounts):
         if share is not None and finite(share) <= 0.0:
             return "a country from which nobody called it before"
         return f"a country that makes {'few' if share is None else say.percent(finite(share))} of the calls there"
+
+    def say_in_country(self) -> str:
+        """The country that all calls of a caller came from, where it is a strange one for it or there."""
+        places = ("caller_new_country", "country_rare_here", "country_new")
+        away = self._signs.surprise(*places) >= _AWAY and len(self._e.countries) == 1
+        return f" in {self.say_country()}" if away and self._signs.one_caller and not self._place() else ""
 
     def say_travels(self) -> str:
         """The countries, and the time since a call from another, which may be one of these, or not known."""

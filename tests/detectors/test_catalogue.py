@@ -22,9 +22,9 @@ from tests.detectors.evidence import any_evidence
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "findings.md"
 WANTED = """
 new-caller new-country impossible-travel lateral-movement off-hours unusual-pace enumeration credential-guessing
-injection-probe flood distributed-flood denial-of-wallet runaway-duration latency-shift faster-than-usual failure-burst
-retry-storm poison-message off-schedule manual-run silence silence-app new-function bad-deployment slow-growth
-exfiltration queue-injection storm unusual
+injection-probe malformed-calls flood distributed-flood denial-of-wallet runaway-duration latency-shift
+faster-than-usual failure-burst retry-storm poison-message off-schedule manual-run silence silence-app new-function
+bad-deployment slow-growth exfiltration queue-injection storm unusual
 """
 #: tables, columns, settings and places of the portal that a step sends its reader to
 AZURE = re.compile(

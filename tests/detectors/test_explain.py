@@ -321,6 +321,32 @@ def test_a_place_is_named_once_and_is_no_caller() -> None:
     assert probes["title"] == "Injection probes at PayInvoice from Odesa, Ukraine"
 
 
+@pytest.mark.parametrize(("surprise", "told"), [(2.0, "user u-1 in Vietnam: about"), (0.5, "user u-1: about")])
+def test_who_calls_from_a_strange_country_is_told_so_whatever_else_it_does(surprise: float, told: str) -> None:
+    busy = replace(
+        BY_ID["unusual-pace"].example,
+        countries=(("Vietnam", 210),),
+        surprise={"caller_pace": 9.0, "caller_new_country": surprise},
+    )
+    assert told in describe(busy)["summary"]
+    assert "Vietnam" not in describe(replace(busy, countries=(("Vietnam", 9), ("Germany", 201))))["summary"]
+
+
+def test_messages_that_fail_are_not_told_as_calls_repeated_by_their_queue() -> None:
+    # an event hub: only where its messages come from is logged
+    failing = replace(BY_ID["retry-storm"].example, callers=(("queue:alarms", "queue", 480),), triggers=("other",))
+    assert describe(failing)["kind"] == "failure-burst"
+    assert describe(replace(failing, callers=(("user:u-1", "user", 480),)))["kind"] == "retry-storm"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "kind"),
+    [({400: 14}, "malformed-calls"), ({404: 14}, "enumeration"), ({400: 8, 404: 6}, "enumeration")],
+)
+def test_calls_that_can_not_be_read_are_no_guesses(statuses: dict[int, int], kind: str) -> None:
+    assert describe(replace(BY_ID["malformed-calls"].example, statuses=statuses))["kind"] == kind
+
+
 def test_one_country_of_a_travel_may_be_all_that_the_incident_holds() -> None:
     example = replace(BY_ID["impossible-travel"].example, countries=(("China", 18),))
     told = describe(replace(example, came_from=None))
