@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from detectors import caller_kernel as kernel
 from detectors.features import CALLER_FEATURES, INDEX
-from detectors.function_features import CLEAR_AT, IDENTIFIED, from_matrix, matrix, refusals
+from detectors.function_features import CLEAR_AT, IDENTIFIED, failures, from_matrix, matrix, refusals
 from detectors.function_kernel import DAY_US, remembered
 from detectors.keyed import KeyedState
 from detectors.order import FUNCTION_KEY, hashed
@@ -32,9 +32,8 @@ def by_day(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _outcomes(rows: pa.RecordBatch) -> tuple[Vector, Vector]:
-    """int8[n] each: 1 where an invocation failed, and how it was refused (``refusals``)."""
-    failed = np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1)) == 0
-    return failed.astype(np.int8), refusals(rows.column("status"))
+    """int8[n] each: which invocations failed (``failures``), and how they were refused (``refusals``)."""
+    return failures(rows.column("succeeded")), refusals(rows.column("status"))
 
 
 class CallerFeatures:

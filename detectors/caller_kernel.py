@@ -10,12 +10,11 @@ from detectors.function_kernel import (
     DAY_FLOOR,
     DAY_US,
     FORGET_DAYS,
-    MALFORMED,
-    MALFORMED_CLAIMS,
     NOVEL_FLOOR_US,
     NOVEL_US,
     PEAK_FADES,
     TAU_30M,
+    claims_of,
     pace_excess,
     poisson_excess,
     remembered_days,
@@ -253,8 +252,7 @@ def advance_callers(
         if refused[i] > 0:
             s[C_REFUSED] += w
             s[C_TODAY_REFUSED] += w
-            claims = MALFORMED_CLAIMS if refused[i] == MALFORMED else 1.0
-            raw[i, 4] = claims * poisson_excess(s[C_REFUSED], s[C_XREFUSED] + ERROR_FLOOR)
+            raw[i, 4] = claims_of(refused[i]) * poisson_excess(s[C_REFUSED], s[C_XREFUSED] + ERROR_FLOOR)
         if failed[i] == 1:
             s[C_FAILED] += w
             s[C_TODAY_FAILED] += w

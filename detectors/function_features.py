@@ -79,15 +79,17 @@ def from_matrix(column: pa.Array) -> Vector:
     return np.asarray(column.flatten()).reshape(len(column), column.type.list_size)
 
 
-def _flag(column: pa.Array) -> Vector:
-    return np.asarray(column.cast(pa.int8()).fill_null(-1))
+def failures(succeeded: pa.Array) -> Vector:
+    """int8[n]: 1 where an invocation is known to have failed, else 0."""
+    failed: Vector = np.asarray(succeeded.cast(pa.int8()).fill_null(-1)) == 0
+    return failed.astype(np.int8)
 
 
 def refusals(status: pa.Array) -> Vector:
     """int8[n]: ``REFUSED`` by a client error (HTTP 4xx), ``MALFORMED`` as a call that can't be read, else 0."""
     code = np.asarray(status.fill_null(0))
-    refused = ((code >= 400) & (code < 500)).astype(np.int8)
-    return np.where(np.isin(code, list(UNREADABLE)), np.int8(kernel.MALFORMED), refused)
+    refused = np.where((code >= 400) & (code < 500), kernel.REFUSED, 0)
+    return np.where(np.isin(code, list(UNREADABLE)), kernel.MALFORMED, refused).astype(np.int8)
 
 
 def own_rows(tables: Mapping[str, pa.Table], column: str, shard: int, shards: int) -> Tables:
@@ -241,7 +243,6 @@ class FunctionFeatures:
             # who counts deliveries knows better than who takes operations for messages; and runs that one run starts
             # share its operation
             uncounted = np.isnan(deliveries) & is_text(rows.column("trigger"), *BY_MESSAGE)
-            succeeded = _flag(rows.column("succeeded"))
             trigger = rows.column("trigger")
             manual = is_text(trigger, "host-api")
             home = np.array(COHORTS)[base.cohort[b[f]]]
@@ -249,12 +250,11 @@ class FunctionFeatures:
             unscheduled = unscheduled | (manual & (home != "host-api"))
             with np.errstate(invalid="ignore", divide="ignore"):
                 lnd = log(np.maximum(duration.astype(np.float64), 0.01))
-            refused = refusals(rows.column("status"))
             pairs, lands = self._pairs.columns, self._lands.columns
             events = (
                 f, np.asarray(rows.column("at")), np.asarray(rows.column("event_time").cast(pa.int64())), pair,
                 caller.view(np.int64), identified, lnd,
-                (succeeded == 0).astype(np.int8), refused, weight,
+                failures(rows.column("succeeded")), refusals(rows.column("status")), weight,
                 hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
                 np.where(uncounted, hash_strings(rows.column("operation_id")), np.uint64(0)),
                 deliveries,

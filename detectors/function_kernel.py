@@ -263,6 +263,12 @@ def pace_excess(seen: Any, expected: Any) -> Any:
 
 
 @njit
+def claims_of(refused: Any) -> Any:
+    """How far a call that is refused counts, by how it is."""
+    return MALFORMED_CLAIMS if refused == MALFORMED else 1.0
+
+
+@njit
 def drift(total: Any, weight: Any, events: Any) -> Any:
     """Standard deviations by which a sum of normal scores departs from zero, if their mean wanders by MEAN_WANDERS."""
     return total / np.sqrt(weight + (MEAN_WANDERS * events) ** 2)
@@ -509,7 +515,7 @@ def advance_functions(
             for column in range(S_MAX_GAP):
                 s[column] = 0.0
             s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
-            s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = s[S_FAULTS] = 0.0
+            s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = s[S_FAULTS] = s[S_FAULTS_EW] = 0.0
             t[T_FAILING] = 0
             s[S_SLOW] = s[S_RUNS] = s[S_RECORDS] = s[S_LIMIT] = s[S_SLOW_LATELY] = s[S_TOP_SLOW] = s[S_SLOW60] = 0.0
             # a window that has not run yet is expected to be empty
@@ -930,8 +936,7 @@ def advance_functions(
                 binomial_excess(in_time, s[S_N15], max(c, min(often / s[S_N15], 1.0))),
                 binomial_excess(in_calls, recent, max(c, min(often / recent, 1.0))),
             )
-            if refused[i] == MALFORMED:
-                raw[i, 5] *= MALFORMED_CLAIMS
+            raw[i, 5] *= claims_of(refused[i])
         value[i, 4] = s[S_F15]
         typical[i, 4] = s[S_N15] * p
         value[i, 5] = s[S_C15]

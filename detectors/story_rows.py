@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.features import FEATURE_NAMES, FEATURES
-from detectors.function_features import from_matrix
+from detectors.function_features import failures, from_matrix, refusals
 from detectors.function_kernel import BY_HOSTS
 from detectors.signatures import SIGNATURES, signature_kinds
 from detectors.story import MICRO, SPAN_US, Story
@@ -82,9 +82,8 @@ class StoryRows:
         self.begun: Vector = np.asarray(rows.column("event_time").cast(pa.int64()))
         self.weight = self._filled("item_count", 0)
         self.silent: Vector = np.asarray(rows.column("signal").is_valid())
-        self.failed = np.asarray(rows.column("succeeded").cast(pa.int8()).fill_null(-1)) == 0
-        status = self._filled("status", 0)
-        self.refused = (status >= 400) & (status < 500)
+        self.failed = failures(rows.column("succeeded")) > 0
+        self.refused = refusals(rows.column("status")) > 0
         self.age_us = self._filled("pair_age_us", -1)
         self.aged: Vector = np.asarray(rows.column("pair_age_us").is_valid())
         self.late: Vector = np.asarray(rows.column("late"))

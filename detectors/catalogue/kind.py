@@ -142,8 +142,7 @@ class Signs:
     @property
     def denied(self) -> float:
         """Share of the refused calls that were refused for their credential."""
-        refusals = {status: count for status, count in self.e.statuses.items() if 400 <= status < 500}
-        return sum(n for status, n in refusals.items() if status in DENIED) / max(sum(refusals.values()), 1)
+        return self._refused_by(DENIED)
 
     @property
     def functions(self) -> int:
@@ -238,8 +237,12 @@ class Signs:
     @property
     def unreadable(self) -> float:
         """Share of the refused calls that were refused since they can't be read."""
-        refusals = sum(count for status, count in self.e.statuses.items() if 400 <= status < 500)
-        return sum(self.e.statuses.get(status, 0) for status in UNREADABLE) / max(refusals, 1)
+        return self._refused_by(UNREADABLE)
+
+    def _refused_by(self, statuses: frozenset[int]) -> float:
+        """Share of the refused calls that were refused by these statuses."""
+        refusals = {status: count for status, count in self.e.statuses.items() if 400 <= status < 500}
+        return sum(n for status, n in refusals.items() if status in statuses) / max(sum(refusals.values()), 1)
 
     @property
     def guesses(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from detectors import wording as say
-from detectors.catalogue.kind import CROWD, finite
+from detectors.catalogue.kind import CROWD, GROUPS, finite
 from detectors.phrases.amounts import Amounts
 
 #: share of the calls from which on they are told as the first caller's
@@ -141,8 +141,7 @@ class Who(Amounts):
 
     def say_in_country(self) -> str:
         """The country that all calls of a caller came from, where it is a strange one for it or there."""
-        places = ("caller_new_country", "country_rare_here", "country_new")
-        away = self._signs.surprise(*places) >= _AWAY and len(self._e.countries) == 1
+        away = self._signs.surprise(*GROUPS["place"]) >= _AWAY and len(self._e.countries) == 1
         return f" in {self.say_country()}" if away and self._signs.one_caller and not self._place() else ""
 
     def say_travels(self) -> str:

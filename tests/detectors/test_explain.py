@@ -322,7 +322,7 @@ def test_a_place_is_named_once_and_is_no_caller() -> None:
 
 
 @pytest.mark.parametrize(("surprise", "told"), [(2.0, "user u-1 in Vietnam: about"), (0.5, "user u-1: about")])
-def test_who_calls_from_a_strange_country_is_told_so_whatever_else_it_does(surprise: float, told: str) -> None:
+def test_who_hurries_in_a_strange_country_is_told_to_be_there(surprise: float, told: str) -> None:
     busy = replace(
         BY_ID["unusual-pace"].example,
         countries=(("Vietnam", 210),),
