@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-import os
 import random
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,7 +17,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from detectors.conform import Conformed, conform_json
-from detectors.model import Model
 from detectors.order import with_at
 from models.errors import SourceError
 from pipelines import stream_outputs, stream_source
@@ -34,23 +25,20 @@ from pipelines.champion import Champion
 from pipelines.cli.entry import run as lonetree
 from pipelines.cli.failures import ExitCode
 from pipelines.engine import Engine
-from pipelines.jobs import run_bounded
 from pipelines.sinks import fanout
 from pipelines.sinks.base import DeliveryError
 from pipelines.sinks.fanout import Sinks
 from pipelines.sources import uri
 from pipelines.sources.base import Polled
-from pipelines.sources.files import expand
 from pipelines.stream_job import StreamJob, run
 from pipelines.stream_source import LiveOptions
 from pipelines.stream_timeline import JUDGED_BY
 from pipelines.workflows import plan_for
-from tests.conftest import Tenant
-from tests.integration import flink, prism
-from tests.integration.kafka_broker import Broker, free_port
+from tests.integration import flink
+from tests.integration.kafka_broker import Broker
+from tests.integration.on_beam import BUDGET, LINES, PATIENCE_S, Words, outcome, prism_words, told
 from tests.pipelines.incidents import Clock
 from tests.pipelines.live import (
-    COLUMNS,
     check_late,
     identity,
     last_told,
@@ -62,23 +50,7 @@ from tests.pipelines.test_watch import another, copied
 
 pytestmark = pytest.mark.integration
 
-BUDGET = 20.0
-#: lines of the replayed day
-LINES = 4_000
-PATIENCE_S = 300.0
 MINUTE = 60_000_000
-KILLS = 10
-#: s that a job lives, at most
-LIFE_S = 15.0
-#: s that it lives on without its runner or its worker, at most
-GRACE_S = 3.0
-
-#: runner -> its name, and the words that it needs
-Words = tuple[str, list[str]]
-
-
-def prism_words() -> Words:
-    return "PrismRunner", [f"--prism_location={prism.program()}"]
 
 
 def flink_words(server: str) -> Words:
@@ -130,49 +102,6 @@ def runner(request: pytest.FixtureRequest) -> Words:
     if request.param == "flink from its jar":
         return flink_words(f"--flink_job_server_jar={flink.job_server()}")
     return flink_words(f"--job_endpoint={request.getfixturevalue('flink_server')}")
-
-
-def as_lines(folder: Path) -> list[str]:
-    """The invocations of a folder of Parquet as lines that Azure could have written, by time."""
-    rows = [row for path in sorted(folder.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
-    rows.sort(key=lambda row: row["TimeGenerated"])
-    return [json.dumps({"Type": "AppRequests", **row}, default=lambda time: time.isoformat()) for row in rows]
-
-
-@pytest.fixture(scope="module")
-def lines(tenant: Tenant) -> list[str]:
-    day = as_lines(tenant.replay)
-    middle = len(day) // 2
-    return day[middle : middle + LINES]
-
-
-@pytest.fixture(scope="module")
-def expected(lines: list[str], model: Model, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    folder = tmp_path_factory.mktemp("expected")
-    (folder / "logs").mkdir()
-    (folder / "logs" / "all.ndjson").write_text("\n".join(lines) + "\n")
-    found = run_bounded(
-        expand([str(folder / "logs")]), plan_for(model, BUDGET), folder / "out", verdicts="all", workers=1
-    )
-    assert found.run["scored"] == LINES
-    assert len(found.incidents) > 5
-    return verdicts(folder / "out"), last_told(found.incidents)
-
-
-Outcome = tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]
-
-
-def verdicts(output: Path) -> list[dict[str, Any]]:
-    rows = pq.read_table(output / "verdicts").select(COLUMNS).to_pylist()
-    return sorted(rows, key=lambda row: (row["event_time"], row["invocation_id"]))
-
-
-def told(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def outcome(output: Path) -> Outcome:
-    return verdicts(output), last_told(told(output / "incidents.ndjson"))
 
 
 def job(folder: Path, **live: Any) -> StreamJob:
@@ -386,122 +315,3 @@ def test_a_sink_that_is_down_for_an_hour_gets_all_of_it_after_and_the_others_the
     assert [identity(one) for one in dead.got] == [identity(one) for one in alive.got]
     assert len({identity(one) for one in dead.got}) == len(dead.got) == counted["tellings"]
     assert last_told(dead.got) == expected[1]
-
-
-def start(folder: Path, models: Path, words: Words, *more: str) -> subprocess.Popen[bytes]:
-    """The job in a process group of its own, so that a runner that it started dies with it."""
-    name, beam = words
-    said = ["watch", "--source", f"files:{folder / 'logs'}", "--models", str(models), "--runner", name]
-    said += ["--sink", f"ndjson:{folder / 'incidents.ndjson'}", "--state", str(folder / "state")]
-    said += ["--output", str(folder), "--verdicts", "all", "--budget", str(BUDGET)]
-    said += ["--allowed-lateness", "0", "--idle-after", "1e9", *more, "--", *beam]
-    code = f"from pipelines.cli.entry import main; import sys; sys.argv = ['lonetree', *{said!r}]; main()"
-    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True)
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what ``start`` began, and all that it started, where it has not ended by now."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-class Pool(NamedTuple):
-    """Its process, and what Beam is told to use it."""
-
-    pid: int
-    words: Words
-
-
-@contextmanager
-def worker_pool() -> Iterator[tuple[int, list[str]]]:
-    """A pool that starts workers in processes of their own, as on a cluster: its process, and what Beam is told."""
-    port = free_port()
-    words = ["-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
-    # the pool starts "python", whatever it was started with itself
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    process = subprocess.Popen(
-        [sys.executable, *words], env={**os.environ, "PATH": path}, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        until(lambda: listens(port))
-        yield process.pid, ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-@pytest.fixture
-def pool() -> Iterator[Pool]:
-    """Prism with workers in processes of their own: what was learned travels with the steps."""
-    name, beam = prism_words()
-    with worker_pool() as (pid, more):
-        yield Pool(pid, (name, [*beam, *more]))
-
-
-def test_workers_in_processes_of_their_own_give_the_same(pool, lines, expected, models, tmp_path, monkeypatch):
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs" / "all.ndjson").write_text("\n".join(lines) + "\n")
-    process = start(tmp_path, models, pool.words, "--until-idle", "0.5", "--shards", "2")
-    assert process.wait(PATIENCE_S) == ExitCode.OK
-    assert outcome(tmp_path) == expected
-    # and they stand elsewhere, so that paths must be whole
-    monkeypatch.chdir(tmp_path)
-    words = ["--input", "logs", "--models", str(models), "--output", "out", "--budget", str(BUDGET)]
-    name, beam = pool.words
-    assert lonetree(["replay", *words, "--verdicts", "all", "--", f"--runner={name}", *beam]) == ExitCode.OK
-    assert outcome(tmp_path / "out") == expected
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as trial:
-        return trial.connect_ex(("127.0.0.1", port)) == 0
-
-
-def test_ten_kills_at_random_moments_lose_nothing_and_tell_nothing_twice(pool, lines, expected, models, tmp_path):
-    (tmp_path / "logs").mkdir()
-    log, sink = tmp_path / "logs" / "app.ndjson", tmp_path / "incidents.ndjson"
-    share, generator = LINES // (KILLS + 1), random.Random(KILLS)
-    killed = set()
-    for kill in range(KILLS):
-        with log.open("a") as file:
-            file.write("".join(f"{line}\n" for line in lines[kill * share : (kill + 1) * share]))
-        process = start(tmp_path, models, pool.words)
-        dies = time.monotonic() + generator.uniform(0.0, LIFE_S)
-        until(lambda dies=dies: time.monotonic() > dies)
-        assert process.poll() is None
-        # a part of it alone, where it is there by now, then all of it: what is left may end, begin anew or wait
-        for pid in generator.choice([named("prism", process.pid), named("python", pool.pid), []]):
-            killed.add(Path(f"/proc/{pid}/comm").read_text().strip())
-            os.kill(pid, signal.SIGKILL)
-            until_or(lambda process=process: process.poll() is not None, GRACE_S)
-        end(process)
-    assert len(killed) == 2
-    with log.open("a") as file:
-        file.write("".join(f"{line}\n" for line in lines[KILLS * share :]))
-    process = start(tmp_path, models, pool.words, "--until-idle", "0.5")
-    assert process.wait(PATIENCE_S) == ExitCode.OK
-    tellings = told(sink)
-    assert len({identity(one) for one in tellings}) == len(tellings)
-    assert {name: one["invocation_ids"] for name, one in last_told(tellings).items()} == {
-        name: one["invocation_ids"] for name, one in expected[1].items()
-    }
-    assert verdicts(tmp_path) == expected[0]
-
-
-def named(name: str, parent: int) -> list[int]:
-    """Children of a process whose program begins with a name."""
-    threads = Path(f"/proc/{parent}/task").glob("*/children")
-    children = [child for thread in threads for child in thread.read_text().split()]
-    return [int(child) for child in children if Path(f"/proc/{child}/comm").read_text().startswith(name)]
-
-
-def until(done: Callable[[], bool]) -> None:
-    assert until_or(done, PATIENCE_S), "it took too long"
-
-
-def until_or(done: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.05)  # another process can only be watched
-    return done()

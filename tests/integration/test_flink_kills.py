@@ -16,24 +16,8 @@ import pytest
 from pipelines.cli.failures import ExitCode
 from tests.integration import flink
 from tests.integration.kafka_broker import free_port
-from tests.integration.test_beam_runners import (
-    LINES,
-    PATIENCE_S,
-    Outcome,
-    end,
-    expected,
-    identity,
-    last_told,
-    lines,
-    named,
-    start,
-    told,
-    until,
-    verdicts,
-    worker_pool,
-)
-
-__all__ = ["expected", "lines"]
+from tests.integration.on_beam import LINES, PATIENCE_S, Outcome, end, named, start, told, until, verdicts, worker_pool
+from tests.pipelines.live import identity, last_told
 
 pytestmark = pytest.mark.integration
 
