@@ -61,7 +61,7 @@ def _join(
         for k in range(numbers.shape[0] - 1, -1, -1):
             if follows(
                 at[i], function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i], vague[i],
-                numbers[k], keys[k], gap_us, storm_us,
+                numbers[k], keys[k], False, gap_us, storm_us,  # who made load in it is forgotten by then
             ):  # fmt: skip
                 place[i] = k
                 break

@@ -63,8 +63,8 @@ AFTERMATH_US: Final = 3 * 3600 * US
 SILENT_US: Final = 2 * 3600 * US
 #: whose an open story is, by the number in O_LEAD
 LEADS: Final = ("function", "caller", "place")
-#: bits that tell who was one of a story's crowd, as words of 64: of a hundred callers who were not, nine pass for one
-#: that was where the crowd has a hundred
+#: bits that tell who was one of a story's crowd, or made load in other trouble, as words of 64: of a hundred callers
+#: who were not, nine pass for one that was where the crowd has a hundred
 CROWD_WORDS: Final = 16
 _ONE, _SIX, _IN_WORD, _WORDS = np.uint64(1), np.uint64(6), np.uint64(63), np.uint64(CROWD_WORDS)
 #: int64 columns of an open story
@@ -133,16 +133,29 @@ def belongs(
 
 
 @njit
+def _place_in_crowd(caller: Any) -> Any:
+    """The word of a crowd, and the bit in it, that stand for a caller."""
+    return (caller >> _SIX) % _WORDS, _ONE << (caller & _IN_WORD)
+
+
+@njit
+def _is_among(caller: Any, among: Any) -> Any:
+    """Whether a caller is one of those that make a story's load."""
+    word, bit = _place_in_crowd(caller)
+    return among[word] & bit != 0
+
+
+@njit
 def follows(
     now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
-    numbers: Any, keys: Any, gap_us: Any, storm_us: Any,
+    numbers: Any, keys: Any, among: Any, gap_us: Any, storm_us: Any,
 ) -> Any:  # fmt: skip
-    """Whether an event that is part of no story comes of one.
+    """Whether an event that is part of no story comes of one; ``among``: its caller makes load in it.
 
     A caller that floods a function makes others' calls there slow, too, and what is counted by the hour remembers a
-    flood that has ended: both are part of its story; load that one caller makes by itself beside a flood, or an hour
-    after other trouble began, is not. So is the load that it makes together with its network elsewhere, and what only
-    callers do, at a function that is busy besides.
+    flood that has ended: both are part of its story; load that one caller makes by itself beside a flood is not, nor
+    what it makes an hour after other trouble began in which it had no part. So is the load that it makes together with
+    its network elsewhere, and what only callers do, at a function that is busy besides.
     """
     lead = numbers[O_LEAD]
     if not _near(now, numbers, _gap(numbers, gap_us)):
@@ -150,7 +163,8 @@ def follows(
     mine = keys[K_FUNCTION] == function
     is_open = numbers[O_OPENED] >= 0
     bystander = is_open and not by_caller and lead > 0 and _near(now, numbers, AFTERMATH_US)
-    apart = numbers[O_TROUBLE] == LOAD or now > numbers[O_FIRST] + OTHER_SOON_US
+    late = now > numbers[O_FIRST] + OTHER_SOON_US and not among
+    apart = numbers[O_TROUBLE] == LOAD or late
     alone = by_caller and crowd == 0 and apart
     remembered = trouble == SLOW or (trouble == LOAD and not alone)
     after = is_open and remembered and _near(now, numbers, AFTERMATH_US)
@@ -173,22 +187,15 @@ def _gives_way(numbers: Any, by_caller: Any) -> Any:
 
 
 @njit
-def _place_in_crowd(caller: Any) -> Any:
-    """The word of a crowd, and the bit in it, that stand for a caller."""
-    return (caller >> _SIX) % _WORDS, _ONE << (caller & _IN_WORD)
-
-
-@njit
 def _crowd_before(now: Any, caller: Any, app: Any, node: Any, behind: Any, numbers: Any, keys: Any, crowds: Any) -> Any:
     """The newest open story of an app whose crowd the caller was one of lately, else NONE.
 
     A caller's pace and hours are counted over all functions, and remember a flood that it took part in.
     """
-    word, bit = _place_in_crowd(caller)
     while node != NONE:
         k = node // 2
         crowd = numbers[k, O_LEAD] == 0 and numbers[k, O_OPENED] >= 0 and keys[k, K_APP] == app
-        if crowd and crowds[k, word] & bit != 0 and _near(now, numbers[k], AFTERMATH_US):
+        if crowd and _is_among(caller, crowds[k]) and _near(now, numbers[k], AFTERMATH_US):
             return k
         node = behind[node]
     return NONE
@@ -320,7 +327,7 @@ def assign(
                         break
                     if follows(
                         now, function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i], vague[i],
-                        numbers[k], keys[k], gap_us, storm_us,
+                        numbers[k], keys[k], _is_among(caller[i], crowds[k]), gap_us, storm_us,
                     ):  # fmt: skip
                         found = k
                         # what a caller leaves behind does not keep its story going
@@ -357,7 +364,9 @@ def assign(
         numbers[found, O_FIRST] = min(now, numbers[found, O_FIRST])
         if extends:
             numbers[found, O_LAST] = max(now, numbers[found, O_LAST])
-        if crowd[i] == CROWD and numbers[found, O_LEAD] == 0 and numbers[found, O_TROUBLE] == LOAD:
+        flooded = crowd[i] == CROWD and numbers[found, O_TROUBLE] == LOAD
+        loaded = by_caller[i] and trouble[i] == LOAD and numbers[found, O_TROUBLE] != LOAD
+        if numbers[found, O_LEAD] == 0 and (flooded or loaded):
             of_crowd, bit = _place_in_crowd(caller[i])
             crowds[found, of_crowd] |= bit
         numbers[found, O_COUNT] += 1

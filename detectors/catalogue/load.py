@@ -59,7 +59,8 @@ def _runs_up_a_bill(s: Signs) -> bool:
     )
     # slow work at a modest pace, for long: what a latency shift has not is callers who came for it; what reads a queue
     # has none
-    dear = _expense(s) >= 0.15 or (s.by_caller and s.new_here and s.of("duration", "caller_latency") >= 0.3)
+    came = (s.by_caller and s.new_here) or (s.one_caller and s.first_day)
+    dear = _expense(s) >= 0.15 or (came and s.of("duration", "latency", "caller_latency") >= 0.3)
     return dear and on_purpose and s.e.run_seconds >= 600.0 and s.failed < 0.5 and not s.messaging
 
 

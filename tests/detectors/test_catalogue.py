@@ -419,3 +419,14 @@ def test_a_version_is_suspected_of_what_begins_soon_after_it() -> None:
     soon = BY_ID["bad-deployment"].example
     assert classify(replace(soon, deployed_ago_s=40 * 60.0)).id == "bad-deployment"
     assert classify(replace(soon, deployed_ago_s=115 * 60.0)).id != "bad-deployment"
+
+
+def test_slow_runs_asked_for_by_one_that_came_within_a_day_run_up_a_bill_whatever_the_story_began_with() -> None:
+    shares = {"latency_shift": 0.4, "pace_hour": 0.5, "cost_hour": 0.1}
+    came = sample(
+        "function", 430, 150, shares, caller="address:203.0.113.7", distinct_callers=1, run_seconds=2_800.0,
+        caller_age_s=600.0, value={"pace_hour": 165.0}, typical={"pace_hour": 0.1},
+    )  # fmt: skip
+    assert classify(came).id == "denial-of-wallet"
+    for other in ({"caller_age_s": 1e7}, {"run_seconds": 500.0}, {"distinct_callers": 40, "caller_age_s": None}):
+        assert classify(replace(came, **other)).id != "denial-of-wallet"

@@ -650,6 +650,24 @@ def test_who_flooded_a_later_log_takes_nothing_from_an_older_one(usual: Baseline
     assert hour_of()[-1] > 60.0
 
 
+def test_what_failed_in_a_later_log_is_no_fault_of_an_older_one(usual: Baselines) -> None:
+    def burst(*failed: dict[str, Any]) -> Any:
+        fold = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
+        later = rows([*ordinary(LEARNED + 20 * DAY, 2), *failed])
+        fold.advance(later, later["at"][-1].as_py() + 1)
+        early = rows(trouble(24, SECOND, succeeded=False, caller=somebody))
+        featured = fold.advance(early, early["at"][-1].as_py() + 1)
+        column = INDEX["failure_burst"]
+        return np.asarray(featured["raw_function"].flatten()).reshape(early.num_rows, -1)[:, column]
+
+    for_minutes = [
+        {**record, "event_time": record["event_time"] + 20 * DAY}
+        for record in trouble(20, 40 * SECOND, succeeded=False, caller=STRANGER)
+    ]
+    assert burst(*for_minutes).tolist() == burst().tolist()
+    assert 0.0 < burst()[-1] <= kernel.FAULT_CLAIMS
+
+
 def test_logs_older_than_the_training_reach_no_further_than_themselves(usual: Baselines) -> None:
     trained = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
     learned = rows([*before(), *timer(LEARNED - DAY, 30)])

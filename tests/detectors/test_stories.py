@@ -295,3 +295,16 @@ def test_one_caller_hours_after_a_flood_of_many_is_none_of_them() -> None:
     guess = {"caller": 9, "crowd": 1}
     assert told(*flood, {**guess, "at": HOUR // 2})[0][-1] == 0
     assert told(*flood, {**guess, "at": 2 * HOUR})[0][-1] == 1
+
+
+def test_load_made_since_a_function_is_slow_is_one_story_and_who_comes_an_hour_after_is_another() -> None:
+    # in other trouble from its beginning, and still at it two hours after
+    bill = [{"trouble": "load", "caller": 9, "at": (6 + n) * 600 * US} for n in range(12)]
+    slow = [{**SLOWED, "at": n * US} for n in range(6)]
+    assert told(*slow, *bill)[0] == [0] * 18
+    # its pace elsewhere in the app is the same doing
+    assert told(*slow, bill[0], {**PACE, "caller": 9, "at": bill[0]["at"] + US})[0] == [0] * 8
+    # who was none of it, or met it without making load
+    assert told(*slow, bill[0], {**bill[11], "caller": 8})[0] == [*[0] * 7, 1]
+    met = {**SLOWED, "caller": 9, "at": bill[0]["at"]}
+    assert told(*slow, met, bill[11])[0] == [*[0] * 7, 1]

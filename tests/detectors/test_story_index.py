@@ -53,7 +53,12 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
             found, extends = (crowd_of[0], False) if crowd_of else (found, True)
         if found is None:
             about = (now, function, caller, app, trouble, by_caller, crowd, vague)
-            found = next((one for one in reversed(open_) if module.follows(*about, one[0], one[1], gap, storm)), None)
+            found = None
+            for one in reversed(open_):
+                among = caller in crowds.get(int(one[0][O_ID]), ())
+                if module.follows(*about, one[0], one[1], among, gap, storm):
+                    found = one
+                    break
             extends = found is None or found[0][O_LEAD] == 0 or by_caller
         if found is None:
             open_ = open_[len(open_) == room :]
@@ -66,7 +71,8 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
         numbers = found[0]
         numbers[O_FIRST] = min(now, numbers[O_FIRST])
         numbers[O_LAST] = max(now, numbers[O_LAST]) if extends else numbers[O_LAST]
-        if crowd == CROWD and (numbers[O_LEAD], numbers[O_TROUBLE]) == (0, LOAD):
+        makes_load = crowd == CROWD if numbers[O_TROUBLE] == LOAD else by_caller and trouble == LOAD
+        if makes_load and numbers[O_LEAD] == 0:
             crowds.setdefault(int(numbers[O_ID]), set()).add(int(caller))
         numbers[O_COUNT] += 1
         if numbers[O_OPENED] < 0 and score * module._weight(kind, numbers[O_COUNT], now - numbers[O_FIRST]) >= OPENS_AT:
