@@ -139,10 +139,10 @@ def _place_in_crowd(caller: Any) -> Any:
 
 
 @njit
-def _is_among(caller: Any, among: Any) -> Any:
-    """Whether a caller is one of those that make a story's load."""
+def _is_among(caller: Any, crowd: Any) -> Any:
+    """Whether a caller is one of those that make a story's load, whose bits these are."""
     word, bit = _place_in_crowd(caller)
-    return among[word] & bit != 0
+    return crowd[word] & bit != 0
 
 
 @njit
@@ -163,8 +163,7 @@ def follows(
     mine = keys[K_FUNCTION] == function
     is_open = numbers[O_OPENED] >= 0
     bystander = is_open and not by_caller and lead > 0 and _near(now, numbers, AFTERMATH_US)
-    late = now > numbers[O_FIRST] + OTHER_SOON_US and not among
-    apart = numbers[O_TROUBLE] == LOAD or late
+    apart = numbers[O_TROUBLE] == LOAD or (now > numbers[O_FIRST] + OTHER_SOON_US and not among)
     alone = by_caller and crowd == 0 and apart
     remembered = trouble == SLOW or (trouble == LOAD and not alone)
     after = is_open and remembered and _near(now, numbers, AFTERMATH_US)
@@ -364,9 +363,8 @@ def assign(
         numbers[found, O_FIRST] = min(now, numbers[found, O_FIRST])
         if extends:
             numbers[found, O_LAST] = max(now, numbers[found, O_LAST])
-        flooded = crowd[i] == CROWD and numbers[found, O_TROUBLE] == LOAD
-        loaded = by_caller[i] and trouble[i] == LOAD and numbers[found, O_TROUBLE] != LOAD
-        if numbers[found, O_LEAD] == 0 and (flooded or loaded):
+        makes_load = crowd[i] == CROWD if numbers[found, O_TROUBLE] == LOAD else by_caller[i] and trouble[i] == LOAD
+        if makes_load and numbers[found, O_LEAD] == 0:
             of_crowd, bit = _place_in_crowd(caller[i])
             crowds[found, of_crowd] |= bit
         numbers[found, O_COUNT] += 1

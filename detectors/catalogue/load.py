@@ -54,12 +54,11 @@ def _retries(s: Signs) -> bool:
 
 
 def _runs_up_a_bill(s: Signs) -> bool:
-    on_purpose = (
-        s.of("pace", "caller_pace", "crowd") >= 0.1 or s.share("growth_days") >= 0.1 or (s.by_caller and s.new_here)
-    )
+    new = s.by_caller and s.new_here
+    on_purpose = s.of("pace", "caller_pace", "crowd") >= 0.1 or s.share("growth_days") >= 0.1 or new
     # slow work at a modest pace, for long: what a latency shift has not is callers who came for it; what reads a queue
     # has none
-    came = (s.by_caller and s.new_here) or (s.one_caller and s.first_day)
+    came = new or (s.one_caller and s.first_day)
     dear = _expense(s) >= 0.15 or (came and s.of("duration", "latency", "caller_latency") >= 0.3)
     return dear and on_purpose and s.e.run_seconds >= 600.0 and s.failed < 0.5 and not s.messaging
 

@@ -10,7 +10,7 @@ import pytest
 
 from detectors import function_kernel as kernel
 from detectors.features import INDEX
-from detectors.function_features import FunctionFeatures, refusals
+from detectors.function_features import FunctionFeatures, from_matrix, refusals
 from detectors.timeline import END
 from models.baselines import Baselines
 from tests.detectors.life import (
@@ -621,14 +621,18 @@ def test_a_function_whose_runs_all_take_the_same_time_is_ordinary_when_they_do(u
         assert found.raw(feature).max() < 0.1, feature
 
 
+def older_after(usual: Baselines, early: list[dict[str, Any]], *more: dict[str, Any]) -> pa.RecordBatch:
+    """What is said of a log that comes after one that is weeks later, with ``more`` in that one."""
+    fold = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
+    weeks_later = [{**record, "event_time": record["event_time"] + 20 * DAY} for record in more]
+    for log in (rows([*ordinary(LEARNED + 20 * DAY, 2), *weeks_later]), rows(early)):
+        featured = fold.advance(log, log["at"][-1].as_py() + 1)
+    return featured
+
+
 def test_an_older_log_than_the_state_has_seen_is_judged_without_harm(usual: Baselines) -> None:
     found = live(usual, before())
-    fold = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
-    late = rows(ordinary(LEARNED + 20 * DAY, 2))
-    fold.advance(late, late["at"][-1].as_py() + 1)
-    early = rows(before())
-    again = fold.advance(early, early["at"][-1].as_py() + 1)
-    raw = np.asarray(again["raw_function"].flatten()).reshape(early.num_rows, -1)
+    raw = from_matrix(older_after(usual, before())["raw_function"])
     assert np.isfinite(raw).all()
     assert (
         raw[:, 6:11].max() <= max(found.raw(name).max() for name in ("pace_minutes", "pace_hour", "growth_days")) + 3.0
@@ -637,33 +641,20 @@ def test_an_older_log_than_the_state_has_seen_is_judged_without_harm(usual: Base
 
 def test_who_flooded_a_later_log_takes_nothing_from_an_older_one(usual: Baselines) -> None:
     def hour_of(*flooded: dict[str, Any]) -> Any:
-        fold = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
-        later = rows([*ordinary(LEARNED + 20 * DAY, 2), *flooded])
-        fold.advance(later, later["at"][-1].as_py() + 1)
-        early = rows(trouble(100, caller=somebody))
-        featured = fold.advance(early, early["at"][-1].as_py() + 1)
-        column = INDEX["pace_hour"]
-        return np.asarray(featured["value_function"].flatten()).reshape(early.num_rows, -1)[:, column]
+        featured = older_after(usual, trouble(100, caller=somebody), *flooded)
+        return from_matrix(featured["value_function"])[:, INDEX["pace_hour"]]
 
-    flood = [{**record, "event_time": record["event_time"] + 20 * DAY} for record in trouble(300, caller=STRANGER)]
+    flood = trouble(300, caller=STRANGER)
     assert hour_of(*flood).tolist() == hour_of().tolist()
     assert hour_of()[-1] > 60.0
 
 
 def test_what_failed_in_a_later_log_is_no_fault_of_an_older_one(usual: Baselines) -> None:
     def burst(*failed: dict[str, Any]) -> Any:
-        fold = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
-        later = rows([*ordinary(LEARNED + 20 * DAY, 2), *failed])
-        fold.advance(later, later["at"][-1].as_py() + 1)
-        early = rows(trouble(24, SECOND, succeeded=False, caller=somebody))
-        featured = fold.advance(early, early["at"][-1].as_py() + 1)
-        column = INDEX["failure_burst"]
-        return np.asarray(featured["raw_function"].flatten()).reshape(early.num_rows, -1)[:, column]
+        featured = older_after(usual, trouble(24, SECOND, succeeded=False, caller=somebody), *failed)
+        return from_matrix(featured["raw_function"])[:, INDEX["failure_burst"]]
 
-    for_minutes = [
-        {**record, "event_time": record["event_time"] + 20 * DAY}
-        for record in trouble(20, 40 * SECOND, succeeded=False, caller=STRANGER)
-    ]
+    for_minutes = trouble(20, 40 * SECOND, succeeded=False, caller=STRANGER)
     assert burst(*for_minutes).tolist() == burst().tolist()
     assert 0.0 < burst()[-1] <= kernel.FAULT_CLAIMS
 

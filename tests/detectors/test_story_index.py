@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ OPENS_AT = 6.0
 def through_all(events: tuple[Any, ...], room: int) -> list[int]:
     """Story of each event, by asking every open story, newest first."""
     open_: list[tuple[Any, Any, float]] = []
-    crowds: dict[int, set[int]] = {}
+    crowds: dict[int, set[int]] = defaultdict(set)
     told = []
     gap, storm = module.GAP_US, module.STORM_US
     for next_id, (now, function, caller, app, score, kind, by_caller, crowd, vague) in enumerate(
@@ -48,17 +49,19 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
                 one
                 for one in reversed(open_)
                 if one[0][O_LEAD] == 0 and one[0][O_OPENED] >= 0 and one[1][2] == app
-                if caller in crowds.get(int(one[0][O_ID]), ()) and module._near(now, one[0], AFTERMATH_US)
+                if caller in crowds[int(one[0][O_ID])] and module._near(now, one[0], AFTERMATH_US)
             ]
             found, extends = (crowd_of[0], False) if crowd_of else (found, True)
         if found is None:
             about = (now, function, caller, app, trouble, by_caller, crowd, vague)
-            found = None
-            for one in reversed(open_):
-                among = caller in crowds.get(int(one[0][O_ID]), ())
-                if module.follows(*about, one[0], one[1], among, gap, storm):
-                    found = one
-                    break
+            found = next(
+                (
+                    one
+                    for one in reversed(open_)
+                    if module.follows(*about, one[0], one[1], caller in crowds[int(one[0][O_ID])], gap, storm)
+                ),
+                None,
+            )
             extends = found is None or found[0][O_LEAD] == 0 or by_caller
         if found is None:
             open_ = open_[len(open_) == room :]
@@ -73,7 +76,7 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
         numbers[O_LAST] = max(now, numbers[O_LAST]) if extends else numbers[O_LAST]
         makes_load = crowd == CROWD if numbers[O_TROUBLE] == LOAD else by_caller and trouble == LOAD
         if makes_load and numbers[O_LEAD] == 0:
-            crowds.setdefault(int(numbers[O_ID]), set()).add(int(caller))
+            crowds[int(numbers[O_ID])].add(int(caller))
         numbers[O_COUNT] += 1
         if numbers[O_OPENED] < 0 and score * module._weight(kind, numbers[O_COUNT], now - numbers[O_FIRST]) >= OPENS_AT:
             numbers[O_OPENED] = now
