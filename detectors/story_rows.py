@@ -29,7 +29,16 @@ MAX_DURATIONS: Final = 1001
 #: paths kept as examples
 MAX_PATHS: Final = 5
 #: bool[len(FEATURES)]: of these the larger value is the stranger one
-_COUNTS: Final = np.array([feature.unit == "count" for feature in FEATURES])
+_GROWS: Final = np.array(
+    [
+        feature.unit == "count"
+        or feature.name in ("duration_high", "duration_record", "latency_shift", "caller_slow_here")
+        or feature.name in ("cost_hour", "cost_days", "off_schedule")
+        for feature in FEATURES
+    ]
+)
+#: surprise from which on a person asks how much it came to, and no more how seldom that is
+_QUOTED: Final = 3.0
 #: columns whose values a story counts
 _NAMES: Final = (
     *("app", "function", "caller", "caller_source", "country", "trigger", "trigger_source", "exception_type"),
@@ -223,15 +232,22 @@ def _add_features(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     # whole numbers add up to the same sum in any cut
     added = np.rint(shares * np.minimum(score, 1e6)[:, None] * MICRO).astype(np.int64).sum(axis=0)
     story.shares = (np.array(story.shares) + added).tolist()
-    # surprise has an upper end; of counts that reach it, the largest is told
-    most = np.where(surprise == surprise.max(axis=0), np.where(_COUNTS, value, 0.0), -np.inf)
-    best, every = most.argmax(axis=0), np.arange(len(FEATURE_NAMES))
-    found, known = surprise[best, every], np.array(story.surprise)
-    more = _COUNTS & (found > 0.0) & (found == known) & (value[best, every] > np.array(story.value))
-    for j in np.flatnonzero((found > known) | more).tolist():
-        story.surprise[j] = float(found[j])
+    # of what is strange enough that is told which lies farthest beyond the usual; in whole or in parts, it is the same
+    quoted, beyond = _rank(surprise, value, typical)
+    best, every = np.where(quoted == quoted.max(axis=0), beyond, -np.inf).argmax(axis=0), np.arange(len(FEATURE_NAMES))
+    known, told = _rank(*(np.array(numbers) for numbers in (story.surprise, story.value, story.typical)))
+    found = quoted[best, every]
+    farther = (found > 0.0) & (found == known) & (beyond[best, every] > told)
+    for j in np.flatnonzero((found > known) | farther).tolist():
         story.value[j], story.typical[j] = float(value[best[j], j]), float(typical[best[j], j])
+    story.surprise = np.maximum(story.surprise, surprise.max(axis=0)).tolist()
     story.slow += int((surprise[:, _DURATION_AT] > 1.0).sum())
+
+
+def _rank(surprise: Vector, value: Vector, typical: Vector) -> tuple[Vector, Vector]:
+    """What tells which value is told: how surprising it is, up to where that is enough, then how far it has grown."""
+    quoted = np.where(_GROWS, np.minimum(surprise, _QUOTED), surprise)
+    return quoted, np.where(_GROWS, value - np.nan_to_num(typical), 0.0)
 
 
 def _add_silence(story: Story, rows: pa.RecordBatch, i: int) -> None:

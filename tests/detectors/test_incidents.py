@@ -245,20 +245,39 @@ def test_how_long_the_first_caller_was_known_is_told_in_any_cut() -> None:
     assert "never seen there before" in told["summary"]
 
 
-def test_of_counts_that_are_as_surprising_as_can_be_the_largest_is_told_in_any_cut() -> None:
-    rows = [strange(n * MINUTE, f"i{n}", feature="newcomers", trouble="load") for n in range(9)]
+@pytest.mark.parametrize(
+    ("feature", "values", "usual", "surprises", "told"),
+    [
+        # all of them as surprising as can be
+        ("newcomers", [3, 20, 180, 280, 40, 2, 1, 1, 1], [0] * 9, [6] * 9, (280.0, 0.0)),
+        # surprise hangs on more than the length of a run: the longest of those that are strange enough is told
+        ("duration_record", [900, 11e3, 66e3, 8e3] + [900] * 5, [300] * 9, [2, 6, 4, 5] + [2] * 5, (66e3, 300.0)),
+        # what is far beyond the usual by night is more than what is hardly beyond it by day
+        ("pace_hour", [17, 60, 20, 3, 3, 3, 3, 3, 3], [1, 50, 1] + [3] * 6, [4, 6, 5] + [1] * 6, (20.0, 1.0)),
+        # nothing was strange enough: the strangest
+        ("pace_hour", [17, 60, 20, 3, 3, 3, 3, 3, 3], [1, 50, 1] + [3] * 6, [2, 1, 1] + [1] * 6, (17.0, 1.0)),
+        # of these the smaller is the stranger one
+        ("caller_hours", [0.04, 0.0, 0.02] + [0.05] * 6, [0.1] * 9, [3, 6, 4] + [3] * 6, (0.0, 0.1)),
+    ],
+)  # fmt: skip
+def test_of_what_is_strange_enough_the_most_is_told_in_any_cut(
+    feature: str, values: list[float], usual: list[float], surprises: list[float], told: tuple[float, float]
+) -> None:
+    rows = [strange(n * MINUTE, f"i{n}", feature=feature, trouble="load") for n in range(9)]
     batch = raised(rows)
-    counts = np.zeros((9, len(FEATURE_NAMES)))
-    counts[:, FEATURE_NAMES.index("newcomers")] = [3, 20, 180, 280, 40, 2, 1, 1, 1]
-    batch = batch.set_column(RAISED.names.index("value"), RAISED.field("value"), matrix(counts))
+    for name, column in (("value", values), ("typical", usual), ("surprise", surprises)):
+        numbers = np.zeros((9, len(FEATURE_NAMES)))
+        numbers[:, FEATURE_NAMES.index(feature)] = column
+        batch = batch.set_column(RAISED.names.index(name), RAISED.field(name), matrix(numbers))
     whole, cut = Incidents(OPENS, "v1"), Incidents(OPENS, "v1")
     whole.advance(batch, END)
     for n in range(9):
         cut.advance(batch.slice(n, 1), EPOCH_US + n * MINUTE)
     cut.advance(batch.slice(0, 0), END)
     for fold in (whole, cut):
-        (told,) = (row for row in fold.raised().to_pylist() if row["closed"])  # type: ignore[union-attr]
-        assert told["reasons"][0]["value"] == 280.0
+        (incident,) = (row for row in fold.raised().to_pylist() if row["closed"])  # type: ignore[union-attr]
+        reason = incident["reasons"][0]
+        assert (reason["feature"], reason["value"], reason["typical"]) == (feature, *told)
 
 
 def test_nothing_is_told_of_a_story_that_never_became_strange_enough() -> None:
