@@ -173,7 +173,8 @@ class _Measure:
 
     def _one_day(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         raw_c, value_c, _ = self._callers.measure(rows)
-        raw = np.concatenate([from_matrix(rows.column("raw_function")), raw_c], axis=1)
+        raw_f = self._callers.excused(from_matrix(rows.column("raw_function")))
+        raw = np.concatenate([raw_f, raw_c], axis=1)
         value = np.concatenate([from_matrix(rows.column("value_function")), value_c], axis=1)
         found = self._judge.score(raw, *self._judge.locate(rows))
         self._callers.unlearn(rows, np.flatnonzero(self._judge.gate(found) >= self._habit))

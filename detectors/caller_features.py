@@ -21,6 +21,8 @@ from detectors.timeline import Tables
 from models.baselines import HOUR_US
 
 WIDTH: Final = len(CALLER_FEATURES)
+#: what the function's timeline says of a country
+_PLACES: Final = ("country_rare_here", "country_new")
 Vector = npt.NDArray[Any]
 
 
@@ -60,6 +62,8 @@ class CallerFeatures:
         self._row, self._learned = np.zeros(0, np.int64), np.zeros(0, np.bool_)
         #: of the rows measured last: hash of the country that the caller came from sooner than anyone travels, or 0
         self.came_from = np.zeros(0, np.uint64)
+        #: and whether the caller may have travelled to the country that it calls from
+        self._travelled = np.zeros(0, np.bool_)
 
     def measure(self, rows: pa.RecordBatch) -> tuple[Vector, Vector, Vector]:
         """raw, value and typical, float32[n, WIDTH] each, of rows sorted by ``at``."""
@@ -67,6 +71,7 @@ class CallerFeatures:
         raw, value, typical = (np.zeros((n, WIDTH), np.float32) for _ in range(3))
         self._row, self._learned = np.zeros(n, np.int64), np.zeros(n, np.bool_)
         self.came_from = np.zeros(n, np.uint64)
+        self._travelled = np.zeros(n, np.bool_)
         if n == 0:
             return raw, value, typical
         keys = hashed(rows, "caller")
@@ -96,12 +101,24 @@ class CallerFeatures:
             c["state"], c["times"], c["apps"], c["app_first"], c["app_last"],
             c["lands"], c["land_first"], c["land_last"],
             c["settled_hours"], c["today_hours"], raw, value, typical,
-            self.came_from,
+            self.came_from, self._travelled,
         )  # fmt: skip
         self._callers.take_back(in_time)
         # a place is many people, and what one of them does is no habit of the others
         self._row, self._learned = row, ident & ~late & ~np.asarray(rows.column("by_place"))
         return raw, value, typical
+
+    def excused(self, raw_function: Vector) -> Vector:
+        """What the function's timeline says of the rows measured last, float[n, w]: less of who may have travelled.
+
+        A country then claims no more there than it does on the caller's own timeline.
+        """
+        if not self._travelled.any():
+            return raw_function
+        out = raw_function.copy()
+        for name in _PLACES:
+            out[self._travelled, INDEX[name]] = np.minimum(out[self._travelled, INDEX[name]], kernel.TRAVELLED)
+        return out
 
     def unlearn(self, rows: pa.RecordBatch, strange: Vector) -> None:
         """Keep what was raised from becoming habit.
@@ -147,8 +164,11 @@ class CallerFeatures:
         self._clear_at = max(CLEAR_AT, 2 * len(self._callers))
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:  # noqa: ARG002 - a Fold
-        """The rows with ``raw_caller``, ``value_caller`` and ``typical_caller`` appended."""
+        """The rows with ``raw_caller``, ``value_caller`` and ``typical_caller`` appended, ``raw_function`` excused."""
         named = zip(("raw_caller", "value_caller", "typical_caller"), self.measure(rows), strict=True)
+        place = rows.schema.get_field_index("raw_function")
+        excused = matrix(self.excused(from_matrix(rows.column(place))))
+        rows = rows.set_column(place, rows.schema.field(place), excused)
         for name, values in named:
             rows = rows.append_column(name, matrix(values))
         return rows

@@ -41,6 +41,9 @@ PLACES: Final = 6
 ARRIVAL_US: Final = 3600 * US
 #: no one flies to another country in less
 FLIGHT_US: Final = 4 * 3600 * US
+#: nats that a country can claim to which a caller may have travelled: nobody called from elsewhere in its name since,
+#: nor shortly before
+TRAVELLED: Final = 4.0
 #: calls and days that make an hour-of-day habit
 HABIT_CALLS: Final = 30.0
 HABIT_DAYS: Final = 2
@@ -105,12 +108,12 @@ def advance_callers(
     failure_rate: Any, refusal_rate: Any,
     state: Any, times: Any, apps: Any, app_first: Any, app_last: Any, lands: Any, land_first: Any, land_last: Any,
     settled_hours: Any, today_hours: Any,
-    raw: Any, value: Any, typical: Any, came_from: Any,
+    raw: Any, value: Any, typical: Any, came_from: Any, travelled: Any,
 ) -> None:  # fmt: skip
     """Advance every caller through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 11].
 
-    Columns are those of ``features.CALLER_FEATURES``; ``came_from`` gets the other country of who travels. Rows of
-    callers without identity are left at 0.
+    Columns are those of ``features.CALLER_FEATURES``; ``came_from`` gets the other country of who travels sooner
+    than anyone can, ``travelled``, bool[n], who may have travelled. Rows of callers without identity are left at 0.
     """
     kept_s, kept_t = np.empty(CALLER_STATE), np.empty(CALLER_TIMES, np.int64)
     kept_names, kept_places = np.empty((2, PLACES), np.uint64), np.empty((4, PLACES), np.int64)
@@ -230,6 +233,9 @@ def advance_callers(
             for other in range(PLACES):
                 if other != slot and lands[c, other] != 0 and land_last[c, other] > elsewhere:
                     elsewhere, before = land_last[c, other], lands[c, other]
+            travelled[i] = foreign and 0 < elsewhere <= land_first[c, slot] - FLIGHT_US
+            if travelled[i]:
+                raw[i, 2] = min(raw[i, 2], TRAVELLED)
             # who stays there does not make the way any longer; who is in both places at once makes it shorter
             gap = now - elsewhere if elsewhere > land_first[c, slot] else land_first[c, slot] - elsewhere
             if foreign and elsewhere > 0 and 0 <= gap < FLIGHT_US and now - elsewhere < FLIGHT_US:

@@ -28,7 +28,7 @@ from detectors.late_stories import LateStories, Whereabouts
 from detectors.raised import RAISED, SCORED, as_raised
 from detectors.schema import TIMESTAMP
 from detectors.stories import LEADS, Stories
-from detectors.storms import Join, arriving, find_joins, hosted, hosts_of
+from detectors.storms import Join, Signs, find_joins, hosted, hosts_of
 from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, story_of, story_text, top
 from detectors.story_rows import StoryRows, add_rows
 from detectors.timeline import END, Tables
@@ -97,31 +97,35 @@ class IncidentStage:
 
     Attributes:
         opens_at: score that opens an incident.
+        rarer_than: p-value below which an invocation may open one, whatever its score.
         version: of the model, named in each incident.
         feedback: what stands; incidents that it expects are marked.
         closed_only: nobody reads an incident before it closes, which spares telling it when it opens and grows.
     """
 
     opens_at: float
+    rarer_than: float = 1.0
     version: str = ""
     feedback: tuple[Feedback, ...] = ()
     closed_only: bool = False
 
     def make(self, shard: int, shards: int) -> Incidents:  # noqa: ARG002 - there is one
         """The fold."""
-        return Incidents(self.opens_at, self.version, self.feedback, closed_only=self.closed_only)
+        return Incidents(
+            self.opens_at, self.version, self.feedback, rarer_than=self.rarer_than, closed_only=self.closed_only
+        )
 
 
 class Incidents:
     """The fold of the incident timeline."""
 
     def __init__(
-        self, opens_at: float, version: str = "", feedback: tuple[Feedback, ...] = (), *, closed_only: bool = False,
-        most_waiting: int = MOST,
+        self, opens_at: float, version: str = "", feedback: tuple[Feedback, ...] = (), *, rarer_than: float = 1.0,
+        closed_only: bool = False, most_waiting: int = MOST,
     ) -> None:  # fmt: skip
         # whether feedback expects an incident is settled when it opens
         self._closed_only = closed_only and not feedback
-        self._opens_at = opens_at
+        self._opens_at, self._rarer_than = opens_at, rarer_than
         self._version = version
         self._feedback = feedback
         self._stories = Stories(opens_at)
@@ -239,30 +243,34 @@ class Incidents:
         order = np.argsort(story, kind="stable")
         rows, story, opened = rows.take(pa.array(order)), story[order], opened[order]
         self._begin(rows, {name: column[order] for name, column in about.items()}, story)
-        waiting, joins, arrives = self._waiting, [], arriving(rows)
+        waiting, joins, signs = self._waiting, [], Signs.of(rows)
         if amends:
             waiting = self._waiting_late
         else:
-            joins = find_joins(self._open, story, opened, arrives, about["at"][order], order)
+            joins = find_joins(self._open, story, opened, signs, about["at"][order], order)
             if joins:
-                story = self._join(joins, story, order)
+                story = self._join(joins, story, signs, order)
                 again = np.lexsort((order, story))
                 rows, story, opened, order = rows.take(pa.array(again)), story[again], opened[again], order[again]
-                arrives = arrives[again]
-        self._grow(rows, story, about["score"][order], opened, arrives, waiting, order, joins)
+                signs = signs.take(again)
+        self._grow(rows, story, about["score"][order], opened, signs, waiting, order, joins)
 
-    def _join(self, joins: list[Join], story: Vector, order: Vector) -> Vector:
+    def _join(self, joins: list[Join], story: Vector, signs: Signs, order: Vector) -> Vector:
         """Give what comes of stories that join others to their hosts; the story of each row then, int64[n]."""
         for number, host, place, us in joins:
             joining, known = self._open[number], self._open[host]
             known.first_us, known.last_us = min(known.first_us, joining.first_us), max(known.last_us, joining.last_us)
-            known.joined.append([number, *joining.keys, us])
+            floods = int(signs.floods[np.flatnonzero(order == place)[0]])
+            known.joined.append([number, *joining.keys, us, LEADS.index(joining.lead), joining.trouble, floods])
             story = np.where((story == number) & (order >= place), host, story)
         return story
 
     def _gates(self, rows: pa.RecordBatch, silent: Vector) -> Vector:
         """The scores that count for opening an incident, float64[n]."""
         score: Vector = np.asarray(rows.column("gate").fill_null(0.0)).copy()
+        # of what ordinary invocations do as often nobody need be told; it may be part of what something else opens
+        common = np.asarray(rows.column("p_value")) >= self._rarer_than
+        score[common] = np.minimum(score[common], np.nextafter(self._opens_at, -np.inf))
         score[silent] = self._opens_at + SILENCE_MARGIN
         return score
 
@@ -288,7 +296,7 @@ class Incidents:
             known.first_us, known.last_us = min(known.first_us, begin), max(known.last_us, end)
 
     def _grow(
-        self, rows: pa.RecordBatch, story: Vector, score: Vector, opened: Vector, arrives: Vector, waiting: Waiting,
+        self, rows: pa.RecordBatch, story: Vector, score: Vector, opened: Vector, signs: Signs, waiting: Waiting,
         order: Vector, joins: list[Join],
     ) -> None:  # fmt: skip
         """Take rows into the stories that are open; into one that opens, also the rows that waited for that.
@@ -306,7 +314,7 @@ class Incidents:
                     continue
                 opening = begin + int(np.argmax(opened[begin:end]))
                 known.opened_us = int(at[opening])
-                known.arrived = bool(arrives[opening])
+                known.arrived, known.floods = bool(signs.arrives[opening]), bool(signs.floods[opening])
                 known.let_go = int(place[opening]) - waiting.most
                 self._add(known, waiting.of(number, known.let_go, before))
                 begin += int(np.searchsorted(place[begin:end], known.let_go))
@@ -454,9 +462,9 @@ def _texts(table: pa.Table) -> dict[int, str]:
 
 def _whereabouts(number: int, story: Story) -> Iterator[tuple[int, Whereabouts]]:
     """A story, and those that joined it, as ``assign`` knows them: numbers, but for the count, and keys."""
-    lead = LEADS.index(story.lead)
-    for one, keys in [(number, story.keys), *((joined[0], joined[1:4]) for joined in story.joined)]:
-        numbers = (lead, story.last_us, story.first_us, story.opened_us, 0, one, story.trouble)
+    own = (number, *story.keys, story.opened_us, LEADS.index(story.lead), story.trouble, 0)
+    for one, *keys, _, lead, trouble, _ in (own, *story.joined):
+        numbers = (lead, story.last_us, story.first_us, story.opened_us, 0, one, trouble)
         yield one, Whereabouts(numbers, tuple(keys))
 
 

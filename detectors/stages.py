@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from detectors.caller_stage import CallerStage
 from detectors.function_stage import FunctionStage
@@ -10,6 +11,10 @@ from detectors.incidents import IncidentStage
 from detectors.model import Model
 from detectors.training import habit_score, join_score
 from models.feedback import Feedback
+
+#: of ordinary invocations so many are too many for an incident of what is no stranger than they are, for each false
+#: incident a day that the reader is willing to read
+COMMON: Final = 1e-3
 
 
 @dataclass(frozen=True)
@@ -50,5 +55,5 @@ class Stages:
         return cls(
             FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")),
             CallerStage(model.judge, *scores, model.version, model.part("caller"), strange_only),
-            IncidentStage(opens_at, model.version, feedback, closed_only),
+            IncidentStage(opens_at, COMMON * budget, model.version, feedback, closed_only),
         )

@@ -1,7 +1,7 @@
 """Storms: the same trouble in several apps within minutes has a cause that they share, and is one incident.
 
 So are callers new at a function who are strange there one after the other: one who comes from many addresses, or the
-first of a crowd.
+first of a crowd. And where a flood by one caller is worked off, message by message, is that flood's place, too.
 
 Stories stay apart for as long as they wait, so that what is a little strange elsewhere is not drawn into an incident.
 One that opens within minutes of another joins it, with the rows that waited for that; what comes after goes to its
@@ -10,20 +10,23 @@ host.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from detectors.blame import TROUBLES
+from detectors.blame import LOAD, PACE, TROUBLES
 from detectors.late_stories import FIRST as FIRST_LATE
+from detectors.schema import MESSAGING
+from detectors.stories import LEADS
 from detectors.story import Story
 from models.baselines import US
 
 Vector = npt.NDArray[Any]
-#: whose it is, the trouble, and where, by the hash of the function; 0: anywhere
+#: whose it is, the trouble, and where, by the hash of the function or of the app; 0: anywhere
 _Cause = tuple[str, int, int]
 
 #: us within which the same trouble opens in another app; less than within an app, which two are likelier to share by
@@ -35,6 +38,11 @@ NEW_US: Final = 3600 * US
 #: trouble that a shared cause brings to many: a database, a network, a customer, a region that starts again; functions
 #: that are new in two apps are news of each
 _SHARED: Final = tuple(TROUBLES.index(name) for name in ("slow", "failing", "load", "schedule"))
+#: us after one caller's flood opened in which a queue of its app that is busier than ever is busy with it
+WORKED_OFF_US: Final = 1800 * US
+#: by which the flood is told
+_FLOOD: Final = (LOAD, PACE)
+_WITHIN: Final = {"function": SPREAD_US, "caller": ARRIVAL_US}
 
 
 class Join(NamedTuple):
@@ -67,15 +75,35 @@ def hosted(story: Vector, hosts: Mapping[int, int]) -> Vector:
     return found[which.reshape(-1)]
 
 
-def arriving(rows: pa.RecordBatch) -> Vector:
-    """Which rows point at a caller who is new at the function, bool[n]."""
-    age = np.asarray(rows.column("pair_age_us").fill_null(-1))
-    new: Vector = (age >= 0) & (age < NEW_US) & np.asarray(rows.column("by_caller").fill_null(False))
-    return new
+class Signs(NamedTuple):
+    """What of rows tells which cause they may have, bool[n] each.
+
+    Attributes:
+        arrives: it points at a caller who is new at the function.
+        floods: the load or the pace is what is strange.
+        fired: a message fired it.
+    """
+
+    arrives: Vector
+    floods: Vector
+    fired: Vector
+
+    @classmethod
+    def of(cls, rows: pa.RecordBatch) -> Signs:
+        """Those of RAISED rows."""
+        age = np.asarray(rows.column("pair_age_us").fill_null(-1))
+        pointing = np.asarray(rows.column("by_caller").fill_null(False))
+        trouble = np.asarray(rows.column("trouble").fill_null(-1))
+        fired = np.asarray(pc.is_in(rows.column("trigger"), value_set=pa.array(MESSAGING)))
+        return cls((age >= 0) & (age < NEW_US) & pointing, np.isin(trouble, _FLOOD), fired)
+
+    def take(self, rows: Vector) -> Signs:
+        """Those of some of the rows, int64[m]."""
+        return Signs(*(sign[rows] for sign in self))
 
 
 def find_joins(
-    known: Mapping[int, Story], story: Vector, opened: Vector, arrives: Vector, at: Vector, order: Vector
+    known: Mapping[int, Story], story: Vector, opened: Vector, signs: Signs, at: Vector, order: Vector
 ) -> list[Join]:
     """Stories that open with these rows and join one that opened shortly before, in the order in which they do.
 
@@ -83,33 +111,39 @@ def find_joins(
         known: all stories that go on, as they were before these rows.
         story: int64[n], number of each row's story; rows of one stand together.
         opened: bool[n], its story is open with this row.
-        arrives: bool[n], as ``arriving`` has it.
+        signs: of the n rows.
         at: int64[n], us.
         order: int64[n], places of the rows in the order of time.
     """
     opening = [
-        (int(order[i]), number, int(at[i]), cause)
-        for number, i in _openings(story, opened)
-        if known[number].opened_us < 0 and (cause := _cause(known[number], arrives=bool(arrives[i])))
+        (int(order[i]), number, int(at[i]), i) for number, i in _openings(story, opened) if known[number].opened_us < 0
     ]
     if not opening:
         return []
     lately: dict[_Cause, dict[int, int]] = {}
     for number, one in known.items():
         # what came in time is told the same whether or not something comes late
-        if number < FIRST_LATE and one.opened_us >= 0 and (shared := _cause(one, arrives=one.arrived)):
-            lately.setdefault(shared, {})[number] = _last_opening(one)
+        if number < FIRST_LATE and one.opened_us >= 0:
+            for cause, us in _openings_of(one):
+                lately.setdefault(cause, {})[number] = us
     joins = []
-    for place, number, us, cause in sorted(opening):
-        others = lately.setdefault(cause, {})
-        within = ARRIVAL_US if cause[0] == "caller" else SPREAD_US
-        near = [(since, host) for host, since in others.items() if 0 <= us - since <= within]
+    for place, number, us, i in sorted(opening):
+        one = known[number]
+        causes = _causes(one.lead, one.trouble, one.keys, arrives=bool(signs.arrives[i]), floods=bool(signs.floods[i]))
+        asked = [(cause, _WITHIN[cause[0]]) for cause in causes if cause[0] != "flood"]
+        if signs.fired[i] and one.lead == "function" and one.trouble == LOAD:
+            asked += [(("flood", LOAD, one.keys[2]), WORKED_OFF_US), (("flood", LOAD, 0), SPREAD_US)]
+        near = [
+            (since, host)
+            for cause, within in asked
+            for host, since in lately.get(cause, {}).items()
+            if 0 <= us - since <= within
+        ]
+        host = max(near)[1] if near else number
         if near:
-            host = max(near)[1]
             joins.append(Join(number, host, place, us))
-            others[host] = us
-        else:
-            others[number] = us
+        for cause in causes:
+            lately.setdefault(cause, {})[host] = us
     return joins
 
 
@@ -120,13 +154,20 @@ def _openings(story: Vector, opened: Vector) -> Iterator[tuple[int, int]]:
     return zip(numbers.tolist(), rows[first].tolist(), strict=True)
 
 
-def _cause(story: Story, *, arrives: bool) -> _Cause | None:
-    """What stories have in common that one cause may have: None where nothing may."""
-    if story.lead == "function" and story.trouble in _SHARED:
-        return "function", story.trouble, 0
-    return ("caller", story.trouble, story.keys[0]) if story.lead == "caller" and arrives else None
+def _causes(lead: str, trouble: int, keys: Sequence[int], *, arrives: bool, floods: bool) -> list[_Cause]:
+    """What a story, by its hashes of function, caller and app, has in common with others that one cause may have."""
+    if lead == "function":
+        return [("function", trouble, 0)] if trouble in _SHARED else []
+    flood: list[_Cause] = [("flood", LOAD, keys[2]), ("flood", LOAD, 0)] if floods else []
+    arrival: list[_Cause] = [("caller", trouble, keys[0])] if lead == "caller" and arrives else []
+    return flood + arrival
 
 
-def _last_opening(story: Story) -> int:
-    """When it opened, or the last story joined it, us."""
-    return max([story.opened_us, *(at_us for *_, at_us in story.joined)])
+def _openings_of(story: Story) -> Iterator[tuple[_Cause, int]]:
+    """The causes of a story and of those that joined it, in the order in which they opened, and when, us."""
+    for cause in _causes(story.lead, story.trouble, story.keys, arrives=story.arrived, floods=story.floods):
+        yield cause, story.opened_us
+    for _, *keys, us, lead, trouble, floods in story.joined:
+        # a caller's story joins as that of one who has just arrived
+        for cause in _causes(LEADS[lead], trouble, keys, arrives=True, floods=bool(floods)):
+            yield cause, us

@@ -59,7 +59,10 @@ class Story:
     came_back: int = 0
     #: it opened with a call of one who was new at the function
     arrived: bool = False
-    #: of each story that joined it: number, hashes as in ``keys``, and when it did, us
+    #: or with one whose load or pace was strange
+    floods: bool = False
+    #: of each story that joined it: number, hashes as in ``keys``, when it did, us, places in LEADS and in TROUBLES,
+    #: and whether it floods
     joined: list[list[int]] = field(default_factory=list)
     invocations: int = 0
     failed: int = 0

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from detectors.features import FEATURE_NAMES, FEATURES
 from detectors.function_features import failures, from_matrix, refusals
 from detectors.function_kernel import BY_HOSTS
+from detectors.schema import MESSAGING
 from detectors.signatures import SIGNATURES, signature_kinds
 from detectors.story import MICRO, SPAN_US, Story
 from models.baselines import US
@@ -120,6 +121,11 @@ class StoryRows:
         return np.asarray(signature_kinds(self.rows.column("path")))
 
     @cached_property
+    def fired(self) -> Vector:
+        """Which were fired by messages, bool[n]."""
+        return np.asarray(pc.is_in(self.rows.column("trigger"), value_set=pa.array(MESSAGING)))
+
+    @cached_property
     def long(self) -> Vector:
         """Surprise of run times beyond the usual, float64[n]."""
         long: Vector = self.matrices[1][:, _LONG].max(axis=1)
@@ -176,11 +182,11 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     peak = int(np.argmax(counted))
     if counted[peak] > story.score:
         story.score, story.p_value = float(counted[peak]), float(rows.p_value[begin + peak])
-    _add_features(story, rows, begin, end)
-    for i in np.flatnonzero(silent).tolist():
-        _add_silence(story, rows.rows, begin + i)
     # what a caller did is told by its own calls, not by those that its doing touched
     own = _own(story, rows, here)
+    _add_features(story, rows, begin, end, silent | (rows.fired[here] & ~own))
+    for i in np.flatnonzero(silent).tolist():
+        _add_silence(story, rows.rows, begin + i)
     for i, mask in enumerate((True, rows.failed[here], rows.refused[here])):
         story.beside[i] += int(weight[~own & mask].sum())
     for name in _NAMES:
@@ -220,15 +226,14 @@ def _keep_examples(story: Story, rows: pa.RecordBatch, silent: Vector) -> None:
         story.paths += rows.column("path").drop_null().slice(0, MAX_PATHS - len(story.paths)).to_pylist()
 
 
-def _add_features(story: Story, rows: StoryRows, begin: int, end: int) -> None:
-    """What the features of the rows that are no silence say."""
-    silent = rows.silent[begin:end]
-    if silent.all():
+def _add_features(story: Story, rows: StoryRows, begin: int, end: int, apart: Vector) -> None:
+    """What the features of the rows say, but for silences and what works off a caller's flood."""
+    if apart.all():
         return
     shares, surprise, value, typical = (matrix[begin:end] for matrix in rows.matrices)
     score = rows.score[begin:end]
-    if silent.any():
-        shares, surprise, value, typical, score = (m[~silent] for m in (shares, surprise, value, typical, score))
+    if apart.any():
+        shares, surprise, value, typical, score = (m[~apart] for m in (shares, surprise, value, typical, score))
     # whole numbers add up to the same sum in any cut
     added = np.rint(shares * np.minimum(score, 1e6)[:, None] * MICRO).astype(np.int64).sum(axis=0)
     story.shares = (np.array(story.shares) + added).tolist()

@@ -279,7 +279,7 @@ def _features(
         if not later.any():
             continue
         group, cohort = judge.locate(featured)
-        raw = np.concatenate([from_matrix(featured.column("raw_function")), raw_c], axis=1)
+        raw = np.concatenate([callers.excused(from_matrix(featured.column("raw_function"))), raw_c], axis=1)
         columns = [raw, from_matrix(featured.column("value_function")), value_c, group, cohort, at, *_keys(featured)]
         parts.append([c[later] for c in columns])
     joined = [np.concatenate([p[k] for p in parts]) for k in range(len(parts[0]))]

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from detectors.evidence import Evidence
 from detectors.features import FEATURES
-from detectors.schema import UNREADABLE
+from detectors.schema import MESSAGING, UNREADABLE
 
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: Final = ("low", "medium", "high", "critical")
@@ -70,8 +70,6 @@ _A_PART: Final = 0.02
 _SMALL_PART: Final = 0.1
 #: times the usual load that speak of a flood
 _STEEP: Final = 5.0
-#: triggers whose calls are messages that come back when they fail
-MESSAGING: Final = frozenset({"queue", "servicebus", "eventhub", "blob"})
 #: statuses by which a function refuses a credential; 403 refuses somebody whom it knows
 DENIED: Final = frozenset({401, 407})
 #: share of the calls that makes them one caller's doing, whoever else was hit
@@ -292,7 +290,7 @@ class Signs:
     def messaging(self) -> bool:
         """All of it was fired by messages, or by hand in their stead."""
         # an event hub's reason is not logged, but where its messages come from is
-        fired = MESSAGING | {"other"} if self.caller_source == "queue" else MESSAGING
+        fired = frozenset((*MESSAGING, "other") if self.caller_source == "queue" else MESSAGING)
         return any(t in fired for t in self.e.triggers) and (fired | {"host-api"}).issuperset(self.e.triggers)
 
     @property

@@ -118,9 +118,14 @@ class Trouble(Who):
         return f"{runs} up to {say.milliseconds(longest)} ({half})"
 
     def say_beside(self) -> str:
-        """Calls of others that suffer; "" where none to speak of do."""
-        few = self._e.beside < max(1.0, _WORTH_TELLING * self._e.invocations)
-        return "" if few else f"; {say.plural(self._e.beside, 'call')} of others there stood out, too"
+        """Calls of others that suffer, and runs that work off what was sent; "" where none to speak of do."""
+        least = max(1.0, _WORTH_TELLING * self._e.invocations)
+        fed = [(name, n) for name, n in self._queues() if least <= n <= self._e.beside]
+        others = self._e.beside - sum(n for _, n in fed)
+        parts = [f"{say.plural(n, 'run')} fed by {say.caller_words(name)}" for name, n in fed]
+        if others >= least:
+            parts.insert(0, f"{say.plural(others, 'call')} of others there")
+        return f"; {say.listed(parts)} stood out, too" if parts else ""
 
     def say_latency(self) -> str:
         """The run time where it was strangest, with what is usual; its larger half, where an average trails behind."""

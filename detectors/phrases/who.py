@@ -170,8 +170,14 @@ class Who(Amounts):
         return say.caller_words(self._e.callers[0][0], fired)
 
     def _others(self) -> str:
-        others = self._e.distinct_callers - 1
+        others = self._e.distinct_callers - 1 - len(self._queues())
         return f" and {say.plural(others, 'other')}" if others > 0 else ""
+
+    def _queues(self) -> list[tuple[str, int]]:
+        """Queues that the calls of somebody fill, and what was run for each of them."""
+        if self._signs.caller_source == "queue":
+            return []
+        return [(name, n) for name, source, n in self._e.callers[1:] if source == "queue"]
 
     def _place(self) -> str:
         """The place by which alone the caller is known; "" where it is known by more, or is one of many."""

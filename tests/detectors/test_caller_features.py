@@ -91,16 +91,41 @@ def test_all_that_a_caller_touches_in_its_first_hour_is_part_of_its_arrival(usua
 
 
 def test_a_country_that_the_caller_never_came_from_stands_out(usual: Baselines) -> None:
-    found = live(usual, working_days(), odd(1, begin=NOW + 2 * DAY, country="Chile"))
+    found = live(usual, working_days(), hers(NOW - HOUR, 1), odd(1, begin=NOW + 2 * HOUR, country="Chile"))
     assert found.raw("caller_new_country", "odd")[0] > 4.0
-    assert found.raw("travel", "odd")[0] == 0.0
 
 
 def test_a_country_from_which_others_call_is_a_likelier_first_trip(usual: Baselines) -> None:
-    colleagues = ordinary(0, 120, country="France")
-    france = live(usual, working_days(), colleagues, odd(1, begin=NOW + 2 * DAY, country="France"))
-    chile = live(usual, working_days(), colleagues, odd(1, begin=NOW + 2 * DAY, country="Chile"))
+    colleagues, home = ordinary(0, 130, country="France"), hers(NOW - HOUR, 1)
+    france = live(usual, working_days(), colleagues, home, odd(1, begin=NOW + 2 * HOUR, country="France"))
+    chile = live(usual, working_days(), colleagues, home, odd(1, begin=NOW + 2 * HOUR, country="Chile"))
     assert chile.raw("caller_new_country", "odd")[0] > france.raw("caller_new_country", "odd")[0] + 3.0
+
+
+PLACES = ("caller_new_country", "country_rare_here", "country_new")
+
+
+def test_a_country_claims_little_of_who_had_the_time_to_travel_there(usual: Baselines) -> None:
+    colleagues, away = ordinary(0, 180), odd(9, begin=NOW + 2 * DAY, every=5 * MINUTE, country="Chile")
+    found = live(usual, working_days(), colleagues, away)
+    for place in PLACES:
+        assert 0.0 < found.raw(place, "odd").max() <= kernel.TRAVELLED, place
+    assert (found.raw("travel", "odd") == 0.0).all()
+
+
+def test_a_country_claims_all_it_can_once_somebody_calls_from_home_meanwhile(usual: Baselines) -> None:
+    colleagues, away = ordinary(0, 180), odd(9, begin=NOW + 2 * DAY, every=5 * MINUTE, country="Chile")
+    home = hers(NOW + 2 * DAY + 22 * MINUTE, 0.2)
+    found = live(usual, working_days(), colleagues, away, home)
+    for place in PLACES:
+        away_alone, in_both = found.raw(place, "odd")[:5], found.raw(place, "odd")[5:]
+        assert away_alone.max() <= kernel.TRAVELLED < in_both.min(), place
+    assert found.raw("travel", "odd")[5:].min() > 4.0
+
+
+def test_who_is_new_from_a_new_country_is_not_excused_by_travel(usual: Baselines) -> None:
+    colleagues, eve = ordinary(0, 180), odd(9, begin=NOW + 2 * DAY, caller="user:eve", country="Chile")
+    assert live(usual, colleagues, eve).raw("country_rare_here", "odd").min() > kernel.TRAVELLED
 
 
 def test_travel_is_told_by_many_calls_rather_than_one(usual: Baselines) -> None:

@@ -108,6 +108,73 @@ def test_what_waited_in_an_app_is_part_of_the_storm_that_it_joins_and_lasts_as_l
     assert incident["last_event"].timestamp() * 1e6 == EPOCH_US + 6 * HOUR
 
 
+def flood() -> list[dict[str, Any]]:
+    """One caller's, five calls a second for a minute."""
+    busy = {"trouble": "load", "feature": "caller_pace_here", "crowd": 1, "score": 40.0}
+    return [strange(n * SECOND // 5, f"a{n}", app="app-0", function="Order", **busy) for n in range(300)]
+
+
+def worked_off(begin: int, runs: int, app: str = "app-0", **fields: Any) -> list[dict[str, Any]]:
+    """What a queue's function does that is busier than ever, three runs a second."""
+    plain = {"trigger": "queue", "caller": "queue:orders", "caller_source": "queue", "by_caller": False}
+    busy = {"trouble": "load", "feature": "pace_minutes", **plain, **fields}
+    return [strange(begin + n * SECOND // 3, f"b{n}", app=app, function="Book", **busy) for n in range(runs)]
+
+
+@pytest.mark.parametrize(("app", "after"), [("app-0", 29 * MINUTE), ("app-1", 9 * MINUTE)])
+def test_a_queue_that_is_busy_with_one_callers_flood_is_part_of_its_incident(app: str, after: int) -> None:
+    verdicts, (incident,) = incidents_of([*flood(), *worked_off(after, 40, app=app)])
+    assert incident["functions"] == ["Order", "Book"]
+    assert incident["callers"] == ["address:203.0.113.7", "queue:orders"]
+    assert {row["incident_id"] for row in verdicts} == {incident["incident_id"]}
+
+
+def test_what_works_a_flood_off_is_told_beside_the_calls_of_who_made_it() -> None:
+    _, (incident,) = incidents_of([*flood(), *worked_off(2 * MINUTE, 40)])
+    assert incident["title"] == "Flood at Order and 1 more from address 203.0.113.7"
+    assert incident["summary"].startswith("300 calls in")
+    # ten times the queue's pace is not the caller's
+    assert "pace_minutes" not in [reason["feature"] for reason in incident["reasons"]]
+    assert incident["summary"].endswith("; 40 runs fed by queue orders stood out, too.")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        worked_off(31 * MINUTE, 40),
+        worked_off(11 * MINUTE, 40, app="app-1"),
+        worked_off(5 * MINUTE, 40, trigger="http", caller="", caller_source="unknown"),
+        worked_off(5 * MINUTE, 40, app="app-1", trouble="failing"),
+    ],
+    ids=["long after", "in another app, after a while", "called by many", "failing"],
+)
+def test_what_need_not_come_of_one_callers_flood_is_an_incident_of_its_own(other: list[dict[str, Any]]) -> None:
+    assert len(incidents_of([*flood(), *other])[1]) == 2
+
+
+def test_what_a_flood_fills_and_what_that_fills_are_one_incident_in_any_cut() -> None:
+    first, second = worked_off(8 * MINUTE, 40, app="app-1"), worked_off(15 * MINUTE, 40, app="app-2")
+    rows = [*flood(), *first, *({**row, "invocation_id": f"c{n}"} for n, row in enumerate(second))]
+    whole, cut = Watched(), Watched()
+    whole.advance(rows, END)
+    for begin in range(0, len(rows), 7):
+        cut.advance(rows[begin : begin + 7], rows[begin]["at"])
+        cut.restart()
+    cut.advance([], END)
+    assert sorted(whole.told[-1]["apps"]) == ["app-0", "app-1", "app-2"]
+    assert whole.told[-1] == {**cut.told[-1], "revision": whole.told[-1]["revision"]}
+
+
+def test_a_late_run_amends_the_flood_that_its_queue_is_busy_with() -> None:
+    watched = Watched()
+    watched.advance([*flood(), *worked_off(8 * MINUTE, 40, app="app-1")], HOUR)
+    (late,) = worked_off(9 * MINUTE, 1, app="app-1", late=True)
+    watched.advance([{**late, "invocation_id": "late"}], 2 * HOUR)
+    watched.advance([], END)
+    assert len({row["incident_id"] for row in watched.told}) == 1
+    assert watched.told[-1]["invocation_ids"][-1] == "late"
+
+
 def newcomers(count: int, every: int, **fields: Any) -> list[dict[str, Any]]:
     """Callers who are new at a function, four calls each, one caller after the other."""
     return [
@@ -285,6 +352,14 @@ def test_nothing_is_told_of_a_story_that_never_became_strange_enough() -> None:
     assert found == []
     assert len(verdicts) == 9
     assert not any(row["anomalous"] or row["incident_id"] for row in verdicts)
+
+
+def test_what_ordinary_invocations_do_as_often_opens_no_incident_but_may_be_part_of_one() -> None:
+    common = [strange(n * MINUTE, f"common{n}", p_value=2e-3) for n in range(9)]
+    assert incidents_of(common, rarer_than=1e-3)[1] == []
+    _, (incident,) = incidents_of([*common, strange(10 * MINUTE, "rare", p_value=5e-4)], rarer_than=1e-3)
+    assert incident["invocation_ids"] == [*(f"common{n}" for n in range(9)), "rare"]
+    assert incident["opened"].timestamp() * 1e6 == EPOCH_US + 10 * MINUTE
 
 
 def test_what_led_up_to_an_incident_belongs_to_it() -> None:
