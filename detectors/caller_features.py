@@ -115,7 +115,7 @@ class CallerFeatures:
         """
         if not self._travelled.any():
             return raw_function
-        out = raw_function.copy()
+        out: Vector = raw_function.copy()
         for name in _PLACES:
             out[self._travelled, INDEX[name]] = np.minimum(out[self._travelled, INDEX[name]], kernel.TRAVELLED)
         return out

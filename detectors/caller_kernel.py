@@ -42,8 +42,8 @@ ARRIVAL_US: Final = 3600 * US
 #: no one flies to another country in less
 FLIGHT_US: Final = 4 * 3600 * US
 #: nats that a country can claim to which a caller may have travelled: nobody called from elsewhere in its name since,
-#: nor shortly before
-TRAVELLED: Final = 4.0
+#: nor shortly before, and it is an hour at which it calls
+TRAVELLED: Final = 6.0
 #: calls and days that make an hour-of-day habit
 HABIT_CALLS: Final = 30.0
 HABIT_DAYS: Final = 2
@@ -148,6 +148,13 @@ def advance_callers(
             for slot in range(PLACES):
                 app_first[c, slot] = min(app_first[c, slot], now - DAY_US)
                 land_first[c, slot] = min(land_first[c, slot], now - DAY_US)
+            if today < t[D_DAY]:
+                # what was learned of a later day is no part of this one
+                s[C_PEAK_TODAY] = s[C_CALLS_TODAY] = 0.0
+                s[C_TODAY] = s[C_TODAY_REFUSED] = s[C_TODAY_FAILED] = s[C_TODAY_FUNCTIONS] = 0.0
+                for hour in range(24):
+                    today_hours[c, hour] = 0.0
+                t[D_DAY] = today
         if t[D_FIRST] == 0:
             for column in range(CALLER_STATE):
                 s[column] = 0.0
@@ -234,8 +241,6 @@ def advance_callers(
                 if other != slot and lands[c, other] != 0 and land_last[c, other] > elsewhere:
                     elsewhere, before = land_last[c, other], lands[c, other]
             travelled[i] = foreign and 0 < elsewhere <= land_first[c, slot] - FLIGHT_US
-            if travelled[i]:
-                raw[i, 2] = min(raw[i, 2], TRAVELLED)
             # who stays there does not make the way any longer; who is in both places at once makes it shorter
             gap = now - elsewhere if elsewhere > land_first[c, slot] else land_first[c, slot] - elsewhere
             if foreign and elsewhere > 0 and 0 <= gap < FLIGHT_US and now - elsewhere < FLIGHT_US:
@@ -303,6 +308,7 @@ def advance_callers(
         usual = usual_peak[i] if refused[i] > 0 else usual_peak[i] / (1.0 + t[D_SETTLED_DAYS])
         habit = max(habit, s[C_PEAK], 2.0 * usual)
         raw[i, 7] = pace_excess(s[C_N30], habit + 1.0)
+        odd = 0.0
         value[i, 7], typical[i, 7] = s[C_N30], habit
         if total >= HABIT_CALLS and t[D_SETTLED_DAYS] >= HABIT_DAYS:
             days = s[C_DAYS]
@@ -329,6 +335,10 @@ def advance_callers(
                 sure = t[D_SETTLED_DAYS] / (t[D_SETTLED_DAYS] + SURE_DAYS)
                 raw[i, 8] = sure * odd * np.log(1.0 + s[C_ODD])
             value[i, 8], typical[i, 8] = near / max(active, 1.0), 0.125
+        # who travels works by day
+        travelled[i] = travelled[i] and odd <= 0.0
+        if travelled[i]:
+            raw[i, 2] = min(raw[i, 2], TRAVELLED)
         if today_hours[c, hour] != RAISED_HOUR:
             today_hours[c, hour] = 1.0
         if late[i]:

@@ -22,7 +22,7 @@ from detectors.schema import UNREADABLE
 from detectors.signatures import signature_kinds
 from detectors.texts import is_text
 from detectors.timeline import END, Tables
-from models.baselines import BY_MESSAGE, COHORTS, HOUR_US, LEVELS, Baselines, pair_codes
+from models.baselines import BY_MESSAGE, COHORTS, HOUR_US, LEVELS, US, Baselines, pair_codes
 from models.errors import BundleNewerError
 from models.hashing import combine, hash_strings, shard_of
 from models.jit import njit
@@ -34,6 +34,9 @@ WIDTH: Final = len(FUNCTION_FEATURES)
 #: nats of silence needed where training says nothing of a function's gaps
 DEFAULT_SILENCE: Final = 12.0
 
+#: us, and calls of an app that were to be expected, in which logs may say nothing of it and go on where others ended
+GOES_ON_US: Final = 600 * US
+GOES_ON_CALLS: Final = 3.0
 #: p-value told with a silence: its threshold is far beyond the longest gap of training, so it is a bound, no measure
 SILENCE_P_VALUE: Final = 1e-6
 #: callers kept before the forgotten ones are cleared away
@@ -101,6 +104,12 @@ def own_rows(tables: Mapping[str, pa.Table], column: str, shard: int, shards: in
             table = table.filter(pa.array(of == shard))
         out[name] = table
     return out
+
+
+def _firsts(column: pa.DictionaryArray) -> tuple[list[int], list[str]]:
+    """The row in which each value comes first, and the value."""
+    codes, rows = np.unique(np.asarray(column.indices), return_index=True)
+    return rows.tolist(), column.dictionary.take(pa.array(codes)).to_pylist()
 
 
 @njit
@@ -221,6 +230,7 @@ class FunctionFeatures:
             late = np.asarray(rows.column("late"))
             if late.any() and not late.all():  # what came in time is entered first, so that the rest can be taken back
                 self._function_rows(*(rows.column(name).filter(pa.array(~late)) for name in FUNCTION))
+            self._go_on(rows, late)
             functions, apps = len(self._names), len(self._apps)
             f, owner = self._function_rows(*(rows.column(name) for name in FUNCTION))
             b = self._rows
@@ -429,13 +439,37 @@ class FunctionFeatures:
         return out
 
     def disarm(self) -> None:
-        """Silence counts only from when a function is at its pace: a gap between training and replay is no silence."""
-        self._times[:, kernel.T_ARMED] = kernel.UNHEARD
+        """What comes may be other logs: a gap between training and replay is no silence.
+
+        Silence counts from when a function is at its pace again; or from when the logs are seen to go on where they
+        ended, for those that were at their pace then.
+        """
+        armed = self._times[:, kernel.T_ARMED]
+        armed[:] = np.where(armed == kernel.PACED, kernel.LEFT, kernel.UNHEARD)
+
+    def _go_on(self, rows: pa.RecordBatch, late: Vector) -> None:
+        """Of each app that is heard of for the first time since ``disarm``: do its logs go on where they ended?"""
+        left = self._times[:, kernel.T_ARMED] == kernel.LEFT
+        if not left.any():
+            return
+        apps = rows.column("app").filter(pa.array(~late)).dictionary_encode()
+        first = {name: place for place, name in zip(*_firsts(apps), strict=True)}
+        at = np.asarray(rows.column("at"))[~late]
+        for name, app in self._apps.items():
+            mine = left & (self._app_of == app)
+            if name not in first or not mine.any():
+                continue
+            ended, begins = int(self._app_last[app]), int(at[first[name]])
+            goes_on = ended <= begins and (
+                begins - ended <= GOES_ON_US
+                or kernel.silent_since(self._app_rate[app], ended, begins, np.inf)[1] <= GOES_ON_CALLS
+            )
+            self._times[mine, kernel.T_ARMED] = kernel.PACED if goes_on else kernel.UNHEARD
 
     def begin_anew(self) -> None:
         """What comes follows a hole in the logs: it is no silence, and windows begin anew."""
         self._times[:, kernel.T_LAST] = 0
-        self.disarm()
+        self._times[:, kernel.T_ARMED] = kernel.UNHEARD
 
     def longest_gaps(self, until_us: int) -> dict[tuple[str, str], float]:
         """Longest silence lived through by each function up to a moment, in expected calls."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.baselines import HOUR_US, HOURS_A_WEEK, LEVELS, US, WEEK_OFFSET
+from models.baselines import HOUR_US, HOURS_A_WEEK, LEVELS, SELDOM, US, WEEK_OFFSET
 from models.jit import copy_row, njit
 
 #: columns of the function state, float64
@@ -44,12 +44,16 @@ FUNCTION_STATE: Final = 81
     T_TOP, T_TOP_REFUSED, T_TOP60, T_TOP_RECENT, T_TOP_ROUND, T_TOP_SLOW,
     T_HOSTS, T_OLD_HOST, T_REPLACED, T_FAILING,
 ) = range(18)  # fmt: skip
-#: T_HOSTS: since when new hosts come, which may replace all others; T_OLD_HOST: when one of those was seen last;
-#: T_REPLACED: since when there was none of them; T_FAILING: when the last half minute began in which something failed
+#: T_HOSTS: since when new hosts come, which may replace all others; below 0: when a rest ended; T_OLD_HOST: when one of
+#: those was seen last; T_REPLACED: since when there was none of them
+#: T_FAILING: when the last half minute began in which something failed
 FUNCTION_TIMES: Final = 18
-#: values of T_ARMED: silent, which was told; nothing heard yet in these logs; heard; heard at its usual pace, so that
-#: silence would be news
-MISSED, UNHEARD, HEARD, PACED = range(-1, 3)
+#: values of T_ARMED: at its usual pace when training ended, which counts once these logs are seen to go on from
+#: there; silent, which was told; nothing heard yet in these logs; heard; heard at its usual pace, so that silence would
+#: be news
+LEFT, MISSED, UNHEARD, HEARD, PACED = range(-2, 3)
+#: refused calls of one caller within minutes that say nothing yet
+TYPOS: Final = 4.0
 #: values of ``refused``: by a client error, and by one that says that the call could not be read
 REFUSED, MALFORMED = 1, 2
 #: hosts remembered per function, to tell a cold start
@@ -58,6 +62,9 @@ HOSTS: Final = 32
 #: us within which old hosts go and new ones come where all are replaced; and calls to new ones that show it
 ROLLING_US: Final = np.int64(300 * US)
 ON_NEW_HOSTS: Final = 10.0
+#: us without a call after which hosts start anew, and until it is settled which of them go on
+RESTED_US: Final = np.int64(HOUR_US)
+WARM_US: Final = np.int64(1800 * US)
 #: times within about a week, two a day, that hosts may be replaced before it is no news that they were
 OFTEN_REPLACED: Final = 15.0
 WEEK_US: Final = 7.0 * 86400.0 * US
@@ -86,16 +93,13 @@ TAU_6H: Final = 21600.0 * US
 TAU_1D: Final = 86400.0 * US
 DAY_US: Final = 86400 * US
 #: us; no function counts as silent sooner, however busy it was
-LEAST_SILENCE_US: Final = np.int64(HOUR_US)
+LEAST_SILENCE_US: Final = np.int64(1200 * US)
 #: share of a usual hour that its window must have run for, and share of the calls expected in it that must have come,
 #: before anybody is missed: rows that come days late may stand hours before the logs really begin
 RAN_FOR: Final = 0.4
 CAME: Final = 0.15
 #: us; a start so long after its due time, where there was none at that time, is the one that was due
 PAST_DUE_US: Final = np.int64(15 * 60 * US)
-#: calls a day below which it is a usual day that its window must have run for: what comes at the full hour has hardly
-#: anything expected of the hour before
-SELDOM: Final = 4.5
 #: whoever was silent longer is forgotten, at most (``remembered_days``)
 FORGET_DAYS: Final = 30
 #: weights of the fast and the slow moving average of a function's run times: about 16 and 200 events
@@ -373,11 +377,14 @@ def crowded(busier: Any) -> Any:
 def follow_hosts(s: Any, t: Any, place: Any, now: Any) -> None:
     """Find out when all hosts of a function are replaced, by a deployment, a restart or a move.
 
-    A host that comes while others go on is one more of them; one that comes after a rest is a cold start.
+    A host that comes while others go on is one more of them; one that comes after a rest is a cold start, and so are
+    those that come to its help within half an hour: a job of the night finds no host, and a first one may hang.
 
     - ``place``: of the host among those seen last, the newest first; -1: it was not among them
     """
     pending = t[T_HOSTS] > 0
+    if not pending and t[T_OLD_HOST] > 0 and now - t[T_OLD_HOST] > RESTED_US:
+        t[T_HOSTS] = -now
     if place >= 0 and not pending:
         t[T_OLD_HOST] = now
     elif place >= s[S_NEW_HOSTS]:
@@ -396,7 +403,7 @@ def follow_hosts(s: Any, t: Any, place: Any, now: Any) -> None:
             t[T_REPLACED] = t[T_HOSTS]
             t[T_HOSTS] = 0
             t[T_OLD_HOST] = now
-    elif t[T_OLD_HOST] > 0 and now - t[T_OLD_HOST] <= ROLLING_US:
+    elif t[T_OLD_HOST] > 0 and now - t[T_OLD_HOST] <= ROLLING_US and now + t[T_HOSTS] > WARM_US:
         t[T_HOSTS] = now
         s[S_NEW_HOSTS] = s[S_ON_NEW] = 1.0
     else:
@@ -433,7 +440,8 @@ def _hour(at: Any) -> Any:
 def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
     """When, after ``last``, a silence is strange (-1: not before ``until``), and the calls expected meanwhile.
 
-    It is when as many calls as ``nats`` are missing, but not within an hour: a restart, or a batch that came sooner.
+    It is when as many calls as ``nats`` are missing, but not sooner than ``LEAST_SILENCE_US``: a restart, or a batch
+    that came sooner.
     """
     total = 0.0
     at = last
@@ -499,9 +507,12 @@ def advance_functions(
         w = weight[i]
         last = t[T_LAST]
         if last > now:
-            # an older log than the state has seen: what is known stays known, windows begin anew
+            # an older log than the state has seen: what is known stays known, windows begin anew, and of hosts and
+            # messages nobody knows whether these were before or after
             for column in range(S_MAX_GAP):
                 s[column] = 0.0
+            hosts[k, :] = 0
+            operations[k, :] = 0
             last = 0
             t[T_DEPLOYED] = t[T_HOSTS] = t[T_OLD_HOST] = t[T_REPLACED] = 0
             t[T_FIRST] = min(t[T_FIRST], now - np.int64(NEW_FUNCTION_US))
@@ -924,11 +935,14 @@ def advance_functions(
                 if caller[i] == t[T_TOP_REFUSED] or q[P_REFUSED] > s[S_TOP_REFUSED]:
                     s[S_TOP_REFUSED] = q[P_REFUSED]
                     t[T_TOP_REFUSED] = caller[i]
+                    # whoever forgets a password is refused a few times
+                    typed = min(q[P_REFUSED] - w, TYPOS)
+                    in_time, in_calls = max(s[S_C15] - typed, w), max(s[S_CEW] - typed, 1.0)
                 else:
                     in_time = max(s[S_C15] - s[S_TOP_REFUSED], w)
                 # where calls are few, the last sixteen go back a long way: it stays the doing of who did it
                 if not made_most(s, t, S_TOP_RECENT, T_TOP_RECENT, caller[i], 1.0):
-                    in_calls = max(s[S_CEW] - s[S_TOP_RECENT], 1.0)
+                    in_calls = min(in_calls, max(s[S_CEW] - s[S_TOP_RECENT], 1.0))
                 refused_as_usual[i] = q[P_REFUSED] <= usual_high(s, H_ONE_REFUSED)
                 s[H_ONE_REFUSED] = max(s[H_ONE_REFUSED], q[P_REFUSED])
             s[H_REFUSED] = max(s[H_REFUSED], in_time)

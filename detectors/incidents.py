@@ -10,6 +10,7 @@ of the others as they are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -23,6 +24,7 @@ import pyarrow.compute as pc
 from detectors.blame import CROWD, LOAD, SILENT, told_by
 from detectors.expectations import expected_by
 from detectors.explain import describe
+from detectors.function_features import SILENCE_P_VALUE
 from detectors.late_stories import FIRST as FIRST_LATE
 from detectors.late_stories import LateStories, Whereabouts
 from detectors.raised import RAISED, SCORED, as_raised
@@ -43,7 +45,8 @@ Vector = npt.NDArray[Any]
 AMENDING_US: Final = 300 * US
 #: incidents kept after their end, for late rows that amend them
 KEPT_CLOSED: Final = 32
-#: a function that is silent is judged as strange as what just opens an incident, and more with every call missed
+#: what a silence scores: as what is as rare, and more than what just opens an incident
+SILENCE_SCORE: Final = -math.log10(SILENCE_P_VALUE)
 SILENCE_MARGIN: Final = 1.0
 
 _REASON: Final = pa.struct(
@@ -271,7 +274,7 @@ class Incidents:
         # of what ordinary invocations do as often nobody need be told; it may be part of what something else opens
         common = np.asarray(rows.column("p_value")) >= self._rarer_than
         score[common] = np.minimum(score[common], np.nextafter(self._opens_at, -np.inf))
-        score[silent] = self._opens_at + SILENCE_MARGIN
+        score[silent] = max(self._opens_at + SILENCE_MARGIN, SILENCE_SCORE)
         return score
 
     def _begin(self, rows: pa.RecordBatch, about: dict[str, Vector], story: Vector) -> None:

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.function_features import DEFAULT_SILENCE
-from detectors.function_kernel import DAY_US, SELDOM
-from models.baselines import BIN_US, HOUR_US, US, Baselines
+from models.baselines import BIN_US, HOUR_US, SELDOM, US, Baselines, hour_of_week
 
 Vector = npt.NDArray[Any]
 
@@ -27,8 +26,6 @@ RARELY: Final = 30.0
 FEWEST_RUNS: Final = 2
 #: calls expected between two of its runs, at most, where none was skipped
 REGULAR: Final = 1.7
-#: held-out days of such timers, all together, for each one that skipped a run
-NEVER_SKIPPED: Final = 40.0
 #: how many times what is expected between two runs must be missing
 LATE: Final = 1.25
 #: invocations that come together count as one, up to so many
@@ -36,7 +33,10 @@ MOST_CLUMP: Final = 10.0
 #: calls missed that no function reaches
 UNWATCHED: Final = 1e9
 #: s of calls at the mean pace that a silence must miss at least, also where the hour is a busy one
-SILENCE_SECONDS: Final = 3600.0
+SILENCE_SECONDS: Final = 1200.0
+#: how much longer a silence is by what the first days alone expect than by what all do, at most: what is usual at a
+#: weekend that they did not see is no silence
+UNSEEN_DAYS: Final = 1.5
 
 
 def silences(
@@ -44,7 +44,8 @@ def silences(
 ) -> Vector:
     """float64[len(whole.cohort)]: calls missed from which on each function, or one of a cohort, is silent.
 
-    How long a function may be silent is known only where its silences were measured, beside ``early``.
+    How long a function may be silent is known only where its silences were measured, beside ``early``, and beside
+    ``whole``, which knows more days, and these silences.
 
     Args:
         whole: baselines of the whole window.
@@ -55,7 +56,9 @@ def silences(
     """
     out = np.full(len(whole.cohort), DEFAULT_SILENCE)
     watched, (calls, clumps) = set(early.names()), _clumps(group, at, len(whole))
-    once = _missed_once(whole, gaps, calls, int(at.max() - at.min()) / DAY_US)
+    lived = _longest(whole, group, at)
+    gaps = {name: min(gap, UNSEEN_DAYS * lived.get(name, np.inf)) for name, gap in gaps.items()}
+    once = _missed_once(whole, gaps, calls)
     for row, name in enumerate(whole.names()):
         if name in gaps and name not in watched:
             out[row] = UNWATCHED
@@ -71,25 +74,40 @@ def silences(
     return out
 
 
-def _missed_once(whole: Baselines, gaps: dict[tuple[str, str], float], calls: Vector, days: float) -> Vector:
+def _longest(whole: Baselines, group: Vector, at: Vector) -> dict[tuple[str, str], float]:
+    """Calls expected in the longest silence of each function in the held-out part, by all that was learned."""
+    hours = np.arange(int(at.min()) // HOUR_US, int(at.max()) // HOUR_US + 2)
+    a_second = whole.missed()[: len(whole), hour_of_week(hours[:-1] * HOUR_US)]
+    order = np.lexsort((at, group))
+    group, at = group[order], at[order]
+    ends = np.searchsorted(group, np.arange(len(whole) + 1))
+    out = {}
+    for row, name in enumerate(whole.names()):
+        mine = at[ends[row] : ends[row + 1]]
+        if len(mine):
+            expected = np.concatenate([[0.0], np.cumsum(a_second[row] * (HOUR_US / US))])
+            moments = np.concatenate([at.min(keepdims=True), mine, at.max(keepdims=True)])
+            out[name] = float(np.diff(np.interp(moments, hours * HOUR_US, expected)).max())
+    return out
+
+
+def _missed_once(whole: Baselines, gaps: dict[tuple[str, str], float], calls: Vector) -> Vector:
     """float64[len(whole)]: calls missed from which on a timer of few runs has skipped one; inf where none is missed so.
 
-    Few runs of one timer say little, those of all of them together enough, where hardly any was ever skipped.
+    A timer runs when it is due, unless something is wrong: that it did so on each day is enough to miss it on the next,
+    where the tenant's other timers of few runs are mostly like that.
     """
     functions = slice(0, len(whole))
-    starts = whole.phases[functions].sum(axis=1)
-    a_day = starts / max(whole.days, 1.0)
+    a_day = whole.phases[functions].sum(axis=1) / max(whole.days, 1.0)
     rare = whole.keeps_schedule[functions] & (a_day < RARELY)
-    # who rests at weekends is expected there all the same, a little
-    daily = starts >= np.floor(whole.days) * np.maximum(np.rint(a_day), 1.0)
     gap = np.array([gaps.get(name, np.inf) for name in whole.names()])
     # what is expected from one run to the next on the busiest day
     expected = whole.rate[functions].reshape(len(whole), -1, HOURS_A_DAY).sum(axis=2).max(axis=1) * (HOUR_US / US)
     between = np.maximum(gap, expected / np.maximum(np.rint(a_day), 1.0))
-    regular = rare & daily & (between < REGULAR) & (calls >= FEWEST_RUNS)
+    regular = rare & whole.runs_daily[functions] & (between < REGULAR) & (calls >= FEWEST_RUNS)
     skipped = int((rare & np.isfinite(gap) & ~regular).sum())
     out = np.full(len(whole), np.inf)
-    if np.minimum(calls[regular], days).sum() >= NEVER_SKIPPED * (skipped + 1):
+    if int(regular.sum()) >= skipped:
         # work that takes hours ends at no certain time
         brief = np.exp(whole.longest[functions]) < HOUR_US / 1000
         told = regular & brief & (a_day < SELDOM)

@@ -114,8 +114,9 @@ def belongs(
     mine = keys[K_FUNCTION] == function
     if lead > 0:
         # what the same caller does elsewhere belongs to it only if that, too, is strange for the caller;
-        # what it does as one of a crowd is the crowd's; and who else is at its place is another, sooner or later
-        here = mine and crowd != CROWD
+        # what it does as one of a crowd is the crowd's; what befalls it where it did something hours before is another
+        # story; and who else is at its place is another, sooner or later
+        here = mine and crowd != CROWD and (trouble == numbers[O_TROUBLE] or _near(now, numbers, OTHER_SOON_US))
         alike = lead == 1 or trouble == numbers[O_TROUBLE] or mine or _near(now, numbers, VAGUE_SOON_US)
         return caller != 0 and keys[K_CALLER] == caller and (by_caller or here) and alike
     # slow, failing, busy, new or silent functions of one app: one story; new ones until the gap closes it, silent ones

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.features import FEATURE_NAMES, FEATURES
-from detectors.function_features import failures, from_matrix, refusals
+from detectors.function_features import SILENCE_P_VALUE, failures, from_matrix, refusals
 from detectors.function_kernel import BY_HOSTS
 from detectors.schema import MESSAGING
 from detectors.signatures import SIGNATURES, signature_kinds
@@ -263,7 +263,7 @@ def _add_silence(story: Story, rows: pa.RecordBatch, i: int) -> None:
         # what falls silent again has spoken meanwhile
         story.counts.setdefault(what, {})[name] = round(number)
     story.since_us = since
-    story.p_value = min(story.p_value, 10.0**-6)
+    story.p_value = min(story.p_value, SILENCE_P_VALUE)
 
 
 def _count(counts: dict[str, int], column: _Coded, here: slice, where: Vector | None = None) -> None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from detectors import wording as say
 from detectors.blame import blame, party
 from detectors.caller_features import CallerFeatures
 from detectors.deployments import Restarts, VersionLog
@@ -199,8 +200,8 @@ def train(
     silence = silences(whole, early, held.group, held.at, gaps)
     notes = [*learned_from(options.feedback), *restarts.notes()]
     if len(lived.holes_us):
-        missing = f"{lived.holes_us.sum() / DAY_US:,.0f} days"
-        notes.append(f"Nothing at all was logged for {missing}; they count as missing, not as silence.")
+        missing = say.span(lived.holes_us.sum() / US)
+        notes.append(f"Nothing at all was logged for {missing} in between, which counts as missing, not as silence.")
     dropped = int((~keep).sum())
     if dropped:
         notes.append(f"{dropped:,} of {len(keep):,} held-out invocations were too strange to count as normal life.")

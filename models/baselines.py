@@ -59,6 +59,10 @@ TRIM_BINS: Final = 0.02
 #: bins of a schedule: half minutes of the hour, minutes of the day
 HOUR_PHASES: Final = 120
 DAY_PHASES: Final = 1440
+HOUR_MINUTES: Final = 60
+#: calls a day below which it is a usual day, not an hour, that a function must have been heard for before it is missed:
+#: what comes at the full hour has hardly anything expected of the hour before
+SELDOM: Final = 4.5
 #: a function keeps a schedule if 95 % of its starts fall in at most this share of the phases
 SCHEDULE_SHARE: Final = 0.3
 #: starts up to which a timer's schedule is told by how its runs flock, and minutes that part two flocks
@@ -292,7 +296,8 @@ class Baselines:
         """Invocations per second that are missed where they don't come, float64[F+C, 168]: the rate where it is known.
 
         Who rests for a third of the time, as an office does, may rest on a day of which training saw nothing. Of what
-        weekends are like who saw weekdays only knows no more than the quietest hour, nor the other way round.
+        weekends are like who saw weekdays only knows no more than the quietest hour, nor the other way round. A timer
+        that ran on each day is missed within the hour after it was due.
         """
         out: Floats = self.rate.copy()
         if self.covered.any():
@@ -303,6 +308,11 @@ class Baselines:
                     out[:, days] = np.minimum(out[:, days], usual.min(axis=1, keepdims=True))
             rests = (usual < REST_RATE * usual.mean(axis=1, keepdims=True)).mean(axis=1) >= REST_SHARE
             out[np.ix_(rests, ~self.covered)] = 0.0
+        a_day = self.phases.sum(axis=1) / max(self.days, 1.0)
+        daily = self.runs_daily & (self.phase_count == DAY_PHASES) & (a_day < SELDOM)
+        due = np.rint(a_day[daily, None]) * _shares(self.phases[daily])
+        within = np.stack([np.roll(due, minute, axis=1) for minute in range(HOUR_MINUTES)]).mean(axis=0)
+        out[daily] = np.tile(within.reshape(-1, DAY_PHASES // HOUR_MINUTES, HOUR_MINUTES).sum(axis=2), 7) / 3600.0
         return out
 
     def unnoticed(self) -> Floats:
@@ -324,6 +334,15 @@ class Baselines:
     def keeps_schedule(self) -> npt.NDArray[np.bool_]:
         """bool[F+C]: timers that start by a schedule."""
         return self.phase_us > 0
+
+    @property
+    def runs_daily(self) -> npt.NDArray[np.bool_]:
+        """bool[F+C]: timers that ran on each day of the window as often as on the others."""
+        starts: Floats = np.rint(self.phases.sum(axis=1))
+        daily: npt.NDArray[np.bool_] = self.keeps_schedule & (
+            starts >= np.rint(self.days) * np.maximum(np.rint(starts / max(self.days, 1.0)), 1.0)
+        )
+        return daily
 
     def starts_on_schedule(self) -> Floats:
         """Starts on schedule that one off it is held against, float64[F+C]; 0 where no schedule is kept.
@@ -794,6 +813,12 @@ def _schedules(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> t
                 width[f], bins[f] = period_us, period
                 break
     return phases, width, bins
+
+
+def _shares(counts: Floats) -> Floats:
+    """Each row over its sum."""
+    shares: Floats = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
+    return shares
 
 
 def _flocks(daily: Floats) -> Floats:

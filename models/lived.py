@@ -12,6 +12,11 @@ Ints = npt.NDArray[np.int64]
 
 #: us; longer than any weekend with its holidays: a whole tenant that logs nothing for so long was not logged
 HOLE_US: Final = 4 * 86_400_000_000
+#: parts of that, six hours, from which on a stretch is a hole where all others are far shorter but for a few: times as
+#: long, and lived time, in holes' lengths, for each of the few; who rests by night or at weekends does it more often
+PARTS: Final = 16
+FAR_LONGER: Final = 20
+FOR_EACH: Final = 1.25
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Lived:
 
         Args:
             times_us: int64[n], sorted; when something was logged, or the beginning of a short span in which it was.
-            hole_us: a longer stretch without any is a hole.
+            hole_us: a longer stretch without any is a hole; so is a shorter one where there is hardly ever any like it.
 
         Example:
             >>> Lived.of(np.array([0, 5, 100, 103]), hole_us=50).total_us
@@ -40,7 +45,12 @@ class Lived:
         """
         if len(times_us) == 0:
             return cls(times_us, times_us)
-        holes = np.flatnonzero(np.diff(times_us) > hole_us)
+        gaps = np.diff(times_us)
+        long = gaps >= hole_us // PARTS
+        few = long.sum() * FOR_EACH * hole_us <= times_us[-1] - times_us[0]
+        others = gaps.max(where=~long, initial=0)
+        lonely = long & few & (others > 0) & (gaps > FAR_LONGER * others)
+        holes = np.flatnonzero((gaps > hole_us) | lonely)
         return cls(times_us[np.r_[0, holes + 1]], times_us[np.r_[holes, len(times_us) - 1]])
 
     @property

@@ -11,6 +11,8 @@ from detectors.catalogue.samples import sample
 #: no plane is faster between two countries that are worth telling apart, s
 FASTEST_TRAVEL_S: Final = 3 * 3600.0
 _DAY_S: Final = 86_400.0
+#: functions that a new customer may use on its first day
+_LOOKS_AROUND: Final = 4
 #: calls below which nobody is busy
 _FEW: Final = 5
 #: calls that make a harvest
@@ -172,7 +174,10 @@ NEW_COUNTRY: Final = Kind(
     summary="{Calls} {during} {to} {where} {from_abroad}, {foreign}{bad}.",
     meaning="New to the caller, or rare at the function. Travel or a new exit of a proxy looks the same.",
     attack=("T1078.004",),
-    severity=lambda s: level("low", s.sure_or_many, s.refused > 0.3 or s.functions > 3),
+    # where nobody ever called from it counts, too, who is known by the place alone
+    severity=lambda s: level(
+        "low", s.sure_or_many or s.share("country_rare_here", "country_new") >= 0.3, s.refused > 0.3 or s.functions > 3
+    ),
     runbook=(
         "In Log Analytics, list AppRequests of this caller by ClientCountryOrRegion for the last month.",
         "Ask the owner whether they travel or changed their network.",
@@ -241,7 +246,7 @@ NEW_CALLER: Final = Kind(
         "A new customer looks the same at first."
     ),
     attack=("T1078.004",),
-    severity=lambda s: level("low", s.failed + s.refused > 0.2, s.functions > 2 or s.e.invocations >= 200),
+    severity=lambda s: level("low", s.failed + s.refused > 0.2, s.functions > _LOOKS_AROUND or s.e.invocations >= 200),
     runbook=(
         "In AppRequests, list all calls of this caller: Name, Url, ResultCode, DurationMs.",
         "Ask the app's owner whether a customer or an integration was added.",

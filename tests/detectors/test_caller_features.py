@@ -123,6 +123,13 @@ def test_a_country_claims_all_it_can_once_somebody_calls_from_home_meanwhile(usu
     assert found.raw("travel", "odd")[5:].min() > 4.0
 
 
+def test_a_country_claims_all_it_can_by_night(usual: Baselines) -> None:
+    colleagues, night = ordinary(0, 180), odd(9, begin=NOW + 2 * DAY + 14 * HOUR, every=5 * MINUTE, country="Chile")
+    found = live(usual, working_days(), colleagues, night)
+    for place in PLACES:
+        assert found.raw(place, "odd").min() > kernel.TRAVELLED, place
+
+
 def test_who_is_new_from_a_new_country_is_not_excused_by_travel(usual: Baselines) -> None:
     colleagues, eve = ordinary(0, 180), odd(9, begin=NOW + 2 * DAY, caller="user:eve", country="Chile")
     assert live(usual, colleagues, eve).raw("country_rare_here", "odd").min() > kernel.TRAVELLED

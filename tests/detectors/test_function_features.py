@@ -534,12 +534,12 @@ def test_an_office_is_not_missed_on_a_day_of_the_week_that_training_did_not_see(
     assert [len(found.silences()) for found in silences] == [0, 1]
 
 
-def test_no_function_is_silent_within_an_hour_however_busy(usual: Baselines) -> None:
+def test_no_function_is_silent_within_twenty_minutes_however_busy(usual: Baselines) -> None:
     found = live(usual, before(), silence=1.0, watermark_us=EPOCH_US + NOW + 12 * HOUR)
     (silence,) = found.silences()
-    assert silence["at"] - silence["since"] == HOUR
+    assert silence["at"] - silence["since"] == 20 * MINUTE
     back = live(
-        usual, before(), ordinary(NOW + 50 * MINUTE, 0.5), silence=1.0, watermark_us=EPOCH_US + NOW + 80 * MINUTE
+        usual, before(), ordinary(NOW + 15 * MINUTE, 0.5), silence=1.0, watermark_us=EPOCH_US + NOW + 60 * MINUTE
     )
     assert back.silences() == []
 
@@ -745,6 +745,15 @@ def test_what_fails_or_is_refused_may_end_sooner(usual: Baselines, ended: dict[s
     )
     assert well > 1.0
     assert badly == 0.0
+
+
+def test_a_forgotten_password_is_no_news_and_a_guessed_one_is(usual: Baselines) -> None:
+    def claimed(count: int) -> float:
+        found = live(usual, before(), trouble(count, 20 * SECOND, status=401, caller=STRANGER))
+        return float(found.raw("client_error_burst", "bad").max())
+
+    assert claimed(5) == claimed(1)
+    assert claimed(30) > 10.0 * claimed(5)
 
 
 @pytest.mark.parametrize("feature", ["client_error_burst", "caller_client_errors"])

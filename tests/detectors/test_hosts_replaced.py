@@ -55,6 +55,14 @@ def test_a_host_that_comes_after_a_rest_is_a_cold_start(usual: Baselines) -> Non
     assert since(usual, hours(0, 2, "a"), hours(2 * HOUR + 20 * MINUTE, 1, "b")) == -1.0
 
 
+def test_hosts_that_come_to_the_help_of_one_that_started_after_a_rest_replace_none(usual: Baselines) -> None:
+    # the first host of the night hangs, and is not heard of again
+    night = [hours(4 * HOUR, 2 / 60, "b"), hours(4 * HOUR + 3 * MINUTE, 1, "c", "d")]
+    assert since(usual, hours(0, 2, "a"), *night) == -1.0
+    later = [hours(4 * HOUR, 1, "b"), hours(5 * HOUR, 1, "c", "d")]
+    assert since(usual, hours(0, 2, "a"), *later) == pytest.approx(59.0, abs=0.1)
+
+
 def test_hosts_that_are_replaced_again_and_again_are_no_news(usual: Baselines) -> None:
     pieces = [hours(n * HOUR, 1, f"host-{n}") for n in range(18)]
     assert since(usual, *pieces[:15]) > 0.0

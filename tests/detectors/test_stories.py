@@ -43,6 +43,12 @@ def test_the_same_caller_is_followed_from_function_to_function_and_app_to_app() 
     assert told({}, {"function": 2}, {"function": 3, "app": 2})[0] == [0, 0, 0]
 
 
+def test_what_befalls_a_caller_where_it_did_something_hours_before_is_another_story() -> None:
+    outage = {"by_caller": False, "trouble": "failing"}
+    assert told({}, {"at": HOUR // 2, **outage})[0] == [0, 0]
+    assert told({}, {"at": 4 * HOUR, **outage})[0] == [0, 1]
+
+
 def test_a_story_is_open_from_the_event_that_was_strange_enough() -> None:
     assert told({"score": 3.0}, {"score": 9.0}, {"score": 3.0})[1] == [False, True, True]
 

@@ -70,7 +70,7 @@ def test_a_row_from_years_ago_changes_next_to_nothing(learned: pa.RecordBatch, m
     assert found.curve.days == pytest.approx(model.curve.days, rel=0.01)
     with_stray, without = (one.judge.baselines.rate.mean(axis=1) for one in (found, model))
     np.testing.assert_allclose(with_stray, without, rtol=0.05)
-    assert [note for note in found.notes if "count as missing" in note]
+    assert [note for note in found.notes if "counts as missing" in note]
 
 
 def test_hours_that_no_held_out_caller_had_a_habit_of_are_not_judged(learned: pa.RecordBatch) -> None:
@@ -115,11 +115,11 @@ def test_a_timer_that_never_kept_anybody_waiting_is_missed_sooner_than_what_come
     assert silence["CloseOrders"] < MIN_SILENCE <= min(silence["SignIn"], silence["NightlyReport"])
 
 
-def of_the_night(timers: int, days: int, skipped: Callable[[int, int], bool]) -> pa.RecordBatch:
+def of_the_night(timers: int, days: int, skipped: Callable[[int, int], bool], begin: int = 0) -> pa.RecordBatch:
     """Days of a tenant with a busy function and daily timers, each at its own time of day."""
-    life = ordinary(0, 24.0 * days, every=HOUR // 4)
+    life = ordinary(begin * DAY, 24.0 * days, every=HOUR // 4)
     for number in range(timers):
-        for day in range(days):
+        for day in range(begin, begin + days):
             if not skipped(number, day):
                 life += timer(day * DAY + number * HOUR, 0.1, function=f"Night{number}")
     return in_order(rows(life))
@@ -167,14 +167,34 @@ def test_starts_off_schedule_weigh_most_where_normal_life_has_none(leads: tuple[
         assert training.MAX_WEIGHT < schedule <= training.MAX_WEIGHTS["schedule"]
 
 
-def test_where_timers_skip_a_run_now_and_then_one_is_not_missed_for_that(nightly: Model) -> None:
-    some = train(
-        lambda: [of_the_night(10, 10, lambda number, day: number in (2, 7) and day == 7)], TrainingOptions(forest=False)
+def test_where_most_timers_skip_a_run_now_and_then_none_is_missed_for_that(nightly: Model) -> None:
+    often = train(
+        lambda: [of_the_night(10, 10, lambda number, day: number < 6 and day == 7)], TrainingOptions(forest=False)
     )
-    few = train(lambda: [of_the_night(3, 10, never)], TrainingOptions(forest=False))
+    seldom = train(
+        lambda: [of_the_night(10, 10, lambda number, day: number < 2 and day == 7)], TrainingOptions(forest=False)
+    )
+    alone = train(lambda: [of_the_night(1, 6, never)], TrainingOptions(forest=False))
     assert max(silences_of(nightly)[f"Night{number}"] for number in range(10)) < 2.0
-    assert min(silences_of(some)[f"Night{number}"] for number in range(10)) >= MIN_SILENCE
-    assert min(silences_of(few)[f"Night{number}"] for number in range(3)) >= MIN_SILENCE
+    assert min(silences_of(often)[f"Night{number}"] for number in range(10)) >= MIN_SILENCE
+    assert min(silences_of(seldom)[f"Night{number}"] for number in range(2)) >= MIN_SILENCE
+    assert max(silences_of(seldom)[f"Night{number}"] for number in range(2, 10)) < 2.0
+    assert silences_of(alone)["Night0"] < 2.0
+
+
+@pytest.mark.parametrize(("begins", "missed"), [(7.0, {"Night1"}), (7.4, set())], ids=["at once", "later"])
+def test_a_job_that_does_not_run_on_the_first_night_is_missed_where_logs_go_on(begins: float, missed: set[str]) -> None:
+    # six days from Monday to Saturday; on the Sunday, of which training saw nothing, the job does not run
+    learned, after = of_the_night(3, 6, never, begin=1), of_the_night(3, 3, lambda number, day: number == 1, begin=7)
+    model = train(lambda: [learned], TrainingOptions(forest=False))
+    features = FunctionFeatures(model.judge.baselines, model.silence_nats)
+    features.restore(model.part("function"))
+    features.disarm()
+    begin = int(np.searchsorted(np.asarray(after["at"]), EPOCH_US + int(begins * DAY)))
+    features.advance(after.slice(begin), int(after["at"][-1].as_py()) + 1)
+    told = features.raised()
+    silent = [] if told is None else [row["function"] for row in told.to_pylist() if row["signal"] == "silence"]
+    assert set(silent) == missed
 
 
 def test_a_job_of_working_days_is_not_missed_at_the_weekend() -> None:
