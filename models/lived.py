@@ -17,6 +17,10 @@ HOLE_US: Final = 4 * 86_400_000_000
 PARTS: Final = 16
 FAR_LONGER: Final = 20
 FOR_EACH: Final = 1.25
+#: days that such a hole's length has at most, and the first of a weekend, counted from Monday; 1970 began on a Thursday
+DAYS: Final = 4
+SATURDAY: Final = 5
+THURSDAY: Final = 3
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Lived:
 
         Args:
             times_us: int64[n], sorted; when something was logged, or the beginning of a short span in which it was.
-            hole_us: a longer stretch without any is a hole; so is a shorter one where there is hardly ever any like it.
+            hole_us: a longer stretch without any is a hole; so is a shorter one on working days where there is hardly
+                ever any like it.
 
         Example:
             >>> Lived.of(np.array([0, 5, 100, 103]), hole_us=50).total_us
@@ -49,7 +54,9 @@ class Lived:
         long = gaps >= hole_us // PARTS
         few = long.sum() * FOR_EACH * hole_us <= times_us[-1] - times_us[0]
         others = gaps.max(where=~long, initial=0)
-        lonely = long & few & (others > 0) & (gaps > FAR_LONGER * others)
+        within = times_us[:-1, None] + gaps[:, None] * np.arange(1, 4) // 4
+        weekend = ((within // max(hole_us // DAYS, 1) + THURSDAY) % 7 >= SATURDAY).any(axis=1)
+        lonely = long & few & ~weekend & (others > 0) & (gaps > FAR_LONGER * others)
         holes = np.flatnonzero((gaps > hole_us) | lonely)
         return cls(times_us[np.r_[0, holes + 1]], times_us[np.r_[holes, len(times_us) - 1]])
 
