@@ -12,8 +12,6 @@ import pyarrow as pa
 
 #: trigger kinds, the whole vocabulary of the ``trigger`` column
 TRIGGERS: Final = ("http", "queue", "servicebus", "eventhub", "blob", "timer", "host-api", "other")
-#: of these, those of what works off messages
-MESSAGING: Final = ("queue", "servicebus", "eventhub", "blob")
 
 #: HTTP statuses by which a function refuses what it can't read (RFC 9110): no guess, but a client with a fault
 UNREADABLE: Final = frozenset({400, 406, 411, 413, 414, 415, 416, 417, 422})

@@ -98,7 +98,7 @@ def _missed_once(whole: Baselines, gaps: dict[tuple[str, str], float], calls: Ve
     where the tenant's other timers of few runs are mostly like that.
     """
     functions = slice(0, len(whole))
-    a_day = whole.phases[functions].sum(axis=1) / max(whole.days, 1.0)
+    a_day = whole.starts_a_day[functions]
     rare = whole.keeps_schedule[functions] & (a_day < RARELY)
     gap = np.array([gaps.get(name, np.inf) for name in whole.names()])
     # what is expected from one run to the next on the busiest day

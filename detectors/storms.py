@@ -16,14 +16,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from detectors.blame import LOAD, PACE, TROUBLES
 from detectors.late_stories import FIRST as FIRST_LATE
-from detectors.schema import MESSAGING
 from detectors.stories import LEADS
 from detectors.story import Story
-from models.baselines import US
+from detectors.texts import is_text
+from models.baselines import BY_MESSAGE, US
 
 Vector = npt.NDArray[Any]
 #: whose it is, the trouble, and where, by the hash of the function or of the app; 0: anywhere
@@ -94,7 +93,7 @@ class Signs(NamedTuple):
         age = np.asarray(rows.column("pair_age_us").fill_null(-1))
         pointing = np.asarray(rows.column("by_caller").fill_null(False))
         trouble = np.asarray(rows.column("trouble").fill_null(-1))
-        fired = np.asarray(pc.is_in(rows.column("trigger"), value_set=pa.array(MESSAGING)))
+        fired = is_text(rows.column("trigger"), *BY_MESSAGE)
         return cls((age >= 0) & (age < NEW_US) & pointing, np.isin(trouble, _FLOOD), fired)
 
     def take(self, rows: Vector) -> Signs:

@@ -14,7 +14,7 @@ from detectors.evidence import Evidence, Silence
 from detectors.features import FEATURE_NAMES
 from detectors.function_kernel import BY_HOSTS
 from detectors.schema import CALLER_CONFIDENCE
-from detectors.stories import CALLER_GAP_US, GAP_US, SILENT_GAP_US, VAGUE_GAP_US
+from detectors.stories import CALLER_GAP_US, GAP_US, LEADS, SILENT_GAP_US, VAGUE_GAP_US
 from models.baselines import HOUR_US
 
 Vector = npt.NDArray[Any]
@@ -129,6 +129,8 @@ class Story:
         return max(self.last_us + gap, self.amended_us)
 
 
+#: numbers that earlier versions saved of each story that joined another
+_JOINED: Final = 5
 #: what a story says of itself before anything is known
 _NOTHING_KNOWN: Final = {n: v for n, v in Story("", "", 0, 0).__dict__.items() if n not in ("first_us", "last_us")}
 
@@ -140,7 +142,11 @@ def story_text(story: Story) -> str:
 
 def story_of(text: str) -> Story:
     """A story from JSON; what another version knew besides is passed over."""
-    return Story(**{name: value for name, value in json.loads(text).items() if name in Story.__dataclass_fields__})
+    story = Story(**{name: value for name, value in json.loads(text).items() if name in Story.__dataclass_fields__})
+    # a job of an earlier version saved of what joined no more than number, hashes and when: it was as its host is
+    as_host = [LEADS.index(story.lead), story.trouble, 0]
+    story.joined = [one if len(one) > _JOINED else [*one, *as_host] for one in story.joined]
+    return story
 
 
 class Ended:

@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from detectors.features import FEATURE_NAMES, FEATURES
 from detectors.function_features import SILENCE_P_VALUE, failures, from_matrix, refusals
 from detectors.function_kernel import BY_HOSTS
-from detectors.schema import MESSAGING
 from detectors.signatures import SIGNATURES, signature_kinds
 from detectors.story import MICRO, SPAN_US, Story
-from models.baselines import US
+from detectors.texts import is_text
+from models.baselines import BY_MESSAGE, US
 
 Vector = npt.NDArray[Any]
 
@@ -33,8 +33,11 @@ MAX_PATHS: Final = 5
 _GROWS: Final = np.array(
     [
         feature.unit == "count"
-        or feature.name in ("duration_high", "duration_record", "latency_shift", "caller_slow_here")
-        or feature.name in ("cost_hour", "cost_days", "off_schedule")
+        or feature.name
+        in (
+            *("duration_high", "duration_record", "latency_shift", "caller_slow_here"),
+            *("cost_hour", "cost_days", "off_schedule"),
+        )
         for feature in FEATURES
     ]
 )
@@ -123,7 +126,7 @@ class StoryRows:
     @cached_property
     def fired(self) -> Vector:
         """Which were fired by messages, bool[n]."""
-        return np.asarray(pc.is_in(self.rows.column("trigger"), value_set=pa.array(MESSAGING)))
+        return is_text(self.rows.column("trigger"), *BY_MESSAGE)
 
     @cached_property
     def long(self) -> Vector:

@@ -308,7 +308,7 @@ class Baselines:
                     out[:, days] = np.minimum(out[:, days], usual.min(axis=1, keepdims=True))
             rests = (usual < REST_RATE * usual.mean(axis=1, keepdims=True)).mean(axis=1) >= REST_SHARE
             out[np.ix_(rests, ~self.covered)] = 0.0
-        a_day = self.phases.sum(axis=1) / max(self.days, 1.0)
+        a_day = self.starts_a_day
         daily = self.runs_daily & (self.phase_count == DAY_PHASES) & (a_day < SELDOM)
         due = np.rint(a_day[daily, None]) * _shares(self.phases[daily])
         within = np.stack([np.roll(due, minute, axis=1) for minute in range(HOUR_MINUTES)]).mean(axis=0)
@@ -336,12 +336,16 @@ class Baselines:
         return self.phase_us > 0
 
     @property
+    def starts_a_day(self) -> Floats:
+        """Starts on schedule of a day, float64[F+C]."""
+        found: Floats = self.phases.sum(axis=1) / max(self.days, 1.0)
+        return found
+
+    @property
     def runs_daily(self) -> npt.NDArray[np.bool_]:
         """bool[F+C]: timers that ran on each day of the window as often as on the others."""
-        starts: Floats = np.rint(self.phases.sum(axis=1))
-        daily: npt.NDArray[np.bool_] = self.keeps_schedule & (
-            starts >= np.rint(self.days) * np.maximum(np.rint(starts / max(self.days, 1.0)), 1.0)
-        )
+        each_day = np.rint(self.days) * np.maximum(np.rint(self.starts_a_day), 1.0)
+        daily: npt.NDArray[np.bool_] = self.keeps_schedule & (np.rint(self.phases.sum(axis=1)) >= each_day)
         return daily
 
     def starts_on_schedule(self) -> Floats:

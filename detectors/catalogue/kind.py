@@ -10,7 +10,8 @@ from typing import Final, Literal
 
 from detectors.evidence import Evidence
 from detectors.features import FEATURES
-from detectors.schema import MESSAGING, UNREADABLE
+from detectors.schema import UNREADABLE
+from models.baselines import BY_MESSAGE
 
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: Final = ("low", "medium", "high", "critical")
@@ -290,7 +291,7 @@ class Signs:
     def messaging(self) -> bool:
         """All of it was fired by messages, or by hand in their stead."""
         # an event hub's reason is not logged, but where its messages come from is
-        fired = frozenset((*MESSAGING, "other") if self.caller_source == "queue" else MESSAGING)
+        fired = frozenset((*BY_MESSAGE, "other") if self.caller_source == "queue" else BY_MESSAGE)
         return any(t in fired for t in self.e.triggers) and (fired | {"host-api"}).issuperset(self.e.triggers)
 
     @property

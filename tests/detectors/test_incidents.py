@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import timedelta
 from typing import Any
@@ -163,6 +164,23 @@ def test_what_a_flood_fills_and_what_that_fills_are_one_incident_in_any_cut() ->
     cut.advance([], END)
     assert sorted(whole.told[-1]["apps"]) == ["app-0", "app-1", "app-2"]
     assert whole.told[-1] == {**cut.told[-1], "revision": whole.told[-1]["revision"]}
+
+
+def test_a_storm_that_an_earlier_version_saved_goes_on() -> None:
+    watched = Watched()
+    watched.advance([in_app(n % 2, n * MINUTE, f"i{n}") for n in range(4)], 4 * MINUTE)
+    tables = watched.fold.snapshot()
+    saved = [json.loads(text) for text in tables["stories"].column("story").to_pylist()]
+    assert [len(one) for story in saved for one in story.get("joined", [])] == [8]
+    for story in saved:
+        story["joined"] = [one[:5] for one in story.get("joined", [])]
+    place = tables["stories"].schema.get_field_index("story")
+    tables["stories"] = tables["stories"].set_column(place, "story", [[json.dumps(story) for story in saved]])
+    watched.fold = Incidents(OPENS, "v1")
+    watched.fold.restore(tables)
+    watched.advance([in_app(2, 6 * MINUTE, "i4"), in_app(1, 7 * MINUTE, "late", late=True)], END)
+    assert len({row["incident_id"] for row in watched.told}) == 1
+    assert sorted(watched.told[-1]["apps"]) == ["app-0", "app-1", "app-2"]
 
 
 def test_a_late_run_amends_the_flood_that_its_queue_is_busy_with() -> None:
