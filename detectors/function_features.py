@@ -376,8 +376,9 @@ class FunctionFeatures:
             self._times[k, kernel.T_ARMED] = kernel.MISSED
         if not found and watermark_us < END:
             return None
-        found.sort()
         names = list(self._names)
+        # two at the same moment stand by name: the places of functions are others once state was saved and read
+        found.sort(key=lambda one: (one[0], names[one[1]], *one[2:]))
         rows = len(found)
         silent = [signal == "silence" for _, _, _, signal, _ in found]
         columns: dict[str, Any] = {

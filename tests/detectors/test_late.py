@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detectors.caller_features import CallerFeatures
@@ -104,6 +104,16 @@ def run(usual: Baselines, before: pa.RecordBatch, pieces: Pieces, *, restarts: b
     return timeline
 
 
+#: a call that has nothing of its own
+PLAIN: dict[str, Any] = {
+    "function": "Pay", "app": "shop", "caller": "address:192.0.2.1", "country": "Germany", "trigger": "http",
+    "host_instance": "host-1", "app_version": "1.0", "duration_ms": 90.0, "succeeded": False, "status": 200,
+    "item_count": 1, "operation_id": "m1", "unscheduled_reason": None, "path": None,
+}  # fmt: skip
+
+
+# two functions that are heard of again at the same moment
+@example(calls=[*[(0, 0, PLAIN)] * 3, (35, 0, PLAIN), (35, 0, {**PLAIN, "function": "Tick"})], size=1, restarts=True)
 @given(calls=st.lists(CALLS, max_size=30), size=st.integers(1, 12), restarts=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_features_state_and_silences_are_those_of_a_life_without_the_late(
