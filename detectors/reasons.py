@@ -106,6 +106,8 @@ def _from_abroad(value: float, _: float) -> str:
 
 
 def _hours(value: float, _: float) -> str:
+    if value <= 0.0:
+        return "at a time of day at which this caller never called before (0% of its hours)"
     return f"at an hour that holds {say.percent(value)} of this caller's working hours"
 
 

@@ -114,7 +114,7 @@ BAD_DEPLOYMENT: Final = Kind(
 
 STORM: Final = Kind(
     id="storm",
-    title="Storm in {app}: {functions} in trouble{at_once}",
+    title="Storm in {app}: {functions} {in_trouble}{at_once}",
     summary="{Calls} {during} in {functions} of {app}{bad}{exceptions}{slow}.",
     meaning=(
         "Many functions fail or slow down together, so the cause is what they "

@@ -15,16 +15,22 @@ _WORTH_TELLING: Final = 0.02
 #: the same where they are fewer than some
 _WORTH_TELLING_OF_FEW: Final = 0.2
 _SOME: Final = 3
+#: calls from which on those that were refused, or failed, are told as a share, too
+_A_SHARE: Final = 20
 #: times as many as usual from which on refusals and failures are news
 _CLEARLY_MORE: Final = 1.5
 #: failures by deliveries up to which one message may have made them all, some of its deliveries unlogged
 _ONE_OR_TWO: Final = 2.0
 #: share of the calls that is most of them
 _MOST: Final = 0.5
+#: calls of which half are worth speaking of
+_HALVES: Final = 5
 #: times the usual run from which on all runs are slow
 _SLOW: Final = 1.5
 #: share of the score from which on something is a part of the story
 _PART_OF_IT: Final = 0.05
+#: share of the calls whose failing is a part of the story
+_SOME_FAIL: Final = 0.1
 #: what a count of failures is called, where they have just been spoken of
 _OF_FAILURES: Final = re.compile(r" (?:failures?|failed calls?)\b")
 _ACRONYMS: Final = re.compile(r"\b(?:sql|jndi|ssrf)\b")
@@ -112,10 +118,23 @@ class Trouble(Who):
             # what is usual at one of them is not at another
             run, usual = finite(self._e.value.get("duration_high")), finite(self._e.typical.get("duration_high"))
             if run < say.NEWS * usual or usual <= 0.0:
-                return ""
+                return self._at_their_slowest()
             return f", one running {say.milliseconds(run)} where {say.milliseconds(usual)} is usual"
         half = f"median {say.milliseconds(median)}, usual {say.milliseconds(usual)}"
         return f"{runs} up to {say.milliseconds(longest)} ({half})"
+
+    def _at_their_slowest(self) -> str:
+        """How long the runs of one of several functions took when they were slowest; "" where that is usual."""
+        lately, usual = finite(self._e.value.get("latency_shift")), finite(self._e.typical.get("latency_shift"))
+        if lately < say.NEWS * usual or usual <= 0.0:
+            return ""
+        return f", runs taking up to {say.milliseconds(lately)} on average where {say.milliseconds(usual)} is usual"
+
+    def say_in_trouble(self) -> str:
+        """What ails several functions."""
+        failing = self._signs.failed >= _SOME_FAIL or self._signs.of("failure", "retry") >= _PART_OF_IT
+        slow = self._signs.of("duration", "latency", "caller_latency") >= _PART_OF_IT
+        return "slow and failing" if failing and slow else "failing" if failing else "slow"
 
     def say_beside(self) -> str:
         """Calls of others that suffer, and runs that work off what was sent; "" where none to speak of do."""
@@ -143,8 +162,12 @@ class Trouble(Who):
             now, usual, average = finite(self._e.duration_ms[0]), self._signs.usual_ms, " as a rule"
         half = finite(self._e.duration_ms[0])
         if len(self._e.functions) == 1 and half > max(now, usual):
-            one = self._e.invocations == 1
-            begun, now, average = ("it took", half, "") if one else ("half of them took", half, " or more")
+            few = self._e.invocations < _HALVES
+            begun, now, average = "half of them took", half, " or more"
+            if few:
+                begun, now, average = "they took up to", finite(self._e.duration_ms[1]), ""
+            if self._e.invocations == 1:
+                begun = "it took"
         often = say.times(now, usual)
         shown = f"{begun} {say.milliseconds(now)}{average} where {say.milliseconds(usual)} is usual"
         return f"{shown}, {often} as long" if often else shown
@@ -213,6 +236,11 @@ class Trouble(Who):
         if self._e.invocations == 1:
             return f", which {'was ' if what == 'refused' else ''}{what}"
         # counted, too, where it is all of them: what went well is no part of the incident, so not all calls failed
+        calls, expected = self._e.invocations, self._expected(what)
+        if calls >= _A_SHARE and expected is not None and expected >= 1.0:
+            # of a flood's calls so many would be refused as nobody has seen there: the share is what a person knows
+            share, usual = say.percent(count / calls), say.percent(expected / calls)
+            return f", {count:,} of them ({share}) {what} where {usual} would be usual"
         return f", {count:,} of them {what}{self._instead(what)}"
 
     def _news(self, what: str, count: int) -> bool:

@@ -129,6 +129,36 @@ def test_the_incident_of_the_brief_reads_as_promised() -> None:
     assert "38 of them refused where 0.2 would be usual" in told["summary"]
 
 
+def test_what_a_floods_calls_would_be_refused_of_is_told_as_a_share() -> None:
+    told = describe(
+        replace(
+            BY_ID["flood"].example, invocations=2_463, refused=764, value={"client_error_burst": 400.0},
+            typical={"client_error_burst": 154.0},
+        )
+    )  # fmt: skip
+    assert ", 764 of them (31%) refused where 12% would be usual" in told["summary"]
+
+
+@pytest.mark.parametrize(
+    ("share", "failed", "ails"),
+    [({"latency_shift": 1.0}, 0, "slow"), ({"failure_burst": 1.0}, 300, "failing"),
+     ({"failure_burst": 0.5, "latency_shift": 0.5}, 100, "slow and failing")],
+)  # fmt: skip
+def test_a_storm_says_what_ails_the_functions(share: dict[str, float], failed: int, ails: str) -> None:
+    storm = replace(
+        BY_ID["storm"].example, share=share, failed=failed, value={"latency_shift": 900.0},
+        typical={"latency_shift": 300.0}, duration_ms=(800.0, 2_000.0),
+    )  # fmt: skip
+    told = describe(storm)
+    assert f": 4 functions {ails}" in told["title"]
+    assert "runs taking up to 900 ms on average where 300 ms is usual" in told["summary"]
+
+
+def test_of_two_runs_nobody_speaks_of_half() -> None:
+    slow = replace(BY_ID["latency-shift"].example, invocations=2, duration_ms=(2_200.0, 2_500.0), usual_ms=300.0)
+    assert ": they took up to 2.5 s where 300 ms is usual" in describe(slow)["summary"]
+
+
 def test_what_has_a_long_tail_is_told_with_the_time_in_which_nearly_all_came() -> None:
     flood = replace(BY_ID["flood"].example, first_us=0, last_us=25 * 3_600_000_000, core_s=1_200.0)
     assert " in 25 hours, most of them within 20 minutes, to PayInvoice" in describe(flood)["summary"]
@@ -239,8 +269,8 @@ def test_who_comes_while_a_run_hangs_is_not_what_is_strange() -> None:
 def test_what_goes_on_for_hours_did_not_come_at_once() -> None:
     storm = BY_ID["storm"].example
     hours = replace(storm, last_us=storm.first_us + 15 * 3_600_000_000)
-    assert describe(storm)["title"].endswith("in trouble at once")
-    assert describe(hours)["title"].endswith("in trouble")
+    assert describe(storm)["title"].endswith("4 functions slow and failing at once")
+    assert describe(hours)["title"].endswith("slow and failing")
     assert describe(replace(hours, core_s=900.0))["title"].endswith("at once")
 
 
