@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.features import FAMILIES, INDEX
+from detectors.features import FAMILIES, FEATURES, INDEX
 from models.hashing import hash_strings
 
 Vector = npt.NDArray[Any]
@@ -45,6 +45,8 @@ OWN_DOING: Final = 0.5
 #: by how much a caller's share of the failures must exceed its share of the calls before the failing is its own; where
 #: all fail it seems to be twice its share, as half an hour of the caller stands against a quarter of the function
 BEYOND_SHARE: Final = 3.0
+#: failures of a caller from which on they may be its own doing
+SEVERAL_FAILURES: Final = 2.5
 #: share below which a caller is one of many
 FEW: Final = 0.2
 #: how many times the calls of five minutes those of an hour are at most, where they still come; twelve at an even pace
@@ -55,6 +57,9 @@ CROWD_SURPRISE: Final = 1.5
 ARRIVALS_SURPRISE: Final = 2.0
 #: what structure must add before a function counts as new
 NEW_SURPRISE: Final = 1.0
+
+#: features that tell of load, but for newcomers
+_LOADS: Final = [INDEX[f.name] for f in FEATURES if f.family == "load" and f.name != "newcomers"]
 
 #: a caller known by its address, as its network: /24, or /48
 _NETWORKS: Final = (
@@ -99,8 +104,12 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     own = own - np.where((structure >= NEW_SURPRISE) | together, arriving, 0.0)
     function = families[:, ~CALLER_FAMILIES].sum(axis=1) + common
     by_caller = own >= function
-    by_caller |= (trouble == LOAD) & (of_calls >= OWN_DOING) & lively
-    fails_more = of_failures >= np.maximum(OWN_DOING, BEYOND_SHARE * of_calls)
+    # one caller may be a flood, but is not many who arrive
+    many = surprise[:, INDEX["newcomers"]] > surprise[:, _LOADS].max(axis=1)
+    by_caller |= (trouble == LOAD) & (of_calls >= OWN_DOING) & lively & ~many
+    # the first who meets a fault is not its cause
+    several = value[:, INDEX["caller_failures"]] >= SEVERAL_FAILURES
+    fails_more = several & (of_failures >= np.maximum(OWN_DOING, BEYOND_SHARE * of_calls))
     by_caller |= (trouble == FAILING) & fails_more & (of_calls < OWN_DOING)
     crowd = ((load >= CROWD_SURPRISE) & (of_calls < FEW)) | (common >= CROWD_SURPRISE)
     arrival = families[:, FAMILIES.index("novelty")] + families[:, FAMILIES.index("place")]

@@ -67,6 +67,8 @@ FEWEST_DAYS: Final = 3
 DAYS_CALLS: Final = 60.0
 DAY_SCATTER: Final = 0.5
 SCATTER_DAYS: Final = 3.0
+#: times the calls of half an hour, for each hour of its days, that a caller's day counts for at most: twice that pace
+DAY_AT_THIS_PACE: Final = 4.0
 #: days on which what a caller did was raised and not learned; on the next it is taken for this caller's way
 UNLEARNED_DAYS: Final = 2
 #: days without anything raised after which these are counted anew
@@ -317,7 +319,9 @@ def advance_callers(
                 mean = s[C_LOG_DAYS] / days
                 scatter = max(s[C_LOG_DAYS_SQUARED] - days * mean * mean, 0.0) + SCATTER_DAYS * DAY_SCATTER**2
                 usual_scatter = np.sqrt(scatter / (days - 1.0 + SCATTER_DAYS) * (1.0 + 1.0 / days))
-                z = (np.log(s[C_CALLS_TODAY] + DAY_FLOOR) - mean) / usual_scatter
+                # what it did this morning, and does no more, has ended: its day counts as far as its pace still agrees
+                lately = min(s[C_CALLS_TODAY], DAY_AT_THIS_PACE * s[C_N30] * active / days)
+                z = (np.log(lately + DAY_FLOOR) - mean) / usual_scatter
                 if refused[i] == 0:
                     raw[i, 10] = 0.5 * max(z, 0.0) ** 2
                 value[i, 10], typical[i, 10] = s[C_CALLS_TODAY], max(np.exp(mean) - DAY_FLOOR, 0.0)

@@ -132,6 +132,10 @@ LONG_SHARE: Final = 0.03
 #: share of an hour's runs, and runs besides, that may count as long in the sum of several
 MOST_LONG: Final = 0.10
 SOME_LONG: Final = 2.0
+#: weight of the newest run in the share of long ones among the last sixty or so; of few runs, all of them
+LATELY: Final = 1.0 / 64.0
+#: times how far a run goes beyond the longest known that the sum of such runs may claim with it
+RECORDS_ALIKE: Final = 10.0
 #: times its usual runs that an hour may count for there
 BUSY_HOUR: Final = 2.0
 #: ms; a run is cut off at a whole number of minutes, and is written down within so long after it
@@ -167,6 +171,8 @@ MALFORMED_CLAIMS: Final = 0.5
 PACE_FLOOR: Final = 1.0
 #: the same where only what still goes on is to be told from what has ended
 GOING_FLOOR: Final = 0.5
+#: times the calls of five minutes that those of an hour count for at most: a quarter more than at an even pace
+AT_THIS_PACE: Final = 15.0
 #: share of yesterday's peak of a caller that is left tomorrow
 PEAK_FADES: Final = 0.9
 #: share of a function's busiest minutes and hours of a day that is left the next: half after two weeks
@@ -765,21 +771,25 @@ def advance_functions(
             raw[i, 1] = max(-below - 0.7, 0.0) if v < 0.0 and failed[i] == 0 and refused[i] == 0 else 0.0
             # a function seen rarely breaks its record often
             if known[k] and x > longest[k]:
-                s[S_RECORDS] += (x - longest[k]) * count[k] / (count[k] + RECORD_EVENTS)
-                raw[i, 22] = s[S_RECORDS]
+                beyond = (x - longest[k]) * count[k] / (count[k] + RECORD_EVENTS)
+                s[S_RECORDS] += beyond
+                # a run a little longer than ever, hours after some that were far longer, is not one more of them
+                raw[i, 22] = min(s[S_RECORDS], RECORDS_ALIKE * beyond)
             value[i, 22], typical[i, 22] = ms, np.exp(longest[k])
             # some runs far longer for hours move no average
             s[S_RUNS] += 1.0
-            s[S_SLOW_LATELY] *= 1.0 - FAST
+            newest = max(LATELY, 1.0 / s[S_RUNS])
+            s[S_SLOW_LATELY] *= 1.0 - newest
             if u >= LONG_RUN:
-                # what was slow hours ago, and is no more, has ended: it counts as far as the last runs still agree
-                lately = 2.0 * s[S_SLOW_LATELY] * s[S_RUNS]
+                # what was slow hours ago, and is no more, has ended: it counts as far as the last runs still agree, of
+                # which one may always be long
+                lately = max(s[S_SLOW_LATELY] - newest, 0.0) * s[S_RUNS]
                 # an hour of which all runs are slow counts for no more than one of which some are, nor does a flood
                 runs = min(s[S_N60], BUSY_HOUR * s[S_E60])
                 counted = min(max(MOST_LONG * runs + SOME_LONG - s[S_SLOW60], 0.0), 1.0)
                 s[S_SLOW60] += counted
                 s[S_SLOW] += counted
-                s[S_SLOW_LATELY] += FAST
+                s[S_SLOW_LATELY] += newest
                 slow_runs = s[S_SLOW]
                 if ident[i]:
                     # what one caller waits for is its own story
@@ -957,7 +967,7 @@ def advance_functions(
         typical[i, 5] = max(s[S_N15] * refusal_rate[k], min(often, s[S_N15]))
 
         # pace
-        usual5, usual60, again5, again60 = s[S_E5], s[S_E60], 0.0, 0.0
+        usual5, usual60, again5, again60, now_on = s[S_E5], s[S_E60], 0.0, 0.0, 1.0
         if known[k] and not fresh:
             phi = dispersion[k]
             few5, few60 = max(PACE_FLOOR, unnoticed[k] * TAU_5M / TAU_1H), max(PACE_FLOOR, unnoticed[k])
@@ -966,10 +976,12 @@ def advance_functions(
             again60 = high_again(s, H_CALLS60, hour_calls - expected60, s[S_E60] + few60, campaign_of(s, lift60))
             usual5, usual60 = s[S_E5] + again5, s[S_E60] + again60
             raw[i, 6] = pace_excess(s[S_N5], expected5 + again5) / phi * part
-            raw[i, 7] = pace_excess(hour_calls, expected60 + again60) / phi * part
             # an hour's sum remembers a flood that has ended, and a day's sum long after
             now_on = goes_on(s[S_N5], s[S_E5] * lift5 + GOING_FLOOR)
-            raw[i, 7] *= now_on
+            # what one caller does now is its own part of the hour, and does not vouch for what others did in it
+            own5, own60 = (q[P_N5], q[P_N60]) if ident[i] else (0.0, 0.0)
+            lately = min(hour_calls, AT_THIS_PACE * max(s[S_N5] - own5, 0.0) + own60)
+            raw[i, 7] = pace_excess(lately, expected60 + again60) / phi * part * now_on
             going_on = goes_on(hour_calls, s[S_E60] * lift60 + PACE_FLOOR) * now_on
             raw[i, 8] = pace_excess(s[S_NDAY], s[S_EDAY] + DAY_FLOOR) / phi * part * going_on
         value[i, 6], typical[i, 6] = s[S_N5], usual5
@@ -1032,7 +1044,7 @@ def advance_functions(
                     s[S_N5] / (s[S_E5] * lift5 + again5 + PACE_FLOOR),
                     s[S_N60] / (s[S_E60] * lift60 + again60 + PACE_FLOOR),
                 )
-                raw[i, 20] = pace_excess(s[S_NEW60], usual_new + PACE_FLOOR) * crowded(busier)
+                raw[i, 20] = pace_excess(s[S_NEW60], usual_new + PACE_FLOOR) * crowded(busier) * now_on
                 value[i, 20], typical[i, 20] = s[S_NEW60], usual_new
                 if age == 0:
                     q[P_COMPANY] = company(s[S_NEW60], usual_new)

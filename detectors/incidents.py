@@ -32,7 +32,7 @@ from detectors.schema import TIMESTAMP
 from detectors.stories import LEADS, Stories
 from detectors.storms import Join, Signs, find_joins, hosted, hosts_of
 from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, story_of, story_text, top
-from detectors.story_rows import StoryRows, add_rows
+from detectors.story_rows import StoryRows, add_rows, newcomers
 from detectors.timeline import END, Tables
 from detectors.waiting import MOST, Waiting
 from models.baselines import US
@@ -45,6 +45,8 @@ Vector = npt.NDArray[Any]
 AMENDING_US: Final = 300 * US
 #: incidents kept after their end, for late rows that amend them
 KEPT_CLOSED: Final = 32
+#: how much rarer than anything else it must be that somebody is merely new
+NEWCOMERS: Final = 0.01
 #: what a silence scores: as what is as rare, and more than what just opens an incident
 SILENCE_SCORE: Final = -math.log10(SILENCE_P_VALUE)
 SILENCE_MARGIN: Final = 1.0
@@ -272,7 +274,8 @@ class Incidents:
         """The scores that count for opening an incident, float64[n]."""
         score: Vector = np.asarray(rows.column("gate").fill_null(0.0)).copy()
         # of what ordinary invocations do as often nobody need be told; it may be part of what something else opens
-        common = np.asarray(rows.column("p_value")) >= self._rarer_than
+        bound = np.where(newcomers(rows), NEWCOMERS * self._rarer_than, self._rarer_than)
+        common = np.asarray(rows.column("p_value")) >= bound
         score[common] = np.minimum(score[common], np.nextafter(self._opens_at, -np.inf))
         score[silent] = max(self._opens_at + SILENCE_MARGIN, SILENCE_SCORE)
         return score

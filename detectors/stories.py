@@ -123,7 +123,9 @@ def belongs(
     # for a while, since each is missed when it was due
     together = trouble in (SLOW, FAILING, LOAD, NEW, SILENT)
     soon = _near(now, numbers, SILENT_US if trouble == SILENT else storm_us) or trouble == NEW
-    storm = keys[K_APP] == app and numbers[O_TROUBLE] == trouble and together and soon
+    # what one of a crowd meets is the crowd's doing, slow runs, too
+    alike = numbers[O_TROUBLE] == trouble or (crowd == CROWD and numbers[O_TROUBLE] == LOAD)
+    storm = keys[K_APP] == app and alike and together and soon
     if mine and numbers[O_TROUBLE] == NEW:
         # at a function that is itself news whoever calls is part of that
         return True
@@ -163,18 +165,25 @@ def follows(
         return False
     mine = keys[K_FUNCTION] == function
     is_open = numbers[O_OPENED] >= 0
-    bystander = is_open and not by_caller and lead > 0 and _near(now, numbers, AFTERMATH_US)
+    # a flood leaves slow calls and full windows behind; what fails, or stops, half an hour after has another cause
+    behind_us = AFTERMATH_US if trouble in (SLOW, LOAD) else storm_us
+    bystander = is_open and not by_caller and lead > 0 and _near(now, numbers, behind_us)
     apart = numbers[O_TROUBLE] == LOAD or (now > numbers[O_FIRST] + OTHER_SOON_US and not among)
     alone = by_caller and crowd == 0 and apart
     remembered = trouble == SLOW or (trouble == LOAD and not alone)
     after = is_open and remembered and _near(now, numbers, AFTERMATH_US)
+    # many callers at once load all of an app, and make it slow
+    drained = after and lead == 0 and numbers[O_TROUBLE] == LOAD and keys[K_APP] == app
+    drained = drained and not by_caller and _near(now, numbers, storm_us)
     own = is_open and lead == 1 and caller == keys[K_CALLER] and trouble in (LOAD, PACE, OTHER)
-    # who is known by a place only: what comes to one function from several places at once is one story
-    places = lead == 2 and vague and by_caller and _near(now, numbers, storm_us)
+    # who is known by a place only: what comes to one function from several places at once is one story; who comes
+    # from one more place hours later has come for something else
+    together = trouble in (LOAD, PACE) or now <= numbers[O_FIRST] + OTHER_SOON_US
+    places = lead == 2 and vague and by_caller and together and _near(now, numbers, storm_us)
     # whoever calls an app that fails has failing calls
     storm = is_open and lead == 0 and numbers[O_TROUBLE] == trouble == FAILING
     storm = storm and keys[K_APP] == app and _near(now, numbers, storm_us)
-    return storm or own or (mine and (bystander or after or places))
+    return storm or own or drained or (mine and (bystander or after or places))
 
 
 @njit
@@ -350,7 +359,7 @@ def assign(
             numbers[found, O_OPENED] = -1
             numbers[found, O_COUNT] = 0
             numbers[found, O_ID] = next_id
-            numbers[found, O_TROUBLE] = LOAD if crowd[i] == 2 else trouble[i]
+            numbers[found, O_TROUBLE] = LOAD if crowd[i] == CROWD else trouble[i]
             keys[found, K_FUNCTION] = function[i]
             keys[found, K_CALLER] = caller[i]
             keys[found, K_APP] = app[i]

@@ -1,7 +1,8 @@
 """Storms: the same trouble in several apps within minutes has a cause that they share, and is one incident.
 
 So are callers new at a function who are strange there one after the other: one who comes from many addresses, or the
-first of a crowd. And where a flood by one caller is worked off, message by message, is that flood's place, too.
+first of a crowd. And where a flood by one caller is worked off, message by message, is that flood's place, too, as is
+what it makes slow.
 
 Stories stay apart for as long as they wait, so that what is a little strange elsewhere is not drawn into an incident.
 One that opens within minutes of another joins it, with the rows that waited for that; what comes after goes to its
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.blame import LOAD, PACE, TROUBLES
+from detectors.blame import LOAD, PACE, SLOW, TROUBLES
 from detectors.late_stories import FIRST as FIRST_LATE
 from detectors.stories import LEADS
 from detectors.story import Story
@@ -37,11 +38,12 @@ NEW_US: Final = 3600 * US
 #: trouble that a shared cause brings to many: a database, a network, a customer, a region that starts again; functions
 #: that are new in two apps are news of each
 _SHARED: Final = tuple(TROUBLES.index(name) for name in ("slow", "failing", "load", "schedule"))
-#: us after one caller's flood opened in which a queue of its app that is busier than ever is busy with it
+#: us after a flood opened in which a queue of its app that is busier than ever is busy with it, in which a function of
+#: the app that has become slow is slowed by it, and in which more of it comes from another place
 WORKED_OFF_US: Final = 1800 * US
 #: by which the flood is told
 _FLOOD: Final = (LOAD, PACE)
-_WITHIN: Final = {"function": SPREAD_US, "caller": ARRIVAL_US}
+_WITHIN: Final = {"function": SPREAD_US, "caller": ARRIVAL_US, "crowd": WORKED_OFF_US}
 
 
 class Join(NamedTuple):
@@ -132,6 +134,8 @@ def find_joins(
         asked = [(cause, _WITHIN[cause[0]]) for cause in causes if cause[0] != "flood"]
         if signs.fired[i] and one.lead == "function" and one.trouble == LOAD:
             asked += [(("flood", LOAD, one.keys[2]), WORKED_OFF_US), (("flood", LOAD, 0), SPREAD_US)]
+        if one.lead == "function" and one.trouble == SLOW:
+            asked += [((what, LOAD, one.keys[2]), WORKED_OFF_US) for what in ("flood", "crowd")]
         near = [
             (since, host)
             for cause, within in asked
@@ -155,9 +159,13 @@ def _openings(story: Vector, opened: Vector) -> Iterator[tuple[int, int]]:
 
 def _causes(lead: str, trouble: int, keys: Sequence[int], *, arrives: bool, floods: bool) -> list[_Cause]:
     """What a story, by its hashes of function, caller and app, has in common with others that one cause may have."""
+    crowd: list[_Cause] = [("crowd", LOAD, keys[2])]
     if lead == "function":
-        return [("function", trouble, 0)] if trouble in _SHARED else []
+        return ([("function", trouble, 0)] if trouble in _SHARED else []) + (crowd if trouble == LOAD else [])
     flood: list[_Cause] = [("flood", LOAD, keys[2]), ("flood", LOAD, 0)] if floods else []
+    if floods and lead == "place":
+        # a place is where many call from
+        flood += crowd
     arrival: list[_Cause] = [("caller", trouble, keys[0])] if lead == "caller" and arrives else []
     return flood + arrival
 

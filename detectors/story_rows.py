@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from detectors.blame import SLOW, told_by
 from detectors.features import FEATURE_NAMES, FEATURES
 from detectors.function_features import SILENCE_P_VALUE, failures, from_matrix, refusals
-from detectors.function_kernel import BY_HOSTS
+from detectors.function_kernel import BY_HOSTS, NEW_FOR_US
 from detectors.signatures import SIGNATURES, signature_kinds
 from detectors.story import MICRO, SPAN_US, Story
 from detectors.texts import is_text
@@ -52,6 +53,10 @@ _NAMES: Final = (
 _OF_ITS_OWN: Final = ("country", "came_from")
 _DURATION_AT: Final = FEATURE_NAMES.index("duration_high")
 _LONG: Final = tuple(FEATURE_NAMES.index(name) for name in ("duration_high", "duration_record", "time_limit"))
+#: that a caller is new, where it is new everywhere, s; and the share of the score that makes it all there is to tell
+_ARRIVAL: Final = tuple(FEATURE_NAMES.index(name) for name in ("caller_new", "caller_new_to_function"))
+_NEW_FOR_S: Final = NEW_FOR_US / US
+_NEARLY_ALL: Final = 0.9
 #: the code of a value that is null
 _NONE: Final = -1
 
@@ -129,6 +134,13 @@ class StoryRows:
         return is_text(self.rows.column("trigger"), *BY_MESSAGE)
 
     @cached_property
+    def touched(self) -> Vector:
+        """Which may be what somebody else's doing touches: fired by a message, or slow, bool[n]."""
+        trouble = np.asarray(self.rows.column("trouble").fill_null(-1))
+        touched: Vector = self.fired | (told_by(trouble) == SLOW)
+        return touched
+
+    @cached_property
     def long(self) -> Vector:
         """Surprise of run times beyond the usual, float64[n]."""
         long: Vector = self.matrices[1][:, _LONG].max(axis=1)
@@ -150,6 +162,13 @@ def _slots(column: pa.Array) -> Vector:
     width = column.type.list_size
     numbers = np.asarray(column.values.fill_null(0.0)).reshape(-1, width)
     return numbers[column.offset : column.offset + len(column)]
+
+
+def newcomers(rows: pa.RecordBatch) -> Vector:
+    """Which RAISED rows tell no more than that their caller is new, bool[n]: a customer's first calls are that, too."""
+    share, value = _slots(rows.column("share")), _slots(rows.column("value"))
+    nothing_else: Vector = share[:, _ARRIVAL].sum(axis=1) >= _NEARLY_ALL
+    return nothing_else & (value[:, _ARRIVAL[0]] < _NEW_FOR_S)
 
 
 def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
@@ -187,7 +206,7 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
         story.score, story.p_value = float(counted[peak]), float(rows.p_value[begin + peak])
     # what a caller did is told by its own calls, not by those that its doing touched
     own = _own(story, rows, here)
-    _add_features(story, rows, begin, end, silent | (rows.fired[here] & ~own))
+    _add_features(story, rows, begin, end, silent | (rows.touched[here] & ~own))
     for i in np.flatnonzero(silent).tolist():
         _add_silence(story, rows.rows, begin + i)
     for i, mask in enumerate((True, rows.failed[here], rows.refused[here])):
@@ -230,7 +249,7 @@ def _keep_examples(story: Story, rows: pa.RecordBatch, silent: Vector) -> None:
 
 
 def _add_features(story: Story, rows: StoryRows, begin: int, end: int, apart: Vector) -> None:
-    """What the features of the rows say, but for silences and what works off a caller's flood."""
+    """What the features of the rows say, but for silences and what a caller's flood touches."""
     if apart.all():
         return
     shares, surprise, value, typical = (matrix[begin:end] for matrix in rows.matrices)

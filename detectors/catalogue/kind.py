@@ -203,8 +203,8 @@ class Signs:
     @property
     def peak_a_minute(self) -> float:
         """Calls a minute when it was busiest; others' calls, before and after, make a flood look slow."""
-        window = self.value("pace_minutes") if self.own_load else self.value("caller_pace_here")
-        return max(self.a_minute, window / 5.0)
+        window = self.value("pace_minutes") if self.own_load else 0.0
+        return max(self.a_minute, window / 5.0, self.value("caller_pace_here") / 5.0)
 
     @property
     def of_a_crowd(self) -> bool:

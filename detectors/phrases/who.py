@@ -34,8 +34,9 @@ class Who(Amounts):
         return caller.removeprefix("callers ") if caller.startswith("callers from ") else f"from {caller}"
 
     def say_and_others(self) -> str:
-        """How many others there were beside the one whose doing it is, where ``caller`` hasn't said so."""
-        return self._others() if self._signs.one_caller and self._signs.caller_share >= _MAINLY else ""
+        """How many others there were beside the one whose doing it is, where nothing else says so."""
+        untold = self._signs.caller_share >= _MAINLY and not self._e.beside
+        return self._others() if self._signs.one_caller and untold else ""
 
     def say_crowd(self) -> str:
         """A flood's many callers; or the one that is told of, among them."""

@@ -77,6 +77,18 @@ def test_load_that_only_the_hour_remembers_is_not_the_doing_of_who_calls_next() 
     assert pointed(windows=alone | {"pace_hour": 900.0}, load=5.0) == ("load", False, 1)
 
 
+def test_who_is_among_many_that_arrive_is_not_the_crowd() -> None:
+    alone = {"pace_minutes": 3.0, "caller_pace_here": 2.0}
+    assert pointed(windows=alone, load=5.0, surprises={"pace_minutes": 5.0, "newcomers": 1.0}) == ("load", True, 0)
+    assert not pointed(windows=alone, load=5.0, surprises={"pace_minutes": 1.0, "newcomers": 5.0})[1]
+
+
+def test_the_first_who_meets_a_fault_is_not_its_cause() -> None:
+    first = {"pace_minutes": 100.0, "caller_pace_here": 2.0, "failure_burst": 2.0, "caller_failures": 2.0}
+    assert pointed(windows=first, failure=5.0) == ("failing", False, 0)
+    assert pointed(windows=first | {"failure_burst": 4.0, "caller_failures": 4.0}, failure=5.0) == ("failing", True, 0)
+
+
 def test_failing_is_a_callers_own_where_it_fails_far_more_than_its_calls_are() -> None:
     # where all fail, who makes a quarter of the calls has a quarter of the failures; seen over half an hour against the
     # function's quarter that is half of them

@@ -241,6 +241,15 @@ def test_far_more_calls_in_a_day_than_on_any_other_add_up_where_each_half_hour_i
     assert found.value("caller_day", "odd")[40] == 41.0
 
 
+def test_a_day_counts_as_far_as_its_pace_goes_on(usual: Baselines) -> None:
+    flood = odd(2_000, begin=5 * DAY + 9 * HOUR, every=2 * SECOND)
+    after = [{**row, "invocation_id": f"after-{n}"} for n, row in enumerate(hers(5 * DAY + 14 * HOUR, 3))]
+    found = live(usual, working_days(), flood, after)
+    assert found.raw("caller_day", "odd").max() > 10.0
+    assert found.value("caller_day", "after").min() > 2_000.0
+    assert found.raw("caller_day", "after").max() < 3.0
+
+
 def test_who_is_refused_all_day_takes_nothing(usual: Baselines) -> None:
     found = live(usual, working_days(), odd(140, begin=5 * DAY + 9 * HOUR, every=6 * MINUTE, status=404))
     assert found.raw("caller_day", "odd").max() == 0.0

@@ -90,6 +90,16 @@ def test_runs_beyond_the_longest_add_up(usual: Baselines) -> None:
     assert found.raw("duration_record", "Pay").max() == 0.0
 
 
+def test_a_run_a_little_beyond_the_longest_is_not_one_more_of_those_far_beyond_it(usual: Baselines) -> None:
+    far, alone = trouble(40, 30 * SECOND, duration_ms=20_000.0), ordinary(NOW + 3 * HOUR, 0.05, duration_ms=200.0)
+    after = [{**row, "invocation_id": f"after-{n}"} for n, row in enumerate(alone)]
+    found = live(usual, before(12.0), far, after)
+    assert found.raw("duration_record", "bad").max() > 40.0
+    assert 0.0 < found.raw("duration_record", "after").max() < 6.0
+    first = live(usual, before(12.0), after).raw("duration_record", "after").max()
+    assert found.raw("duration_record", "after").max() == pytest.approx(kernel.RECORDS_ALIKE * first, rel=0.2)
+
+
 def test_some_runs_far_longer_for_hours_add_up_where_averages_hardly_move(usual: Baselines) -> None:
     # every tenth call takes twice as long as any did, which a bad quarter of an hour does as well
     found = live(usual, before(), trouble(240, 2 * MINUTE, duration_ms=lambda n: 300.0 if n % 10 == 9 else usual_ms(n)))
@@ -114,6 +124,16 @@ def test_a_flood_of_slow_calls_does_not_make_the_hours_after_it_slow(usual: Base
     after = ordinary(NOW + 30 * MINUTE, 4, duration_ms=lambda n: 300.0 if n % 40 == 39 else usual_ms(n))
     found = live(usual, before(), flood, [{**row, "invocation_id": f"after-{n:03d}"} for n, row in enumerate(after)])
     assert found.raw("long_runs", "after")[30:].max() < 2.0
+
+
+def test_two_long_runs_hours_after_many_say_nothing(usual: Baselines) -> None:
+    slow = trouble(360, 2 * MINUTE, duration_ms=lambda n: 300.0 if n % 3 == 0 else usual_ms(n))
+    after = ordinary(NOW + 19 * HOUR, 1, duration_ms=lambda n: 300.0 if n in (8, 11) else usual_ms(n))
+    found = live(usual, before(20.0), slow, [{**row, "invocation_id": f"after-{n:03d}"} for n, row in enumerate(after)])
+    assert found.raw("long_runs", "bad").max() > 20.0
+    # the hours before are remembered, and are not told again
+    assert found.value("long_runs", "after").max() > 10.0
+    assert found.raw("long_runs", "after").max() < 3.0
 
 
 def test_the_long_runs_of_one_caller_are_set_aside_only_as_far_as_they_count(usual: Baselines) -> None:
@@ -793,6 +813,18 @@ def test_what_one_caller_did_within_the_hour_is_not_laid_at_the_next_ones_door(u
     assert after.raw("pace_hour", "bad").max() > 10.0 * alone.max()
     assert after.raw("pace_hour", "later").max() == pytest.approx(alone.max(), rel=0.25)
     assert after.value("pace_hour", "later").max() < 60.0
+
+
+def test_what_many_did_within_the_hour_is_not_laid_at_the_door_of_who_calls_next(usual: Baselines) -> None:
+    crowd = trouble(400, 5 * SECOND, caller=lambda n: f"address:198.51.100.{n % 80}")
+    next_one = [
+        {**record, "invocation_id": f"next-{n:02d}"}
+        for n, record in enumerate(ordinary(NOW + HOUR, 0.1, every=20 * SECOND, caller=STRANGER))
+    ]
+    alone, after = (live(usual, before(9.0), *rows, next_one) for rows in ((), (crowd,)))
+    assert after.raw("pace_hour", "bad").max() > 20.0
+    assert after.value("pace_hour", "next").max() > 100.0
+    assert after.raw("pace_hour", "next").max() < alone.raw("pace_hour", "next").max() + 2.0
 
 
 def test_where_calls_are_few_old_refusals_stay_with_who_earned_them(usual: Baselines) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors import story_rows
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import matrix
 from detectors.function_kernel import BY_HOSTS
@@ -151,6 +152,44 @@ def test_what_works_a_flood_off_is_told_beside_the_calls_of_who_made_it() -> Non
 )
 def test_what_need_not_come_of_one_callers_flood_is_an_incident_of_its_own(other: list[dict[str, Any]]) -> None:
     assert len(incidents_of([*flood(), *other])[1]) == 2
+
+
+def slowed(begin: int, **fields: Any) -> list[dict[str, Any]]:
+    """Calls of many that have become slow, two a minute for most of an hour, where nobody is busy."""
+    slow = {"trouble": "slow", "feature": "latency_shift", "by_caller": False, "score": 30.0, **fields}
+    who = lambda n: {"caller": f"address:198.51.100.{n % 50}"}  # noqa: E731
+    return [strange(begin + n * 30 * SECOND, f"s{n}", **{"app": "app-0", "function": "Cart", **who(n), **slow})
+            for n in range(100)]  # fmt: skip
+
+
+def test_what_a_flood_makes_slow_elsewhere_in_its_app_is_part_of_its_incident() -> None:
+    _, (incident,) = incidents_of([*flood(), *slowed(MINUTE)])
+    assert sorted(incident["functions"]) == ["Cart", "Order"]
+    assert incident["kind"] == "flood"
+    assert "100 calls of others there stood out, too" in incident["summary"]
+    crowd = [{**row, "caller": f"address:192.0.2.{n}", "by_caller": False, "crowd": 2} for n, row in enumerate(flood())]
+    assert len(incidents_of([*crowd, *slowed(MINUTE)])[1]) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [slowed(MINUTE, app="app-1"), slowed(2 * HOUR), slowed(MINUTE, trouble="failing", feature="failure_burst")],
+    ids=["in another app", "hours after", "failing"],
+)
+def test_what_need_not_be_slow_by_a_flood_is_an_incident_of_its_own(other: list[dict[str, Any]]) -> None:
+    assert len(incidents_of([*flood(), *other])[1]) == 2
+
+
+def test_floods_of_an_app_that_come_from_one_place_after_the_other_are_one_incident() -> None:
+    def place(name: str, begin: int, function: str) -> list[dict[str, Any]]:
+        busy = {"trouble": "load", "feature": "pace_minutes", "score": 40.0, "crowd": 1, "function": function}
+        known = {"caller": f"geography:{name}", "caller_source": "geography"}
+        return [strange(begin + n * SECOND, f"{name}{n}", **busy, **known) for n in range(60)]
+
+    one, soon, late = place("Rome", 0, "Cart"), place("Turin", 20 * MINUTE, "Pay"), place("Pisa", 50 * MINUTE, "Pay")
+    _, (together,) = incidents_of([*one, *soon])
+    assert together["functions"] == ["Cart", "Pay"]
+    assert len(incidents_of([*one, *late])[1]) == 2
 
 
 def test_what_a_flood_fills_and_what_that_fills_are_one_incident_in_any_cut() -> None:
@@ -373,11 +412,34 @@ def test_nothing_is_told_of_a_story_that_never_became_strange_enough() -> None:
 
 
 def test_what_ordinary_invocations_do_as_often_opens_no_incident_but_may_be_part_of_one() -> None:
-    common = [strange(n * MINUTE, f"common{n}", p_value=2e-3) for n in range(9)]
+    pace: dict[str, Any] = {"feature": "caller_pace"}
+    common = [strange(n * MINUTE, f"common{n}", p_value=2e-3, **pace) for n in range(9)]
     assert incidents_of(common, rarer_than=1e-3)[1] == []
-    _, (incident,) = incidents_of([*common, strange(10 * MINUTE, "rare", p_value=5e-4)], rarer_than=1e-3)
+    _, (incident,) = incidents_of([*common, strange(10 * MINUTE, "rare", p_value=5e-4, **pace)], rarer_than=1e-3)
     assert incident["invocation_ids"] == [*(f"common{n}" for n in range(9)), "rare"]
     assert incident["opened"].timestamp() * 1e6 == EPOCH_US + 10 * MINUTE
+
+
+def test_that_somebody_is_new_opens_an_incident_only_where_it_is_far_rarer() -> None:
+    def told(p_value: float, feature: str = "caller_new_to_function") -> int:
+        new = [strange(n * MINUTE, f"new{n}", feature=feature, p_value=p_value) for n in range(6)]
+        return len(incidents_of(new, rarer_than=1e-3)[1])
+
+    assert told(5e-4) == 0
+    assert told(5e-6) == 1
+    assert told(5e-4, "caller_pace_here") == 1
+
+
+def test_merely_new_is_who_was_known_nowhere_and_does_nothing_strange_besides() -> None:
+    rows = raised([strange(n * MINUTE, f"new{n}") for n in range(4)])
+    value = np.zeros((4, len(FEATURE_NAMES)))
+    share = np.zeros_like(value)
+    share[:, FEATURE_NAMES.index("caller_new_to_function")] = (1.0, 1.0, 0.5, 0.8)
+    share[:, FEATURE_NAMES.index("caller_new")] = (0.0, 0.0, 0.45, 0.0)
+    value[:, FEATURE_NAMES.index("caller_new")] = (60.0, 10 * 86_400.0, 60.0, 60.0)
+    for name, column in (("share", share), ("value", value)):
+        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), matrix(column))
+    assert story_rows.newcomers(rows).tolist() == [True, False, True, False]
 
 
 def test_what_led_up_to_an_incident_belongs_to_it() -> None:

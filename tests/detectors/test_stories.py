@@ -86,6 +86,23 @@ def test_a_long_run_and_calls_that_have_become_slow_are_one_story() -> None:
     assert told({"by_caller": False, "trouble": "long"}, {"by_caller": False, "trouble": "slow"})[0] == [0, 0]
 
 
+def test_who_comes_from_one_more_place_hours_later_has_come_for_something_else() -> None:
+    first = [{"vague": True, "at": n * HOUR // 4} for n in range(17)]
+    other = {"vague": True, "caller": 2}
+    assert told(*first[:2], {**other, "at": HOUR // 2})[0] == [0, 0, 0]
+    assert told(*first, {**other, "at": 4 * HOUR + US})[0] == [*[0] * 17, 1]
+    # a flood may draw on more and more places
+    assert told(*first, {**other, "at": 4 * HOUR + US, "trouble": "load"})[0] == [0] * 18
+
+
+def test_what_fails_half_an_hour_after_a_callers_doing_has_another_cause() -> None:
+    failing = {"caller": 7, "by_caller": False, "trouble": "failing"}
+    assert told({}, {**failing, "at": 20 * 60 * US})[0] == [0, 0]
+    assert told({}, {**failing, "at": HOUR})[0] == [0, 1]
+    # what a flood leaves behind is slow
+    assert told({}, {**SLOWED, "caller": 7, "at": HOUR})[0] == [0, 0]
+
+
 def test_what_comes_from_a_place_hours_later_is_another_story_unless_it_is_the_same_trouble_or_function() -> None:
     place, later = {"vague": True, "trouble": "failing"}, 5 * HOUR
     elsewhere = {**place, "function": 2, "at": later}
@@ -286,6 +303,18 @@ def test_what_befalls_all_callers_is_not_told_once_more_for_one_that_did_somethi
 def test_what_a_caller_meets_at_a_function_is_part_of_its_story_once_that_is_open() -> None:
     everybody = [{**SLOWED, "caller": 2 + n} for n in range(6)]
     assert told(*everybody, *[{"caller": 9}] * 6, *[{**SLOWED, "caller": 9}] * 2)[0] == [*[0] * 6, *[1] * 8]
+
+
+def test_all_that_a_crowd_does_to_an_app_is_one_story() -> None:
+    flood = [{"trouble": "load", "crowd": 2, "by_caller": False, "caller": 2 + n, "at": n * US} for n in range(6)]
+    slow = {"trouble": "long", "by_caller": False, "function": 2, "caller": 9, "at": 60 * US}
+    # one of the crowd meets a slow run at another function, and load there is no other story for that
+    assert told(*flood, {**slow, "crowd": 2}, {**flood[0], "function": 3, "at": 61 * US})[0] == [0] * 8
+    # so does somebody who is none of it, while the flood is open
+    assert told(*flood, slow)[0] == [0] * 7
+    assert told(*flood, {**slow, "at": HOUR})[0][-1] == 1
+    assert told(*flood, {**slow, "app": 2})[0][-1] == 1
+    assert told(*({**call, "score": 3.0} for call in flood), slow)[0][-1] == 1
 
 
 def test_another_trouble_at_the_function_hours_after_is_another_story() -> None:
