@@ -145,9 +145,17 @@ def find_joins(
         host = max(near)[1] if near else number
         if near:
             joins.append(Join(number, host, place, us))
+        if _drags_along(known[host], one.lead, one.trouble):
+            continue
         for cause in causes:
             lately.setdefault(cause, {})[host] = us
     return joins
+
+
+def _drags_along(host: Story, lead: str, trouble: int) -> bool:
+    """Whether a story is slow by what its host does: what is slow elsewhere need not be slow by that, too."""
+    slow = lead == "function" and trouble == SLOW
+    return slow and not (host.lead == "function" and host.trouble == SLOW)
 
 
 def _openings(story: Vector, opened: Vector) -> Iterator[tuple[int, int]]:
@@ -175,6 +183,8 @@ def _openings_of(story: Story) -> Iterator[tuple[_Cause, int]]:
     for cause in _causes(story.lead, story.trouble, story.keys, arrives=story.arrived, floods=story.floods):
         yield cause, story.opened_us
     for _, *keys, us, lead, trouble, floods in story.joined:
+        if _drags_along(story, LEADS[lead], trouble):
+            continue
         # a caller's story joins as that of one who has just arrived
         for cause in _causes(LEADS[lead], trouble, keys, arrives=True, floods=bool(floods)):
             yield cause, us
