@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.catalogue.kind import Kind, Signs, level
+from detectors.catalogue.kind import Kind, Signs, finite, level
 from detectors.catalogue.samples import sample
 
 #: a version is suspected of what begins this soon after it, s
@@ -21,6 +21,11 @@ _COMES_BACK: Final = 4.0
 _NEAR_LIMIT_MS: Final = 200_000.0
 #: a run that takes this long hangs; below, it is slow
 _HANGS_MS: Final = 10_000.0
+#: features of runs that end sooner, and of those that take longer
+_SHORT: Final = ("duration_low", "latency_drop")
+_LONG: Final = ("duration_high", "duration_record", "latency_shift", "long_runs", "caller_slow_here")
+#: failed runs from which on it is a severe fault that most of them fail
+_FAIL: Final = 5
 #: refused calls that show a client with a fault, and the share of them that can't be read
 _SEVERAL: Final = 3
 _NEARLY_ALL: Final = 0.8
@@ -80,7 +85,9 @@ def _slow(s: Signs) -> float:
 
 def _fast(s: Signs) -> bool:
     low = s.share("duration_low", "latency_drop")
-    return low >= 0.3 and low >= s.share("duration_high", "latency_shift")
+    # what one family makes of both is told by what makes most of it
+    short, long = (sum(finite(s.e.share.get(name)) for name in names) for names in (_SHORT, _LONG))
+    return low >= 0.3 and low >= s.share("duration_high", "latency_shift") and short >= long
 
 
 def _fails(s: Signs) -> bool:
@@ -223,7 +230,11 @@ RUNAWAY_DURATION: Final = Kind(
     summary="{Calls} {during} {to} {where}{slow}{bad}{money}.",
     meaning="Runs hang, some up to the plan's time limit. An endless loop, a lock or a dependency that doesn't answer.",
     attack=(),
-    severity=lambda s: level("medium", s.e.duration_ms[1] >= _NEAR_LIMIT_MS, s.e.slow >= 200 or s.failed > 0.5),
+    severity=lambda s: level(
+        "medium",
+        s.e.duration_ms[1] >= _NEAR_LIMIT_MS,
+        s.e.slow >= 200 or (s.failed > 0.5 and s.e.failed >= _FAIL),
+    ),
     runbook=(
         "In AppDependencies with the OperationIds of the long runs, find the call that takes the time.",
         "If there is none, it is the code: Function App, Diagnose and solve problems, Profiler or a memory dump.",

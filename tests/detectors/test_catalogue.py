@@ -361,6 +361,26 @@ def test_a_newcomer_in_a_general_failure_is_not_its_cause() -> None:
     assert classify(cause).id == "injection-probe"
 
 
+def test_what_is_slow_for_most_is_not_called_faster_since_a_few_ended_sooner() -> None:
+    share = {"caller_slow_here": 0.81, "pace_minutes": 0.08, "duration_low": 0.05}
+    slow = sample(
+        "function", 28, 600, share, surprise={"caller_slow_here": 5.0, "duration_low": 4.5, "pace_minutes": 2.0},
+        value={"caller_slow_here": 3_500.0, "duration_low": 400.0}, typical={"caller_slow_here": 2_000.0},
+        duration_ms=(3_500.0, 5_000.0), usual_ms=2_000.0,
+    )  # fmt: skip
+    assert classify(slow).id == "latency-shift"
+    fast = replace(slow, share={"duration_low": 0.81, "caller_slow_here": 0.1})
+    assert classify(fast).id == "faster-than-usual"
+
+
+def test_one_run_that_failed_at_a_time_limit_is_no_severe_fault() -> None:
+    share = {"duration_high": 0.8, "failure_burst": 0.2}
+    one = sample("function", 1, 1, share, failed=1, duration_ms=(3e4, 3e4), usual_ms=140.0)
+    told, several = describe(one), describe(replace(one, invocations=8, failed=8))
+    assert (told["kind"], told["severity"]) == ("runaway-duration", "medium")
+    assert several["severity"] == "high"
+
+
 def test_runs_that_fail_at_the_time_limit_have_run_away() -> None:
     share = {"latency_shift": 0.45, "failure_burst": 0.36, "duration_high": 0.16}
     hung = sample("function", 49, 228, share, trigger="queue", failed=42, duration_ms=(3e5, 3e5), usual_ms=3.2e3)
