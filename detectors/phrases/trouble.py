@@ -134,7 +134,8 @@ class Trouble(Who):
         """What ails several functions."""
         failing = self._signs.failed >= _SOME_FAIL or self._signs.of("failure", "retry") >= _PART_OF_IT
         slow = self._signs.of("duration", "latency", "caller_latency") >= _PART_OF_IT
-        return "slow and failing" if failing and slow else "failing" if failing else "slow"
+        ails = [what for what, holds in (("slow", slow), ("failing", failing)) if holds]
+        return " and ".join(ails) or "in trouble"
 
     def say_beside(self) -> str:
         """Calls of others that suffer, and runs that work off what was sent; "" where none to speak of do."""

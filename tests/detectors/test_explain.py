@@ -142,11 +142,12 @@ def test_what_a_floods_calls_would_be_refused_of_is_told_as_a_share() -> None:
 @pytest.mark.parametrize(
     ("share", "failed", "ails"),
     [({"latency_shift": 1.0}, 0, "slow"), ({"failure_burst": 1.0}, 300, "failing"),
-     ({"failure_burst": 0.5, "latency_shift": 0.5}, 100, "slow and failing")],
+     ({"failure_burst": 0.5, "latency_shift": 0.5}, 100, "slow and failing"),
+     ({"round_seconds": 1.0}, 0, "in trouble")],
 )  # fmt: skip
 def test_a_storm_says_what_ails_the_functions(share: dict[str, float], failed: int, ails: str) -> None:
     storm = replace(
-        BY_ID["storm"].example, share=share, failed=failed, value={"latency_shift": 900.0},
+        BY_ID["storm"].example, share=share, surprise={}, failed=failed, value={"latency_shift": 900.0},
         typical={"latency_shift": 300.0}, duration_ms=(800.0, 2_000.0),
     )  # fmt: skip
     told = describe(storm)
