@@ -19,11 +19,8 @@ from models.hashing import hash_strings
 Vector = npt.NDArray[Any]
 
 #: kinds of trouble that events, and stories of functions, are told apart by
-TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace", "long")
-SLOW, FAILING, LOAD, SCHEDULE, NEW, SILENT, OTHER, PACE, LONG = (
-    TROUBLES.index(name)
-    for name in ("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace", "long")
-)
+TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace", "long", "hanging")
+SLOW, FAILING, LOAD, SCHEDULE, NEW, SILENT, OTHER, PACE, LONG, HANGING = range(len(TROUBLES))
 _TROUBLE_OF: Final = {
     "run": "long",
     "latency": "slow",
@@ -47,6 +44,8 @@ OWN_DOING: Final = 0.5
 BEYOND_SHARE: Final = 3.0
 #: failures of a caller from which on they may be its own doing
 SEVERAL_FAILURES: Final = 2.5
+#: calls in an hour from which on one long run is one of many runs, of which one may always hang
+MANY_RUNS: Final = 5.0
 #: share below which a caller is one of many
 FEW: Final = 0.2
 #: how many times the calls of five minutes those of an hour are at most, where they still come; twelve at an even pace
@@ -85,6 +84,8 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
         trouble int64[n] (index into TROUBLES), by_caller bool[n], crowd int8[n] as ``assign`` takes it.
     """
     trouble = TROUBLE_OF_FAMILY[families.argmax(axis=1)]
+    many_runs = value[:, INDEX["pace_hour"]] >= MANY_RUNS
+    trouble = np.where((trouble == LONG) & many_runs, HANGING, trouble)
     of_calls = value[:, INDEX["caller_pace_here"]] / np.maximum(value[:, INDEX["pace_minutes"]], 1.0)
     of_failures = value[:, INDEX["caller_failures"]] / np.maximum(value[:, INDEX["failure_burst"]], 1.0)
     of_refusals = value[:, INDEX["caller_client_errors"]] / np.maximum(value[:, INDEX["client_error_burst"]], 1.0)
@@ -124,10 +125,10 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
 def told_by(trouble: Vector) -> Vector:
     """By which trouble stories are told apart, int64[n]: long runs, and calls that have become slow, are one.
 
-    >>> TROUBLES[told_by(np.array([LONG]))[0]]
-    'slow'
+    >>> [TROUBLES[one] for one in told_by(np.array([LONG, HANGING]))]
+    ['slow', 'slow']
     """
-    return np.where(trouble == LONG, SLOW, trouble)
+    return np.where((trouble == LONG) | (trouble == HANGING), SLOW, trouble)
 
 
 def party(caller: pa.Array) -> Vector:

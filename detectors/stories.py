@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.blame import CROWD, FAILING, LOAD, NEW, OTHER, PACE, SCHEDULE, SILENT, SLOW, told_by
+from detectors.blame import CROWD, FAILING, HANGING, LOAD, NEW, OTHER, PACE, SCHEDULE, SILENT, SLOW, told_by
 from detectors.function_features import from_matrix, matrix
 from detectors.story_index import (
     CALLERS_AT,
@@ -51,6 +51,9 @@ STORM_US: Final = 1800 * US
 #: events from which on a story counts in full, and what each that is missing takes from it
 FEW_EVENTS: Final = 5
 ALONE: Final = 0.1
+#: the same for long runs where there are many runs, of which one may hang whenever something beneath it does
+SEVERAL_HANG: Final = 6
+ONE_HANGS: Final = 0.14
 #: us from which on slowness counts in full, and how much of it at its first moment: what passes by itself is no shift
 SHIFT_US: Final = 2700 * US
 BLIP: Final = 0.4
@@ -95,6 +98,8 @@ def _weight(trouble: Any, count: Any, lasted_us: Any) -> Any:
         return 1.0
     # one call may be a freak, which a start by hand or off schedule is not; from five on a story counts in full
     weight = 1.0 - ALONE * max(FEW_EVENTS - count, 0)
+    if trouble == HANGING:
+        weight = 1.0 - ONE_HANGS * max(SEVERAL_HANG - count, 0)
     if trouble == SLOW:
         weight = min(weight, BLIP + (1.0 - BLIP) * min(lasted_us / SHIFT_US, 1.0))
     if trouble == FAILING:

@@ -51,6 +51,12 @@ def test_what_befalls_a_function_points_at_the_function(family: str, trouble: st
     assert pointed(windows={"pace_minutes": 100.0, "failure_burst": 50.0}, **{family: 5.0}) == (trouble, False, 0)
 
 
+def test_a_long_run_is_one_of_many_or_of_few() -> None:
+    assert pointed(run=5.0, windows={"pace_hour": 1.0})[0] == "long"
+    assert pointed(run=5.0, windows={"pace_hour": 40.0})[0] == "hanging"
+    assert pointed(latency=5.0, windows={"pace_hour": 40.0})[0] == "slow"
+
+
 @pytest.mark.parametrize("family", ["novelty", "reach", "place"])
 def test_arriving_at_a_function_that_is_itself_new_is_the_functions_news(family: str) -> None:
     assert pointed(**{family: 5.0, "structure": 3.0}) == (pointed(**{family: 5.0})[0], False, 0)

@@ -77,6 +77,13 @@ def test_failures_of_one_moment_are_one_batch() -> None:
     assert weighed(*[{**failing, "at": n * 12 * US} for n in range(8)])[-1] == 10.0
 
 
+def test_of_many_runs_one_may_hang() -> None:
+    hanging = {"score": 10.0, "trouble": "hanging", "by_caller": False}
+    assert weighed(*[{**hanging, "at": n * US} for n in range(7)]) == [3.0, 4.4, 5.8, 7.2, 8.6, 10.0, 10.0]
+    assert weighed({**hanging, "trouble": "long"}) == [6.0]
+    assert told(hanging, {**hanging, "trouble": "slow"}, {**hanging, "trouble": "long"})[0] == [0, 0, 0]
+
+
 def test_a_start_by_hand_or_off_schedule_is_no_freak() -> None:
     assert weighed({"trouble": "schedule", "score": 7.0}) == [7.0]
     assert weighed({"trouble": "load", "score": 7.0}) == [4.2]
