@@ -8,6 +8,9 @@ from detectors.catalogue.kind import ONE_CALLER, Kind, Signs, level
 from detectors.catalogue.load import grows
 from detectors.catalogue.samples import sample
 
+#: share of the score that is most of it, and times the usual load that one caller alone brings about
+_MOST_OF_IT: Final = 0.5
+_FAR_BUSIER: Final = 10.0
 #: no plane is faster between two countries that are worth telling apart, s
 FASTEST_TRAVEL_S: Final = 3 * 3600.0
 _DAY_S: Final = 86_400.0
@@ -53,6 +56,11 @@ def _takes_much(s: Signs) -> bool:
         s.peak_a_minute >= _READABLE or s.e.run_seconds >= _BILL_S or (s.of("hours") >= 0.12 and s.e.invocations < 200)
     )
     return known and much and longer and quiet and not other
+
+
+def _takes_over(s: Signs) -> bool:
+    # one who makes nearly all of a function's calls, and many times as many as ever, is no customer's first visit
+    return s.own_load and s.of("pace") >= _MOST_OF_IT and s.ratio("pace_minutes", "pace_hour") >= _FAR_BUSIER
 
 
 def _odd_hours(s: Signs) -> bool:
@@ -246,7 +254,11 @@ NEW_CALLER: Final = Kind(
         "A new customer looks the same at first."
     ),
     attack=("T1078.004",),
-    severity=lambda s: level("low", s.failed + s.refused > 0.2, s.functions > _LOOKS_AROUND or s.e.invocations >= 200),
+    severity=lambda s: level(
+        "low",
+        s.failed + s.refused > 0.2,
+        s.functions > _LOOKS_AROUND or s.e.invocations >= 200 or _takes_over(s),
+    ),
     runbook=(
         "In AppRequests, list all calls of this caller: Name, Url, ResultCode, DurationMs.",
         "Ask the app's owner whether a customer or an integration was added.",

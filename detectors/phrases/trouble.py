@@ -17,6 +17,8 @@ _WORTH_TELLING_OF_FEW: Final = 0.2
 _SOME: Final = 3
 #: calls from which on those that were refused, or failed, are told as a share, too
 _A_SHARE: Final = 20
+#: the same share up to which it says more than the number: of strange calls alone all may be
+_NOT_ALL: Final = 0.95
 #: times as many as usual from which on refusals and failures are news
 _CLEARLY_MORE: Final = 1.5
 #: failures by deliveries up to which one message may have made them all, some of its deliveries unlogged
@@ -238,7 +240,7 @@ class Trouble(Who):
             return f", which {'was ' if what == 'refused' else ''}{what}"
         # counted, too, where it is all of them: what went well is no part of the incident, so not all calls failed
         calls, expected = self._e.invocations, self._expected(what)
-        if calls >= _A_SHARE and expected is not None and expected >= 1.0:
+        if calls >= _A_SHARE and count <= _NOT_ALL * calls and expected is not None and expected >= 1.0:
             # of a flood's calls so many would be refused as nobody has seen there: the share is what a person knows
             share, usual = say.percent(count / calls), say.percent(expected / calls)
             return f", {count:,} of them ({share}) {what} where {usual} would be usual"

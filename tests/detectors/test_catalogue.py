@@ -361,6 +361,18 @@ def test_a_newcomer_in_a_general_failure_is_not_its_cause() -> None:
     assert classify(cause).id == "injection-probe"
 
 
+def test_who_is_new_and_makes_nearly_all_of_a_functions_calls_is_no_first_visit() -> None:
+    share = {"pace_hour": 0.75, "caller_new_to_function": 0.25}
+    new = sample(
+        "caller", 38, 21, share, caller="address:203.0.113.7", new_callers=1, failed=3,
+        value={"pace_hour": 37.0, "caller_new_to_function": 0.0, "caller_new": 0.0}, typical={"pace_hour": 0.2},
+    )  # fmt: skip
+    assert (describe(new)["kind"], describe(new)["severity"]) == ("new-caller", "medium")
+    among_others = replace(new, value={**new.value, "pace_hour": 400.0}, typical={"pace_hour": 20.0})
+    busy_anyway = replace(new, typical={"pace_hour": 12.0})
+    assert {describe(one)["severity"] for one in (among_others, busy_anyway)} == {"low"}
+
+
 def test_what_is_slow_for_most_is_not_called_faster_since_a_few_ended_sooner() -> None:
     share = {"caller_slow_here": 0.81, "pace_minutes": 0.08, "duration_low": 0.05}
     slow = sample(

@@ -137,6 +137,8 @@ def test_what_a_floods_calls_would_be_refused_of_is_told_as_a_share() -> None:
         )
     )  # fmt: skip
     assert ", 764 of them (31%) refused where 12% would be usual" in told["summary"]
+    storm = describe(replace(BY_ID["storm"].example, failed=380))
+    assert ", 380 of them failed where 2.5 would be usual" in storm["summary"]
 
 
 @pytest.mark.parametrize(
