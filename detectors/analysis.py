@@ -172,8 +172,7 @@ class _Measure:
         return concat([self._one_day(part) for part in by_day(rows)])
 
     def _one_day(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        raw_c, value_c, _ = self._callers.measure(rows)
-        raw_f = self._callers.excused(from_matrix(rows.column("raw_function")))
+        raw_c, value_c, _, raw_f = self._callers.measure(rows)
         raw = np.concatenate([raw_f, raw_c], axis=1)
         value = np.concatenate([from_matrix(rows.column("value_function")), value_c], axis=1)
         found = self._judge.score(raw, *self._judge.locate(rows))

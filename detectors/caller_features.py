@@ -38,6 +38,19 @@ def _outcomes(rows: pa.RecordBatch) -> tuple[Vector, Vector]:
     return failures(rows.column("succeeded")), refusals(rows.column("status"))
 
 
+def _excused(raw_function: Vector, travelled: Vector) -> Vector:
+    """What the function's timeline says, float[n, w]: less of those who may have travelled, bool[n].
+
+    A country then claims no more there than it does on the caller's own timeline.
+    """
+    if not travelled.any():
+        return raw_function
+    out: Vector = raw_function.copy()
+    for name in _PLACES:
+        out[travelled, INDEX[name]] = np.minimum(out[travelled, INDEX[name]], kernel.TRAVELLED)
+    return out
+
+
 class CallerFeatures:
     """State of all callers of a shard; adds ``raw_caller`` and what a person would be told."""
 
@@ -62,18 +75,17 @@ class CallerFeatures:
         self._row, self._learned = np.zeros(0, np.int64), np.zeros(0, np.bool_)
         #: of the rows measured last: hash of the country that the caller came from sooner than anyone travels, or 0
         self.came_from = np.zeros(0, np.uint64)
-        #: and whether the caller may have travelled to the country that it calls from
-        self._travelled = np.zeros(0, np.bool_)
 
-    def measure(self, rows: pa.RecordBatch) -> tuple[Vector, Vector, Vector]:
-        """raw, value and typical, float32[n, WIDTH] each, of rows sorted by ``at``."""
+    def measure(self, rows: pa.RecordBatch) -> tuple[Vector, Vector, Vector, Vector]:
+        """raw, value and typical, float32[n, WIDTH] each, of rows sorted by ``at``; then ``raw_function``, excused."""
         n = rows.num_rows
         raw, value, typical = (np.zeros((n, WIDTH), np.float32) for _ in range(3))
         self._row, self._learned = np.zeros(n, np.int64), np.zeros(n, np.bool_)
         self.came_from = np.zeros(n, np.uint64)
-        self._travelled = np.zeros(n, np.bool_)
+        travelled = np.zeros(n, np.bool_)
+        raw_function = from_matrix(rows.column("raw_function"))
         if n == 0:
-            return raw, value, typical
+            return raw, value, typical, raw_function
         keys = hashed(rows, "caller")
         weight = np.asarray(rows.column("item_count")).astype(np.float64)
         if "identified" in rows.schema.names:
@@ -89,7 +101,6 @@ class CallerFeatures:
             # before anything is looked up, so that the numbers of rows hold until they may be unlearned
             self._clear(int(np.asarray(rows.column("at"))[np.argmin(late)]))
         row[ident], in_time = self._callers.rows_in_time(keys[ident], late[ident])
-        raw_function = from_matrix(rows.column("raw_function"))
         c = self._callers.columns
         kernel.advance_callers(
             row, np.asarray(rows.column("at")), ident,
@@ -101,24 +112,12 @@ class CallerFeatures:
             c["state"], c["times"], c["apps"], c["app_first"], c["app_last"],
             c["lands"], c["land_first"], c["land_last"],
             c["settled_hours"], c["today_hours"], raw, value, typical,
-            self.came_from, self._travelled,
+            self.came_from, travelled,
         )  # fmt: skip
         self._callers.take_back(in_time)
         # a place is many people, and what one of them does is no habit of the others
         self._row, self._learned = row, ident & ~late & ~np.asarray(rows.column("by_place"))
-        return raw, value, typical
-
-    def excused(self, raw_function: Vector) -> Vector:
-        """What the function's timeline says of the rows measured last, float[n, w]: less of who may have travelled.
-
-        A country then claims no more there than it does on the caller's own timeline.
-        """
-        if not self._travelled.any():
-            return raw_function
-        out: Vector = raw_function.copy()
-        for name in _PLACES:
-            out[self._travelled, INDEX[name]] = np.minimum(out[self._travelled, INDEX[name]], kernel.TRAVELLED)
-        return out
+        return raw, value, typical, _excused(raw_function, travelled)
 
     def unlearn(self, rows: pa.RecordBatch, strange: Vector) -> None:
         """Keep what was raised from becoming habit.
@@ -165,11 +164,10 @@ class CallerFeatures:
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:  # noqa: ARG002 - a Fold
         """The rows with ``raw_caller``, ``value_caller`` and ``typical_caller`` appended, ``raw_function`` excused."""
-        named = zip(("raw_caller", "value_caller", "typical_caller"), self.measure(rows), strict=True)
+        *measured, excused = self.measure(rows)
         place = rows.schema.get_field_index("raw_function")
-        excused = matrix(self.excused(from_matrix(rows.column(place))))
-        rows = rows.set_column(place, rows.schema.field(place), excused)
-        for name, values in named:
+        rows = rows.set_column(place, rows.schema.field(place), matrix(excused))
+        for name, values in zip(("raw_caller", "value_caller", "typical_caller"), measured, strict=True):
             rows = rows.append_column(name, matrix(values))
         return rows
 

@@ -103,6 +103,16 @@ def _place(keys: Any, first: Any, last: Any, key: Any, now: Any) -> Any:
 
 
 @njit
+def _begin_day(s: Any, t: Any, hours: Any, today: Any) -> None:
+    """Begin to count what a caller does on a day."""
+    s[C_PEAK_TODAY] = s[C_CALLS_TODAY] = 0.0
+    s[C_TODAY] = s[C_TODAY_REFUSED] = s[C_TODAY_FAILED] = s[C_TODAY_FUNCTIONS] = 0.0
+    for hour in range(24):
+        hours[hour] = 0.0
+    t[D_DAY] = today
+
+
+@njit
 def advance_callers(
     row: Any, at: Any, ident: Any, app: Any, function: Any, country: Any, pair_age: Any, failed: Any, refused: Any,
     weight: Any,
@@ -152,11 +162,7 @@ def advance_callers(
                 land_first[c, slot] = min(land_first[c, slot], now - DAY_US)
             if today < t[D_DAY]:
                 # what was learned of a later day is no part of this one
-                s[C_PEAK_TODAY] = s[C_CALLS_TODAY] = 0.0
-                s[C_TODAY] = s[C_TODAY_REFUSED] = s[C_TODAY_FAILED] = s[C_TODAY_FUNCTIONS] = 0.0
-                for hour in range(24):
-                    today_hours[c, hour] = 0.0
-                t[D_DAY] = today
+                _begin_day(s, t, today_hours[c], today)
         if t[D_FIRST] == 0:
             for column in range(CALLER_STATE):
                 s[column] = 0.0
@@ -175,20 +181,16 @@ def advance_callers(
             s[C_SETTLED_REFUSED] += s[C_TODAY_REFUSED]
             s[C_SETTLED_FAILED] += s[C_TODAY_FAILED]
             s[C_FUNCTIONS] += s[C_TODAY_FUNCTIONS]
-            s[C_TODAY_FUNCTIONS] = 0.0
             if t[D_RAISED_ON] != t[D_DAY] + 1 or t[D_RAISED_DAYS] > UNLEARNED_DAYS:
                 s[C_PEAK] = max(PEAK_FADES * s[C_PEAK], s[C_PEAK_TODAY])
                 amount = np.log(s[C_CALLS_TODAY] + DAY_FLOOR)
                 s[C_DAYS] += 1.0
                 s[C_LOG_DAYS] += amount
                 s[C_LOG_DAYS_SQUARED] += amount * amount
-            s[C_PEAK_TODAY] = s[C_CALLS_TODAY] = 0.0
-            s[C_TODAY] = s[C_TODAY_REFUSED] = s[C_TODAY_FAILED] = 0.0
             for hour in range(24):
                 settled_hours[c, hour] += 1.0 if today_hours[c, hour] > 0.0 else 0.0
-                today_hours[c, hour] = 0.0
             t[D_SETTLED_DAYS] += today - t[D_DAY]
-            t[D_DAY] = today
+            _begin_day(s, t, today_hours[c], today)
         gone = now - t[D_LAST]
         if gone < 0:
             for column in range(C_ODD + 1):

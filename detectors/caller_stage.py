@@ -108,8 +108,7 @@ class CallerScoring:
 
     def _one_day(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch | None]:
         """SCORED rows of what is not strange among invocations of one UTC day, and RAISED rows of what is."""
-        raw_c, value_c, typical_c = self._features.measure(rows)
-        raw_f = self._features.excused(from_matrix(rows.column("raw_function")))
+        raw_c, value_c, typical_c, raw_f = self._features.measure(rows)
         group, cohort = self._judge.locate(rows)
         loud, found = self._judged(raw_f, raw_c, group, cohort)
         gate = self._judge.gate(found)

@@ -97,9 +97,8 @@ def _weight(trouble: Any, count: Any, lasted_us: Any) -> Any:
     if trouble in (SILENT, SCHEDULE):
         return 1.0
     # one call may be a freak, which a start by hand or off schedule is not; from five on a story counts in full
-    weight = 1.0 - ALONE * max(FEW_EVENTS - count, 0)
-    if trouble == HANGING:
-        weight = 1.0 - ONE_HANGS * max(SEVERAL_HANG - count, 0)
+    few, each = (SEVERAL_HANG, ONE_HANGS) if trouble == HANGING else (FEW_EVENTS, ALONE)
+    weight = 1.0 - each * max(few - count, 0)
     if trouble == SLOW:
         weight = min(weight, BLIP + (1.0 - BLIP) * min(lasted_us / SHIFT_US, 1.0))
     if trouble == FAILING:

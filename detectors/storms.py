@@ -131,7 +131,7 @@ def find_joins(
     for place, number, us, i in sorted(opening):
         one = known[number]
         causes = _causes(one.lead, one.trouble, one.keys, arrives=bool(signs.arrives[i]), floods=bool(signs.floods[i]))
-        asked = [(cause, _WITHIN[cause[0]]) for cause in causes if cause[0] != "flood"]
+        asked = [(cause, _WITHIN[cause[0]]) for cause in causes if cause[0] in _WITHIN]
         if signs.fired[i] and one.lead == "function" and one.trouble == LOAD:
             asked += [(("flood", LOAD, one.keys[2]), WORKED_OFF_US), (("flood", LOAD, 0), SPREAD_US)]
         if one.lead == "function" and one.trouble == SLOW:

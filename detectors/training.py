@@ -275,12 +275,12 @@ def _features(
     for rows in _without_holes(slices, lived, functions.begin_anew):
         at = np.asarray(rows.column("at"))
         featured = functions.advance(rows, int(at[-1]) + 1)
-        raw_c, value_c, _ = callers.measure(featured)
+        raw_c, value_c, _, raw_f = callers.measure(featured)
         later = at >= cut
         if not later.any():
             continue
         group, cohort = judge.locate(featured)
-        raw = np.concatenate([callers.excused(from_matrix(featured.column("raw_function"))), raw_c], axis=1)
+        raw = np.concatenate([raw_f, raw_c], axis=1)
         columns = [raw, from_matrix(featured.column("value_function")), value_c, group, cohort, at, *_keys(featured)]
         parts.append([c[later] for c in columns])
     joined = [np.concatenate([p[k] for p in parts]) for k in range(len(parts[0]))]

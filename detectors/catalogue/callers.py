@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from detectors.catalogue.kind import ONE_CALLER, Kind, Signs, level
-from detectors.catalogue.load import grows
+from detectors.catalogue.load import BILL_S, grows
 from detectors.catalogue.samples import sample
 
 #: share of the score that is most of it, and times the usual load that one caller alone brings about
@@ -24,8 +24,6 @@ _HARVEST: Final = 100
 _READABLE: Final = 60.0
 #: share of its working hours above which a caller is at work at a usual one; an eighth would be the typical share
 _ODD_HOUR: Final = 0.04
-#: run time that shows on a bill, s
-_BILL_S: Final = 3600.0
 
 
 def _travels(s: Signs) -> bool:
@@ -53,7 +51,7 @@ def _takes_much(s: Signs) -> bool:
     quiet = s.failed < 0.2 and s.refused < 0.2
     # faster is a flood, dearer is a bill, and a few calls at night are off hours
     other = (
-        s.peak_a_minute >= _READABLE or s.e.run_seconds >= _BILL_S or (s.of("hours") >= 0.12 and s.e.invocations < 200)
+        s.peak_a_minute >= _READABLE or s.e.run_seconds >= BILL_S or (s.of("hours") >= 0.12 and s.e.invocations < 200)
     )
     return known and much and longer and quiet and not other
 

@@ -25,8 +25,8 @@ _BY_AND_BY: Final = 10.0
 _BY_AND_BY_S: Final = 7200.0
 #: calls that growth needs to show
 _MANY: Final = 10
-#: s of run time that cost something
-_A_BILL_S: Final = 3_600.0
+#: run time that shows on a bill, s
+BILL_S: Final = 3_600.0
 _HALF_DAY_S: Final = 43_200.0
 
 
@@ -139,7 +139,7 @@ DENIAL_OF_WALLET: Final = Kind(
     severity=lambda s: level(
         "medium",
         s.e.run_seconds >= 36_000.0,
-        s.e.run_seconds >= _A_BILL_S and s.ratio("cost_hour", "cost_days") >= 10.0,
+        s.e.run_seconds >= BILL_S and s.ratio("cost_hour", "cost_days") >= 10.0,
     ),
     runbook=(
         "In AppRequests, sum DurationMs by ClientIP or caller for this function: who uses most of it?",

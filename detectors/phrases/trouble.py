@@ -118,19 +118,19 @@ class Trouble(Who):
             return ""
         if len(self._e.functions) > 1:
             # what is usual at one of them is not at another
-            run, usual = finite(self._e.value.get("duration_high")), finite(self._e.typical.get("duration_high"))
-            if run < say.NEWS * usual or usual <= 0.0:
-                return self._at_their_slowest()
-            return f", one running {say.milliseconds(run)} where {say.milliseconds(usual)} is usual"
+            if run := self._beyond_usual("duration_high"):
+                return f", one running {run}"
+            lately = self._beyond_usual("latency_shift", " on average")
+            return f", runs taking up to {lately}" if lately else ""
         half = f"median {say.milliseconds(median)}, usual {say.milliseconds(usual)}"
         return f"{runs} up to {say.milliseconds(longest)} ({half})"
 
-    def _at_their_slowest(self) -> str:
-        """How long the runs of one of several functions took when they were slowest; "" where that is usual."""
-        lately, usual = finite(self._e.value.get("latency_shift")), finite(self._e.typical.get("latency_shift"))
-        if lately < say.NEWS * usual or usual <= 0.0:
+    def _beyond_usual(self, name: str, average: str = "") -> str:
+        """What a run time came to where it was strangest, beside what is usual; "" where that is usual."""
+        value, usual = finite(self._e.value.get(name)), finite(self._e.typical.get(name))
+        if value < say.NEWS * usual or usual <= 0.0:
             return ""
-        return f", runs taking up to {say.milliseconds(lately)} on average where {say.milliseconds(usual)} is usual"
+        return f"{say.milliseconds(value)}{average} where {say.milliseconds(usual)} is usual"
 
     def say_in_trouble(self) -> str:
         """What ails several functions."""
@@ -165,12 +165,11 @@ class Trouble(Who):
             now, usual, average = finite(self._e.duration_ms[0]), self._signs.usual_ms, " as a rule"
         half = finite(self._e.duration_ms[0])
         if len(self._e.functions) == 1 and half > max(now, usual):
-            few = self._e.invocations < _HALVES
-            begun, now, average = "half of them took", half, " or more"
-            if few:
-                begun, now, average = "they took up to", finite(self._e.duration_ms[1]), ""
-            if self._e.invocations == 1:
-                begun = "it took"
+            if self._e.invocations >= _HALVES:
+                begun, now, average = "half of them took", half, " or more"
+            else:
+                begun = "it took" if self._e.invocations == 1 else "they took up to"
+                now, average = finite(self._e.duration_ms[1]), ""
         often = say.times(now, usual)
         shown = f"{begun} {say.milliseconds(now)}{average} where {say.milliseconds(usual)} is usual"
         return f"{shown}, {often} as long" if often else shown
@@ -238,12 +237,12 @@ class Trouble(Who):
             return ""
         if self._e.invocations == 1:
             return f", which {'was ' if what == 'refused' else ''}{what}"
-        # counted, too, where it is all of them: what went well is no part of the incident, so not all calls failed
         calls, expected = self._e.invocations, self._expected(what)
         if calls >= _A_SHARE and count <= _NOT_ALL * calls and expected is not None and expected >= 1.0:
             # of a flood's calls so many would be refused as nobody has seen there: the share is what a person knows
             share, usual = say.percent(count / calls), say.percent(expected / calls)
             return f", {count:,} of them ({share}) {what} where {usual} would be usual"
+        # counted, too, where it is all of them: what went well is no part of the incident, so not all calls failed
         return f", {count:,} of them {what}{self._instead(what)}"
 
     def _news(self, what: str, count: int) -> bool:

@@ -358,7 +358,7 @@ def by_night(usual: Baselines, *, unlearn: bool, nights: int = 5, **fields: Any)
     featured = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9)).advance(batch, batch["at"][-1].as_py() + 1)
     callers, last = CallerFeatures(), []
     for part in by_day(featured):
-        raw, _, _ = callers.measure(part)
+        raw, _, _, _ = callers.measure(part)
         odd_ones = np.flatnonzero([name.startswith("odd") for name in part["invocation_id"].to_pylist()])
         if unlearn:
             callers.unlearn(part, odd_ones)
