@@ -34,21 +34,25 @@ _GZIP: Final = b"\x1f\x8b"
 _LOG_NAMES: Final = (".parquet", ".json", ".jsonl", ".ndjson", ".log", ".gz")
 _LABEL_COLUMNS: Final = frozenset(("invocationid", "scenario"))
 
+#: a path, folder or glob, or several
+Inputs = str | Path | Sequence[str | Path]
+
 _log = logging.getLogger(__name__)
 
 
-def expand(inputs: Sequence[str], note: Callable[[str], None] = _log.info) -> list[FileRef]:
+def expand(inputs: Inputs, note: Callable[[str], None] = _log.info) -> list[FileRef]:
     """The files that these paths, folders and globs mean, sorted by path.
 
     Args:
-        inputs: files, folders (searched below) and globs, local or ``azfs://account/container/path``.
+        inputs: one or more files, folders (searched below) and globs, local or ``azfs://account/container/path``.
         note: told of each file that is skipped, and why.
 
     Raises:
         InputError: a path leads nowhere, or nothing here is a log.
     """
     found: dict[str, FileRef] = {}
-    for given in inputs:
+    every = [str(given) for given in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    for given in every:
         paths = _remote(given) if "://" in given else _local(given)
         if not paths:
             is_folder = "://" not in given and Path(given).is_dir()
@@ -68,7 +72,7 @@ def expand(inputs: Sequence[str], note: Callable[[str], None] = _log.info) -> li
                 found[path] = ref
     if not found:
         raise InputError(
-            f"nothing to read at {', '.join(inputs)}",
+            f"nothing to read at {', '.join(every)}",
             expected="files of Parquet, JSON Lines or JSON (also .gz) with function logs",
             received="only files of other kinds, hidden ones or label tables",
             hint="pass the folder that holds the logs, or the files themselves",
@@ -94,11 +98,12 @@ def parts(ref: FileRef, options: ConformOptions | None = None) -> list[FileRef]:
     return json_files.parts(ref)
 
 
-def load(inputs: Sequence[str], options: ConformOptions | None = None) -> pa.Table:
+def load(inputs: Inputs, options: ConformOptions | None = None) -> pa.Table:
     """All invocations of these inputs as one INVOCATION table, for notebooks; dead letters are left out.
 
     Args:
-        inputs: files, folders and globs, local or ``azfs://account/container/path``; Parquet, JSON Lines or JSON.
+        inputs: one or more files, folders and globs, local or ``azfs://account/container/path``; Parquet, JSON Lines
+            or JSON.
         options: how to read.
 
     Returns:
@@ -112,7 +117,7 @@ def load(inputs: Sequence[str], options: ConformOptions | None = None) -> pa.Tab
         >>> row |= {"OperationName": "Pay", "DurationMs": 81.5, "Success": True, "ResultCode": "200"}
         >>> row["Properties"] = {"InvocationId": "8d3a1d35-4d5e-4b6b-9f0e-2b8a4a3c1d2e"}
         >>> _ = logs.write_text(json.dumps(row))
-        >>> load([str(logs)]).select(["app", "function", "duration_ms"]).to_pylist()
+        >>> load(logs).select(["app", "function", "duration_ms"]).to_pylist()
         [{'app': 'shop', 'function': 'Pay', 'duration_ms': 81.5}]
 
     Raises:

@@ -258,3 +258,10 @@ def test_a_notebook_loads_one_table_without_beam(tmp_path):
     assert table.schema.equals(INVOCATION)
     assert table.num_rows == 2
     assert ("apache_beam" in sys.modules) == before
+
+
+def test_one_path_is_as_good_as_a_list_of_one(tmp_path):
+    path = tmp_path / "logs.ndjson"
+    path.write_bytes(lines(*many(3)))
+    asked = [path, str(path), [path], [str(path)], (str(tmp_path),)]
+    assert [load(inputs)["invocation_id"].to_pylist() for inputs in asked] == [["id-0", "id-1", "id-2"]] * len(asked)
