@@ -18,7 +18,7 @@ from detectors.judge import Judge
 from detectors.local import Stage, run_local
 from detectors.model import Model
 from detectors.order import concat, with_at
-from detectors.schema import VERDICT
+from detectors.schema import INVOCATION, VERDICT
 from detectors.stages import Stages
 from detectors.timeline import Fold, Tables
 from detectors.training import TrainingOptions, habit_score, train
@@ -30,6 +30,8 @@ _APP: Final = ("app",)
 _CALLER: Final = ("caller",)
 #: rows of a slice that training reads at a time
 _SLICE_ROWS: Final = 65_536
+#: columns that an error names
+_TOLD: Final = 6
 #: columns of INVOCATION that ``measure`` gives along
 _ABOUT: Final = (
     *("invocation_id", "event_time", "app", "function", "trigger", "caller", "country"),
@@ -37,7 +39,7 @@ _ABOUT: Final = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Detection:
     """What detecting in a table came to.
 
@@ -55,19 +57,27 @@ class Detection:
     opens_at: float
     suppressed: list[dict[str, Any]] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        kept = f", {len(self.suppressed):,} expected" if self.suppressed else ""
+        return (
+            f"Detection({len(self.incidents):,} incidents{kept}, opened at a score of {self.opens_at:.2f}; "
+            f"{self.verdicts.num_rows:,} verdicts)"
+        )
+
 
 def collated(table: pa.Table) -> pa.RecordBatch:
     """Each invocation once, its details joined, ordered by completion: what training learns from.
 
     Args:
-        table: INVOCATION rows in any order, as ``pipelines.load`` gives them.
+        table: INVOCATION rows in any order, as ``pipelines.load`` gives them; a data frame of them (polars, pandas)
+            will do here and below.
 
     Raises:
-        InputError: there is no invocation in it.
+        InputError: there is no invocation in it, or it is no such table.
     """
     rows, _, _ = run_local(_batches(table), [Stage("function", _APP, CollateStage())])
     if rows is None or rows.num_rows == 0:
-        raise InputError("There is no invocation.", expected="INVOCATION rows", received=f"{table.num_rows} rows")
+        raise _no_invocation()
     return rows
 
 
@@ -82,7 +92,7 @@ def fit(
         progress: told each step.
 
     Raises:
-        InputError: there is no invocation in it.
+        InputError: there is no invocation in it, or it is no such table.
     """
     rows = collated(table)
 
@@ -103,7 +113,7 @@ def detect(table: pa.Table, model: Model, *, budget: float = 1.0, feedback: Sequ
         feedback: what stands (``standing(read_feedback(registry.storage))``); incidents that it expects are not told.
 
     Raises:
-        InputError: the budget is not above 0.
+        InputError: the budget is not above 0, or it is no such table.
     """
     if not budget > 0:
         raise InputError("The budget can't be kept.", expected="a number above 0", received=f"{budget:g}")
@@ -136,13 +146,13 @@ def measure(table: pa.Table, model: Model) -> pa.Table:
         ``score`` and ``p_value``.
 
     Raises:
-        InputError: there is no invocation in it.
+        InputError: there is no invocation in it, or it is no such table.
     """
     function = Stage("function", _APP, FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")))
     caller = Stage("caller", _CALLER, _MeasureStage(model.judge, habit_score(model.curve), model.part("caller")))
     rows, _, _ = run_local(_batches(table), [function, caller])
     if rows is None:
-        raise InputError("There is no invocation.", expected="INVOCATION rows", received=f"{table.num_rows} rows")
+        raise _no_invocation()
     return pa.Table.from_batches([rows]).drop_columns(["at", "late"])
 
 
@@ -191,7 +201,38 @@ class _Measure:
 
 
 def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
-    return (with_at(batch) for batch in table.to_batches() if batch.num_rows)
+    return (with_at(batch) for batch in _invocations(table).to_batches() if batch.num_rows)
+
+
+def _invocations(table: Any) -> pa.Table:
+    """The table with the columns of INVOCATION; ``table`` may be anything that gives Arrow data."""
+    if not isinstance(table, pa.Table):
+        if not hasattr(table, "__arrow_c_stream__") and not isinstance(table, pa.RecordBatch):
+            raise _no_such_table(f"a {type(table).__name__}")
+        table = pa.table(table)
+    if table.schema.equals(INVOCATION):
+        return table
+    missing = [name for name in INVOCATION.names if name not in table.schema.names]
+    if missing:
+        others = ", ".join(table.schema.names[:_TOLD]) + (", …" if table.num_columns > _TOLD else "")
+        raise _no_such_table(f"columns {others}; not there: {', '.join(missing[:_TOLD])}")
+    try:
+        return table.select(INVOCATION.names).cast(INVOCATION)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise _no_such_table(f"columns of other types: {error}") from error
+
+
+def _no_such_table(received: str) -> InputError:
+    return InputError(
+        "These are no invocations as Lonetree reads them.",
+        expected="a table with the columns of detectors.INVOCATION",
+        received=received,
+        hint="read logs of any shape by pipelines.load(PATH)",
+    )
+
+
+def _no_invocation() -> InputError:
+    return InputError("There is no invocation.", expected="INVOCATION rows", received="none")
 
 
 def _last_told(told: Sequence[pa.RecordBatch]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +13,8 @@ import pyarrow as pa
 
 from detectors.features import FEATURE_NAMES
 from detectors.judge import Judge, judge_from, tables_of
-from models.calibration import BudgetCurve
+from models.baselines import US
+from models.calibration import PLAIN_BUDGET, BudgetCurve
 from models.errors import BundleForeignError
 
 Vector = npt.NDArray[Any]
@@ -21,7 +23,7 @@ Vector = npt.NDArray[Any]
 SCHEMA: Final = "lonetree.model/10"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """What a version of the registry holds.
 
@@ -50,6 +52,14 @@ class Model:
     reference: pa.Table | None = None
     caller_property: str | None = None
     pseudonyms: str | None = None
+
+    def __repr__(self) -> str:
+        first, last = (f"{datetime.fromtimestamp(at / US, timezone.utc):%Y-%m-%d %H:%M}" for at in self.window)
+        return (
+            f"Model({self.version or 'unsaved'}: {self.invocations:,} invocations of "
+            f"{len(self.judge.baselines):,} functions, {first} to {last} UTC; one false incident a day from a score of "
+            f"{self.curve.threshold(PLAIN_BUDGET):.2f})"
+        )
 
     def part(self, prefix: str) -> dict[str, pa.Table]:
         """The state's tables of one stage: ``function`` or ``caller``."""

@@ -52,6 +52,10 @@ def expand(inputs: Inputs, note: Callable[[str], None] = _log.info) -> list[File
     """
     found: dict[str, FileRef] = {}
     every = [str(given) for given in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    if not every:
+        raise InputError(
+            "There is nothing to read.", expected="at least one file, folder or glob of logs", received="no path"
+        )
     for given in every:
         paths = _remote(given) if "://" in given else _local(given)
         if not paths:

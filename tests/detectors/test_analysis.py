@@ -80,3 +80,48 @@ def test_nothing_to_learn_from_is_refused() -> None:
 def test_a_budget_that_is_none_is_refused(model: Model, logs: pa.Table, budget: float) -> None:
     with pytest.raises(InputError, match="budget"):
         detect(logs, model, budget=budget)
+
+
+class Frame:
+    """A table as data frames give it: other types of texts and times, and a column of the reader's own."""
+
+    def __init__(self, table: pa.Table) -> None:
+        wide = {pa.string(): pa.large_string(), pa.timestamp("us", "UTC"): pa.timestamp("ns", "UTC")}
+        schema = pa.schema([pa.field(f.name, wide.get(f.type, f.type)) for f in table.schema])
+        self._table = table.cast(schema).append_column("mine", pa.array(range(table.num_rows)))
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._table.__arrow_c_stream__(requested_schema)
+
+
+def test_a_data_frame_of_invocations_is_judged_as_the_table_is(model: Model, logs: pa.Table) -> None:
+    some = logs.slice(0, 5_000)
+    plain = detect(some, model)
+    for given in (Frame(some), some.select(some.schema.names[::-1]), some.combine_chunks().to_batches()[0]):
+        assert detect(given, model).verdicts.equals(plain.verdicts)
+
+
+@pytest.mark.parametrize(
+    ("given", "received"),
+    [
+        (pa.table({"TimeGenerated": ["2026-08-01T12:00:00Z"], "AppRoleName": ["shop"]}), "TimeGenerated, AppRoleName"),
+        ({"app": ["shop"]}, "a dict"),
+        (pa.table({name: ["?"] for name in INVOCATION.names}), "other types"),
+    ],
+    ids=["raw logs", "no table", "texts only"],
+)
+def test_what_is_no_invocation_is_refused_with_what_came_and_how_to_read_it(
+    model: Model, given: object, received: str
+) -> None:
+    for call in (fit, lambda table: detect(table, model), lambda table: measure(table, model)):
+        with pytest.raises(InputError, match="no invocations") as caught:
+            call(given)  # type: ignore[operator]
+        assert received in str(caught.value)
+        assert "pipelines.load" in str(caught.value)
+
+
+def test_a_model_and_what_it_found_show_themselves_on_one_line(model: Model, logs: pa.Table) -> None:
+    found = detect(logs.slice(0, 5_000), model)
+    assert f"{model.invocations:,} invocations of {len(model.judge.baselines):,} functions" in repr(model)
+    assert f"{found.verdicts.num_rows:,} verdicts" in repr(found)
+    assert all(len(repr(shown)) < 200 and "\n" not in repr(shown) for shown in (model, found))
