@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.catalogue.kind import ONE_CALLER, Kind, Signs, level
+from detectors.catalogue.kind import ONE_CALLER, Kind, Severity, Signs, level
 from detectors.catalogue.load import BILL_S, grows
 from detectors.catalogue.samples import sample
 
@@ -83,6 +83,13 @@ def _hurries(s: Signs) -> bool:
     # what hangs keeps others waiting, and those that come meanwhile are not what is strange
     slow = s.share("duration_high", "duration_record", "latency_shift", "caller_slow_here")
     return s.of("caller_pace", "pace", "growth") >= 0.3 and busy >= slow and not grows(s)
+
+
+def _severity_of_new(s: Signs) -> Severity:
+    in_vain = s.failed + s.refused > 0.2
+    busy = s.functions > _LOOKS_AROUND or s.e.invocations >= 200 or _takes_over(s)
+    # a scanner of the internet that is refused within seconds wakes nobody
+    return level("low", in_vain or busy, in_vain and busy and s.e.invocations >= _HARVEST)
 
 
 IMPOSSIBLE_TRAVEL: Final = Kind(
@@ -252,11 +259,7 @@ NEW_CALLER: Final = Kind(
         "A new customer looks the same at first."
     ),
     attack=("T1078.004",),
-    severity=lambda s: level(
-        "low",
-        s.failed + s.refused > 0.2,
-        s.functions > _LOOKS_AROUND or s.e.invocations >= 200 or _takes_over(s),
-    ),
+    severity=_severity_of_new,
     runbook=(
         "In AppRequests, list all calls of this caller: Name, Url, ResultCode, DurationMs.",
         "Ask the app's owner whether a customer or an integration was added.",

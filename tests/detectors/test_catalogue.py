@@ -373,6 +373,16 @@ def test_who_is_new_and_makes_nearly_all_of_a_functions_calls_is_no_first_visit(
     assert {describe(one)["severity"] for one in (among_others, busy_anyway)} == {"low"}
 
 
+def test_who_is_new_and_tries_in_vain_is_of_high_severity_only_once_it_is_much() -> None:
+    share = {"pace_minutes": 0.8, "caller_new": 0.2}
+    scanner = sample(
+        "caller", 20, 0.3, share, caller="address:203.0.113.7", new_callers=1, refused=5,
+        value={"pace_minutes": 20.0, "caller_new_to_function": 0.0, "caller_new": 0.0}, typical={"pace_minutes": 0.2},
+    )  # fmt: skip
+    assert (describe(scanner)["kind"], describe(scanner)["severity"]) == ("new-caller", "medium")
+    assert describe(replace(scanner, invocations=120, refused=30))["severity"] == "high"
+
+
 def test_what_is_slow_for_most_is_not_called_faster_since_a_few_ended_sooner() -> None:
     share = {"caller_slow_here": 0.81, "pace_minutes": 0.08, "duration_low": 0.05}
     slow = sample(
