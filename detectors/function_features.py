@@ -7,6 +7,7 @@ a person would be told, and raises a signal for every function that has gone sil
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -123,16 +124,58 @@ def _cross(
             out[k], _ = kernel.silent_since(missed[row], times[k, kernel.T_LAST], until, silence_nats[row])
 
 
-class FunctionFeatures:
-    """The fold of the first stage, behind ``Collate``."""
+@dataclass(frozen=True)
+class Usual:
+    """What every shard asks of the baselines, F functions and C cohorts: worked out once.
 
-    def __init__(self, baselines: Baselines, silence_nats: Vector) -> None:
+    Attributes:
+        rows: row of each function, by app and name.
+        of_app: rows of each app.
+        missed, unnoticed, phase_sum: as ``Baselines.missed``, ``unnoticed`` and ``starts_on_schedule`` give them.
+        mean_rate, max_rate: float64[F+C], invocations per second in a mean hour of the week and in the busiest.
+    """
+
+    rows: Mapping[tuple[str, str], int]
+    of_app: Mapping[str, list[int]]
+    missed: Vector
+    unnoticed: Vector
+    phase_sum: Vector
+    mean_rate: Vector
+    max_rate: Vector
+
+    @classmethod
+    def of(cls, baselines: Baselines) -> Usual:
+        """Work it out."""
+        of_app: dict[str, list[int]] = {}
+        for row, app in enumerate(baselines.apps):
+            of_app.setdefault(app, []).append(row)
+        return cls(
+            {name: row for row, name in enumerate(baselines.names())},
+            of_app,
+            baselines.missed(),
+            baselines.unnoticed(),
+            baselines.starts_on_schedule(),
+            baselines.rate.mean(axis=1),
+            baselines.rate.max(axis=1),
+        )
+
+
+class FunctionFeatures:
+    """The fold of the first stage, behind ``Collate``.
+
+    Args:
+        baselines: what is usual.
+        silence_nats: float64[len(baselines.cohort)], expected calls over dispersion after which silence is strange.
+        usual: of these baselines, where it is known already.
+    """
+
+    def __init__(self, baselines: Baselines, silence_nats: Vector, usual: Usual | None = None) -> None:
         self._base = baselines
+        self._usual = usual or Usual.of(baselines)
         self._silence = silence_nats
         self._names: dict[tuple[str, str], int] = {}
         self._rows: Vector = np.zeros(0, np.int64)
         self._owners: list[int] = []
-        self._index = {n: i for i, n in enumerate(baselines.names())}
         self._state = np.zeros((0, kernel.FUNCTION_STATE))
         self._times = np.zeros((0, kernel.FUNCTION_TIMES), np.int64)
         self._hosts = np.zeros((0, kernel.HOSTS), np.uint64)
@@ -152,12 +195,6 @@ class FunctionFeatures:
         self._app_rate = np.zeros((0, baselines.rate.shape[1]))
         self._raised: pa.RecordBatch | None = None
         self._clear_at = CLEAR_AT
-        rate = baselines.rate
-        self._missed = baselines.missed()
-        self._mean_rate = rate.mean(axis=1)
-        self._max_rate = rate.max(axis=1)
-        self._unnoticed = baselines.unnoticed()
-        self._phase_sum = baselines.starts_on_schedule()
 
     # ------------------------------------------------------------------ functions
     def _function_rows(self, apps: pa.Array, functions: pa.Array, triggers: pa.Array) -> tuple[Vector, Vector]:
@@ -178,16 +215,16 @@ class FunctionFeatures:
             self._names[name] = len(self._names)
             self._owners.append(owner)
         size = len(self._base)
-        rows = [self._index.get(n, size + c) for n, c in zip(names, cohorts, strict=True)]
+        rows = [self._usual.rows.get(n, size + c) for n, c in zip(names, cohorts, strict=True)]
         self._rows = np.concatenate([self._rows, np.array(rows, np.int64)])
         more = len(names)
-        for app, _ in names:
-            if app not in self._apps:
-                self._apps[app] = len(self._apps)
-                usual = self._base.rate[[i for i, a in enumerate(self._base.apps) if a == app]].sum(axis=0)
-                self._app_rate = np.concatenate([self._app_rate, usual[None, :]])
-                self._app_state = np.concatenate([self._app_state, np.zeros((1, kernel.APP_STATE))])
-                self._app_last = np.concatenate([self._app_last, np.zeros(1, np.int64)])
+        fresh = [app for app in dict.fromkeys(app for app, _ in names) if app not in self._apps]
+        if fresh:
+            self._apps |= {app: len(self._apps) + number for number, app in enumerate(fresh)}
+            rates = [self._base.rate[self._usual.of_app.get(app, [])].sum(axis=0) for app in fresh]
+            self._app_rate = np.concatenate([self._app_rate, np.stack(rates)])
+            self._app_state = np.concatenate([self._app_state, np.zeros((len(fresh), kernel.APP_STATE))])
+            self._app_last = np.concatenate([self._app_last, np.zeros(len(fresh), np.int64)])
         self._app_of = np.concatenate([self._app_of, np.array([self._apps[a] for a, _ in names], np.int64)])
         self._state = np.concatenate([self._state, np.zeros((more, kernel.FUNCTION_STATE))])
         self._times = np.concatenate([self._times, np.zeros((more, kernel.FUNCTION_TIMES), np.int64)])
@@ -330,12 +367,12 @@ class FunctionFeatures:
                 for n in ("quantiles", "tail_high", "tail_low", "longest", "count", "spread", "cold_extra")
             ),
             *(getattr(base, n)[b] for n in ("failure_rate", "refusal_rate", "rate")),
-            self._mean_rate[b],
-            self._max_rate[b],
-            self._missed[b],
-            self._unnoticed[b],
+            self._usual.mean_rate[b],
+            self._usual.max_rate[b],
+            self._usual.missed[b],
+            self._usual.unnoticed[b],
             *(getattr(base, n)[b] for n in ("dispersion", "mean_ms", "square_ms", "phases", "phase_us", "phase_count")),
-            self._phase_sum[b],
+            self._usual.phase_sum[b],
             known,
             self._silence[b],
         )
@@ -428,14 +465,21 @@ class FunctionFeatures:
 
     def _expected(self, k: int, since_us: int, until_us: int) -> float:
         """Calls that were to be expected from one moment to another."""
-        return float(kernel.silent_since(self._missed[self._rows[k]], since_us, until_us, np.inf)[1])
+        return float(kernel.silent_since(self._usual.missed[self._rows[k]], since_us, until_us, np.inf)[1])
 
     def _crossings(self, until_us: int) -> Vector:
         """int64[functions]: when each function's silence becomes strange if it says nothing until then; -1 if not."""
         out = np.full(len(self._rows), -1, np.int64)
         if len(out):
             _cross(
-                self._rows, self._times, self._missed, self._mean_rate, self._silence, until_us, len(self._base), out
+                self._rows,
+                self._times,
+                self._usual.missed,
+                self._usual.mean_rate,
+                self._silence,
+                until_us,
+                len(self._base),
+                out,
             )
         return out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from detectors.collate import Collate
 from detectors.coverage import Tally
-from detectors.function_features import FunctionFeatures, own_rows
+from detectors.function_features import FunctionFeatures, Usual, own_rows
 from detectors.local import Chain
 from detectors.timeline import Fold
 from models.baselines import Baselines
@@ -42,8 +43,13 @@ class FunctionStage:
 
     def make(self, shard: int, shards: int) -> Fold:
         """The fold of one shard; shards are by app."""
-        features = FunctionFeatures(self.baselines, self.silence_nats)
+        features = FunctionFeatures(self.baselines, self.silence_nats, self.usual)
         if self.state is not None:
             features.restore(own_rows(self.state, "app_key", shard, shards))
             features.disarm()
         return Chain(Collate(), Tally(), features)
+
+    @cached_property
+    def usual(self) -> Usual:
+        """What all shards ask of the baselines."""
+        return Usual.of(self.baselines)

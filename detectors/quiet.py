@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.forests import forest_rows
-from detectors.judge import FOREST_GRANT, GRANT, Judge, depth_feature
+from detectors.judge import FOREST_GRANT, GRAIN, GRANT, Judge, believable, depth_feature
 from models.forest import ForestSet
 from models.jit import njit
 from models.kernels import COUNT_BITS, COUNT_MASK
@@ -24,10 +24,15 @@ from models.kernels import COUNT_BITS, COUNT_MASK
 Vector = npt.NDArray[Any]
 
 #: steps of raw value, up to that which counts, for which it is kept how many nodes are turned
-STEPS: Final = 32
-#: the bits of a positive float32 are ordered as the numbers are: halving their range finds the very last that holds
-_HALVINGS: Final = 31
-_INFINITY: Final = 0x7F800000
+STEPS: Final = 16
+#: the bits of a positive number are ordered as the numbers are: the integers that hold them, those of infinity, and how
+#: often the range is halved until eleven bits of a float32, and four of a float64, are left open
+_BITS: Final[dict[type, tuple[type, int, int]]] = {
+    np.float32: (np.int32, 0x7F800000, 20),
+    np.float64: (np.int64, 0x7FF0000000000000, 59),
+}
+#: more surprise than anything can claim
+_ANY: Final = np.float64(np.inf)
 #: kept clear of every bound, so that the last digit of a logarithm never decides
 _MARGIN: Final = 1e-6
 
@@ -37,7 +42,7 @@ class Quiet:
     """Bounds by function, then by cohort for functions that training did not know; plain data.
 
     Attributes:
-        most: float32[rows, features], the largest raw value that does not count.
+        most: float32[rows, features], the largest raw value that does not count, to within one in a thousand.
         turned: int16[rows, features, STEPS], how many of the feature's nodes a raw value within a step may turn in the
             row's forest.
         forest: int64[rows], the forest that judges the row.
@@ -75,7 +80,7 @@ def quiet_of(judge: Judge, features: int, cohorts: int) -> Quiet:
     functions = len(judge.baselines)
     group = np.concatenate([np.arange(functions), np.full(cohorts, -1)])
     cohort = np.concatenate([judge.baselines.cohort[:functions], np.arange(cohorts)]).astype(np.int64)
-    most = _largest(lambda raw: judge.surprise(raw, group, cohort) <= GRANT - _MARGIN, (len(group), features))
+    most = _most(judge, group, cohort, features)
     turned = np.zeros((len(group), features, STEPS), np.int16)
     forest, room = np.zeros(len(group), np.int64), np.full(len(group), np.inf)
     ways, blocks = _NO_WAYS, features
@@ -83,10 +88,12 @@ def quiet_of(judge: Judge, features: int, cohorts: int) -> Quiet:
         ways, blocks = _ways(judge.forest), len(judge.forest) * features
         forest = forest_rows(judge.forest_of, group, cohort, functions)
         first = ways.first(blocks)
+        # what turns no node need not be measured
+        turning = np.where((np.diff(first).reshape(-1, features) > 0)[forest], most, np.float32(0.0))
         for step in range(STEPS):
             # the step's upper end, a little beyond it
             with np.errstate(over="ignore"):  # where no value counts, the largest is the largest number
-                raw = np.minimum(most, most * np.float32((step + 1) / STEPS * (1.0 + _MARGIN)))
+                raw = np.minimum(turning, turning * np.float32((step + 1) / STEPS * (1.0 + _MARGIN)))
             _count(judge.surprise(raw, group, cohort) + _MARGIN, forest, first, ways.threshold, turned[:, :, step])
         room = _room(judge, forest, cohort)
     first = ways.first(blocks)
@@ -95,14 +102,35 @@ def quiet_of(judge: Judge, features: int, cohorts: int) -> Quiet:
     return Quiet(most, turned, forest, first, ways.tree, ways.lost, total, room, functions)
 
 
-def _largest(holds: Callable[[Vector], Vector], shape: tuple[int, ...]) -> Vector:
-    """The largest positive float32 for which a condition holds that holds up to some value; 0 where it never does."""
-    low, high = np.zeros(shape, np.int32), np.full(shape, _INFINITY, np.int32)
-    for _ in range(_HALVINGS):
+def _most(judge: Judge, group: Vector, cohort: Vector, features: int) -> Vector:
+    """float32[rows, features]: a raw value that just does not count."""
+    enough = GRANT - _MARGIN
+    most_first: Vector = np.full((int(cohort.max()) + 1, features), enough)
+    if judge.honest is not None:
+        # how honest a surprise is hangs on the cohort alone: looked up once for all of its functions
+        honest, of = judge.honest, np.arange(len(most_first))
+        unknown = np.full(len(of), -1)
+        most_first = _largest(lambda first: honest.surprise(first, unknown, of) <= enough, most_first.shape, np.float64)
+
+    def counts_nothing(raw: Vector) -> Vector:
+        first = believable(judge.tails.surprise(raw, group, cohort, GRAIN), raw)
+        found: Vector = (first <= most_first[cohort]) | (believable(_ANY, raw) <= enough)
+        return found
+
+    return _largest(counts_nothing, (len(group), features), np.float32)
+
+
+def _largest(holds: Callable[[Vector], Vector], shape: tuple[int, ...], kind: type[np.floating[Any]]) -> Vector:
+    """A positive number up to which a condition holds, to within one in a thousand; 0 where it never does."""
+    bits, infinity, halvings = _BITS[kind]
+    low: Vector = np.zeros(shape, bits)
+    high: Vector = np.full(shape, infinity, bits)
+    for _ in range(halvings):
         middle = low + (high - low) // 2
-        held = holds(middle.view(np.float32))
+        held = holds(middle.view(kind))
         low, high = np.where(held, middle, low), np.where(held, high, middle)
-    return low.view(np.float32)
+    found: Vector = low.view(kind)
+    return found
 
 
 def _room(judge: Judge, forest: Vector, cohort: Vector) -> Vector:
@@ -114,7 +142,7 @@ def _room(judge: Judge, forest: Vector, cohort: Vector) -> Vector:
         found: Vector = judge.forest_surprise(depth, forest, cohort) <= FOREST_GRANT - _MARGIN
         return found
 
-    silent = _largest(says_nothing, (len(cohort),)).astype(np.float64)
+    silent = _largest(says_nothing, (len(cohort),), np.float32).astype(np.float64)
     forests = judge.forest
     zeros = forests.score(np.zeros((len(forests), forests.columns)), np.arange(len(forests)))[forest]
     normaliser = forests.normaliser[forest]
