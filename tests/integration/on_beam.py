@@ -93,7 +93,15 @@ def named(name: str, parent: int) -> list[int]:
     """Children of a process whose program begins with a name."""
     threads = Path(f"/proc/{parent}/task").glob("*/children")
     children = [child for thread in threads for child in thread.read_text().split()]
-    return [int(child) for child in children if Path(f"/proc/{child}/comm").read_text().startswith(name)]
+    return [int(child) for child in children if name_of(int(child)).startswith(name)]
+
+
+def name_of(pid: int) -> str:
+    """A process's name; empty where it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def until(done: Callable[[], bool]) -> None:

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import suppress
 from typing import NamedTuple
 
 import pytest
@@ -20,6 +20,7 @@ from tests.integration.on_beam import (
     PATIENCE_S,
     Words,
     end,
+    name_of,
     named,
     outcome,
     prism_words,
@@ -84,11 +85,12 @@ def test_ten_kills_at_random_moments_lose_nothing_and_tell_nothing_twice(pool, l
         assert process.poll() is None
         # a part of it alone, where it is there by now, then all of it: what is left may end, begin anew or wait
         for pid in generator.choice([named("prism", process.pid), named("python", pool.pid), []]):
-            killed.add(Path(f"/proc/{pid}/comm").read_text().strip())
-            os.kill(pid, signal.SIGKILL)
+            killed.add(name_of(pid))
+            with suppress(ProcessLookupError):  # it may have ended by itself just now
+                os.kill(pid, signal.SIGKILL)
             until_or(lambda process=process: process.poll() is not None, GRACE_S)
         end(process)
-    assert len(killed) == 2
+    assert len(killed - {""}) == 2
     with log.open("a") as file:
         file.write("".join(f"{line}\n" for line in lines[KILLS * share :]))
     process = start(tmp_path, models, pool.words, "--until-idle", "0.5")
