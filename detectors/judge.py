@@ -171,8 +171,7 @@ class Judge:
 
     def surprise(self, raw: Vector, group: Vector, cohort: Vector) -> Vector:
         """Honest surprise of each feature, float64[n, len(FEATURES)]."""
-        first = believable(self.tails.surprise(raw, group, cohort, GRAIN), raw)
-        return self.believed(first, raw, cohort)
+        return self.believed(first_surprise(self.tails, raw, group, cohort), raw, cohort)
 
     def believed(self, first: Vector, raw: Vector, cohort: Vector) -> Vector:
         """Honest surprise of each feature, given the first, float64[n, len(FEATURES)] each."""
@@ -231,6 +230,11 @@ def forest_part(surprise: Vector) -> Vector:
     """What a forest's surprise, float64[n], adds to the total: what is beyond that which every forest is granted."""
     part: Vector = np.maximum(surprise - FOREST_GRANT, 0.0)
     return part
+
+
+def first_surprise(tails: Tails, raw: Vector, group: Vector, cohort: Vector) -> Vector:
+    """Surprise of each feature by its tails, as far as the evidence goes, float64[n, len(FEATURES)]."""
+    return believable(tails.surprise(raw, group, cohort, GRAIN), raw)
 
 
 def believable(surprise: Vector, raw: Vector) -> Vector:

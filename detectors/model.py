@@ -54,12 +54,18 @@ class Model:
     pseudonyms: str | None = None
 
     def __repr__(self) -> str:
-        first, last = (f"{datetime.fromtimestamp(at / US, timezone.utc):%Y-%m-%d %H:%M}" for at in self.window)
+        first, last = (f"{at:%Y-%m-%d %H:%M}" for at in self.span)
         return (
             f"Model({self.version or 'unsaved'}: {self.invocations:,} invocations of "
             f"{len(self.judge.baselines):,} functions, {first} to {last} UTC; one false incident a day from a score of "
             f"{self.curve.threshold(PLAIN_BUDGET):.2f})"
         )
+
+    @property
+    def span(self) -> tuple[datetime, datetime]:
+        """The window as times, UTC."""
+        first, last = (datetime.fromtimestamp(at / US, timezone.utc) for at in self.window)
+        return first, last
 
     def part(self, prefix: str) -> dict[str, pa.Table]:
         """The state's tables of one stage: ``function`` or ``caller``."""

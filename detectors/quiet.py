@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.forests import forest_rows
-from detectors.judge import FOREST_GRANT, GRAIN, GRANT, Judge, believable, depth_feature
+from detectors.judge import FOREST_GRANT, GRANT, Judge, believable, depth_feature, first_surprise
 from models.forest import ForestSet
 from models.jit import njit
 from models.kernels import COUNT_BITS, COUNT_MASK
@@ -25,13 +25,7 @@ Vector = npt.NDArray[Any]
 
 #: steps of raw value, up to that which counts, for which it is kept how many nodes are turned
 STEPS: Final = 16
-#: the bits of a positive number are ordered as the numbers are: the integers that hold them, those of infinity, and how
-#: often the range is halved until eleven bits of a float32, and four of a float64, are left open
-_BITS: Final[dict[type, tuple[type, int, int]]] = {
-    np.float32: (np.int32, 0x7F800000, 20),
-    np.float64: (np.int64, 0x7FF0000000000000, 59),
-}
-#: more surprise than anything can claim
+#: more than any surprise, or the evidence for one, can come to
 _ANY: Final = np.float64(np.inf)
 #: kept clear of every bound, so that the last digit of a logarithm never decides
 _MARGIN: Final = 1e-6
@@ -42,7 +36,7 @@ class Quiet:
     """Bounds by function, then by cohort for functions that training did not know; plain data.
 
     Attributes:
-        most: float32[rows, features], the largest raw value that does not count, to within one in a thousand.
+        most: float32[rows, features], the largest raw value that does not count.
         turned: int16[rows, features, STEPS], how many of the feature's nodes a raw value within a step may turn in the
             row's forest.
         forest: int64[rows], the forest that judges the row.
@@ -83,11 +77,11 @@ def quiet_of(judge: Judge, features: int, cohorts: int) -> Quiet:
     most = _most(judge, group, cohort, features)
     turned = np.zeros((len(group), features, STEPS), np.int16)
     forest, room = np.zeros(len(group), np.int64), np.full(len(group), np.inf)
-    ways, blocks = _NO_WAYS, features
+    ways, first = _NO_WAYS, _NO_WAYS.first(features)
     if judge.forest is not None and judge.forest_tails is not None:
-        ways, blocks = _ways(judge.forest), len(judge.forest) * features
+        ways = _ways(judge.forest)
+        first = ways.first(len(judge.forest) * features)
         forest = forest_rows(judge.forest_of, group, cohort, functions)
-        first = ways.first(blocks)
         # what turns no node need not be measured
         turning = np.where((np.diff(first).reshape(-1, features) > 0)[forest], most, np.float32(0.0))
         for step in range(STEPS):
@@ -96,24 +90,20 @@ def quiet_of(judge: Judge, features: int, cohorts: int) -> Quiet:
                 raw = np.minimum(turning, turning * np.float32((step + 1) / STEPS * (1.0 + _MARGIN)))
             _count(judge.surprise(raw, group, cohort) + _MARGIN, forest, first, ways.threshold, turned[:, :, step])
         room = _room(judge, forest, cohort)
-    first = ways.first(blocks)
-    total = np.zeros(len(ways.tree) + blocks)
+    total = np.zeros(len(ways.tree) + len(first) - 1)
     _together(first, ways.tree, ways.lost, np.zeros(int(ways.tree.max(initial=0)) + 1), total)
     return Quiet(most, turned, forest, first, ways.tree, ways.lost, total, room, functions)
 
 
 def _most(judge: Judge, group: Vector, cohort: Vector, features: int) -> Vector:
-    """float32[rows, features]: a raw value that just does not count."""
+    """float32[rows, features]: the largest raw value that does not count."""
     enough = GRANT - _MARGIN
-    most_first: Vector = np.full((int(cohort.max()) + 1, features), enough)
-    if judge.honest is not None:
-        # how honest a surprise is hangs on the cohort alone: looked up once for all of its functions
-        honest, of = judge.honest, np.arange(len(most_first))
-        unknown = np.full(len(of), -1)
-        most_first = _largest(lambda first: honest.surprise(first, unknown, of) <= enough, most_first.shape, np.float64)
+    # what a first surprise comes to hangs on the cohort alone: looked up once for all of its functions
+    each = np.arange(int(cohort.max()) + 1)
+    most_first = _largest(lambda first: judge.believed(first, _ANY, each) <= enough, (len(each), features), np.float64)
 
     def counts_nothing(raw: Vector) -> Vector:
-        first = believable(judge.tails.surprise(raw, group, cohort, GRAIN), raw)
+        first = first_surprise(judge.tails, raw, group, cohort)
         found: Vector = (first <= most_first[cohort]) | (believable(_ANY, raw) <= enough)
         return found
 
@@ -121,11 +111,11 @@ def _most(judge: Judge, group: Vector, cohort: Vector, features: int) -> Vector:
 
 
 def _largest(holds: Callable[[Vector], Vector], shape: tuple[int, ...], kind: type[np.floating[Any]]) -> Vector:
-    """A positive number up to which a condition holds, to within one in a thousand; 0 where it never does."""
-    bits, infinity, halvings = _BITS[kind]
-    low: Vector = np.zeros(shape, bits)
-    high: Vector = np.full(shape, infinity, bits)
-    for _ in range(halvings):
+    """The largest positive number for which a condition holds that holds up to some value; 0 where it never does."""
+    # the bits of a positive number are ordered as the numbers are: halving their range finds the very last that holds
+    high: Vector = np.full(shape, np.inf, kind).view(f"i{np.dtype(kind).itemsize}")
+    low: Vector = np.zeros_like(high)
+    for _ in range(int(high.max()).bit_length()):
         middle = low + (high - low) // 2
         held = holds(middle.view(kind))
         low, high = np.where(held, middle, low), np.where(held, high, middle)

@@ -31,7 +31,7 @@ from detectors.function_features import (
     FunctionFeatures,
     from_matrix,
 )
-from detectors.judge import GRAIN, Judge, believable, depth_feature, family_parts, forest_part
+from detectors.judge import Judge, depth_feature, family_parts, first_surprise, forest_part
 from detectors.keyed import KeyedState
 from detectors.model import Model
 from detectors.silences import silences
@@ -350,8 +350,7 @@ def _cross_fit(held: _HeldOut, baselines: Baselines, keep: Vector) -> Vector:
         if not fold.any():
             continue
         tails = _tails(held, baselines, keep & ~fold)
-        raw = held.raw[fold]
-        out[fold] = believable(tails.surprise(raw, held.group[fold], held.cohort[fold], GRAIN), raw)
+        out[fold] = first_surprise(tails, held.raw[fold], held.group[fold], held.cohort[fold])
     return out
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 
 from detectors.model import Model
@@ -31,7 +30,7 @@ def save_model(
         RegistryError: the registry can't be written.
     """
     tables, documents = model.to_parts()
-    first, last = (datetime.fromtimestamp(us / 1e6, timezone.utc) for us in model.window)
+    first, last = model.span
     manifest = {
         "training_window": {"start": first.isoformat(), "end": last.isoformat()},
         "invocations": model.invocations,

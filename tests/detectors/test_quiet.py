@@ -55,11 +55,11 @@ def test_nothing_measured_is_plainly_normal(model: Model, quiet: Quiet):
 
 
 @pytest.mark.parametrize("feature", range(0, len(FEATURES), 5))
-def test_a_thousandth_beyond_what_does_not_count_is_judged(model: Model, quiet: Quiet, feature: int):
+def test_the_next_number_beyond_what_does_not_count_is_judged(model: Model, quiet: Quiet, feature: int):
     group, cohort = places(model, np.random.default_rng(feature), 50)
     row = np.where(group >= 0, group, len(model.judge.baselines) + cohort)
     raw = np.zeros((50, len(FEATURES)), np.float32)
-    raw[:, feature] = quiet.most[row, feature] * np.float32(1.001)
+    raw[:, feature] = np.nextafter(quiet.most[row, feature], np.float32(np.inf))
     assert not proven(quiet, raw, group, cohort).any()
 
 

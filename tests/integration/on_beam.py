@@ -92,14 +92,19 @@ def listens(port: int) -> bool:
 def named(name: str, parent: int) -> list[int]:
     """Children of a process whose program begins with a name."""
     threads = Path(f"/proc/{parent}/task").glob("*/children")
-    children = [child for thread in threads for child in thread.read_text().split()]
+    children = [child for thread in threads for child in _told_of(thread).split()]
     return [int(child) for child in children if name_of(int(child)).startswith(name)]
 
 
 def name_of(pid: int) -> str:
     """A process's name; empty where it has ended meanwhile."""
+    return _told_of(Path(f"/proc/{pid}/comm")).strip()
+
+
+def _told_of(path: Path) -> str:
+    """What the system tells of a process or a thread; nothing where it has ended meanwhile."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        return path.read_text()
     except (FileNotFoundError, ProcessLookupError):
         return ""
 
