@@ -21,7 +21,7 @@ import numpy as np
 ROOT: Final = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # so that it runs as a script, too
 
-from detectors import detect, fit, judge, training  # noqa: E402
+from detectors import detect, fit, judge  # noqa: E402
 from detectors.evaluate import evaluate  # noqa: E402
 from detectors.features import FEATURES  # noqa: E402
 from detectors.training import TrainingOptions  # noqa: E402
@@ -64,7 +64,7 @@ def without(*blamed: str) -> Part:
         def heard(surprise: Any, raw: Any) -> Any:
             return np.where(deaf, 0.0, own(surprise, raw))
 
-        with patch.object(judge, "believable", heard), patch.object(training, "believable", heard):
+        with patch.object(judge, "believable", heard):
             yield
 
     return part
