@@ -30,7 +30,7 @@ from detectors.late_stories import LateStories, Whereabouts
 from detectors.raised import RAISED, SCORED, as_raised
 from detectors.schema import TIMESTAMP
 from detectors.stories import LEADS, Stories
-from detectors.storms import Join, Signs, find_joins, hosted, hosts_of
+from detectors.storms import Clues, Join, find_joins, hosted, hosts_of
 from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, story_of, story_text, top
 from detectors.story_rows import StoryRows, add_rows, newcomers
 from detectors.timeline import END, Tables
@@ -248,24 +248,24 @@ class Incidents:
         order = np.argsort(story, kind="stable")
         rows, story, opened = rows.take(pa.array(order)), story[order], opened[order]
         self._begin(rows, {name: column[order] for name, column in about.items()}, story)
-        waiting, joins, signs = self._waiting, [], Signs.of(rows)
+        waiting, joins, clues = self._waiting, [], Clues.of(rows)
         if amends:
             waiting = self._waiting_late
         else:
-            joins = find_joins(self._open, story, opened, signs, about["at"][order], order)
+            joins = find_joins(self._open, story, opened, clues, about["at"][order], order)
             if joins:
-                story = self._join(joins, story, signs, order)
+                story = self._join(joins, story, clues, order)
                 again = np.lexsort((order, story))
                 rows, story, opened, order = rows.take(pa.array(again)), story[again], opened[again], order[again]
-                signs = signs.take(again)
-        self._grow(rows, story, about["score"][order], opened, signs, waiting, order, joins)
+                clues = clues.take(again)
+        self._grow(rows, story, about["score"][order], opened, clues, waiting, order, joins)
 
-    def _join(self, joins: list[Join], story: Vector, signs: Signs, order: Vector) -> Vector:
+    def _join(self, joins: list[Join], story: Vector, clues: Clues, order: Vector) -> Vector:
         """Give what comes of stories that join others to their hosts; the story of each row then, int64[n]."""
         for number, host, place, us in joins:
             joining, known = self._open[number], self._open[host]
             known.first_us, known.last_us = min(known.first_us, joining.first_us), max(known.last_us, joining.last_us)
-            floods = int(signs.floods[np.flatnonzero(order == place)[0]])
+            floods = int(clues.floods[np.flatnonzero(order == place)[0]])
             known.joined.append([number, *joining.keys, us, LEADS.index(joining.lead), joining.trouble, floods])
             story = np.where((story == number) & (order >= place), host, story)
         return story
@@ -302,7 +302,7 @@ class Incidents:
             known.first_us, known.last_us = min(known.first_us, begin), max(known.last_us, end)
 
     def _grow(
-        self, rows: pa.RecordBatch, story: Vector, score: Vector, opened: Vector, signs: Signs, waiting: Waiting,
+        self, rows: pa.RecordBatch, story: Vector, score: Vector, opened: Vector, clues: Clues, waiting: Waiting,
         order: Vector, joins: list[Join],
     ) -> None:  # fmt: skip
         """Take rows into the stories that are open; into one that opens, also the rows that waited for that.
@@ -320,7 +320,7 @@ class Incidents:
                     continue
                 opening = begin + int(np.argmax(opened[begin:end]))
                 known.opened_us = int(at[opening])
-                known.arrived, known.floods = bool(signs.arrives[opening]), bool(signs.floods[opening])
+                known.arrived, known.floods = bool(clues.arrives[opening]), bool(clues.floods[opening])
                 known.let_go = int(place[opening]) - waiting.most
                 self._add(known, waiting.of(number, known.let_go, before))
                 begin += int(np.searchsorted(place[begin:end], known.let_go))

@@ -170,7 +170,7 @@ def follows(
     mine = keys[K_FUNCTION] == function
     is_open = numbers[O_OPENED] >= 0
     # a flood leaves slow calls and full windows behind; what fails, or stops, half an hour after has another cause
-    behind_us = AFTERMATH_US if trouble in (SLOW, LOAD) else storm_us
+    behind_us = AFTERMATH_US if trouble in (SLOW, LOAD) or crowd == CROWD else storm_us
     bystander = is_open and not by_caller and lead > 0 and _near(now, numbers, behind_us)
     apart = numbers[O_TROUBLE] == LOAD or (now > numbers[O_FIRST] + OTHER_SOON_US and not among)
     alone = by_caller and crowd == 0 and apart

@@ -76,11 +76,11 @@ def hosted(story: Vector, hosts: Mapping[int, int]) -> Vector:
     return found[which.reshape(-1)]
 
 
-class Signs(NamedTuple):
+class Clues(NamedTuple):
     """What of rows tells which cause they may have, bool[n] each.
 
     Attributes:
-        arrives: it points at a caller who is new at the function.
+        arrives: its caller is new at the function.
         floods: the load or the pace is what is strange.
         fired: a message fired it.
     """
@@ -90,21 +90,20 @@ class Signs(NamedTuple):
     fired: Vector
 
     @classmethod
-    def of(cls, rows: pa.RecordBatch) -> Signs:
+    def of(cls, rows: pa.RecordBatch) -> Clues:
         """Those of RAISED rows."""
         age = np.asarray(rows.column("pair_age_us").fill_null(-1))
-        pointing = np.asarray(rows.column("by_caller").fill_null(False))
         trouble = np.asarray(rows.column("trouble").fill_null(-1))
         fired = is_text(rows.column("trigger"), *BY_MESSAGE)
-        return cls((age >= 0) & (age < NEW_US) & pointing, np.isin(trouble, _FLOOD), fired)
+        return cls((age >= 0) & (age < NEW_US), np.isin(trouble, _FLOOD), fired)
 
-    def take(self, rows: Vector) -> Signs:
+    def take(self, rows: Vector) -> Clues:
         """Those of some of the rows, int64[m]."""
-        return Signs(*(sign[rows] for sign in self))
+        return Clues(*(clue[rows] for clue in self))
 
 
 def find_joins(
-    known: Mapping[int, Story], story: Vector, opened: Vector, signs: Signs, at: Vector, order: Vector
+    known: Mapping[int, Story], story: Vector, opened: Vector, clues: Clues, at: Vector, order: Vector
 ) -> list[Join]:
     """Stories that open with these rows and join one that opened shortly before, in the order in which they do.
 
@@ -112,7 +111,7 @@ def find_joins(
         known: all stories that go on, as they were before these rows.
         story: int64[n], number of each row's story; rows of one stand together.
         opened: bool[n], its story is open with this row.
-        signs: of the n rows.
+        clues: of the n rows.
         at: int64[n], us.
         order: int64[n], places of the rows in the order of time.
     """
@@ -130,9 +129,9 @@ def find_joins(
     joins = []
     for place, number, us, i in sorted(opening):
         one = known[number]
-        causes = _causes(one.lead, one.trouble, one.keys, arrives=bool(signs.arrives[i]), floods=bool(signs.floods[i]))
+        causes = _causes(one.lead, one.trouble, one.keys, arrives=bool(clues.arrives[i]), floods=bool(clues.floods[i]))
         asked = [(cause, _WITHIN[cause[0]]) for cause in causes if cause[0] in _WITHIN]
-        if signs.fired[i] and one.lead == "function" and one.trouble == LOAD:
+        if clues.fired[i] and one.lead == "function" and one.trouble == LOAD:
             asked += [(("flood", LOAD, one.keys[2]), WORKED_OFF_US), (("flood", LOAD, 0), SPREAD_US)]
         if one.lead == "function" and one.trouble == SLOW:
             asked += [((what, LOAD, one.keys[2]), WORKED_OFF_US) for what in ("flood", "crowd")]

@@ -26,6 +26,8 @@ _SHORT: Final = ("duration_low", "latency_drop")
 _LONG: Final = ("duration_high", "duration_record", "latency_shift", "long_runs", "caller_slow_here")
 #: failed runs from which on it is a severe fault that most of them fail
 _FAIL: Final = 5
+#: failed runs from which on slowness is said to make runs fail
+_SEVERAL_FAIL: Final = 3
 #: refused calls that show a client with a fault, and the share of them that can't be read
 _SEVERAL: Final = 3
 _NEARLY_ALL: Final = 0.8
@@ -258,7 +260,7 @@ LATENCY_SHIFT: Final = Kind(
     summary="{Calls} {during} {to} {where}: {latency}{bad}.",
     meaning="All runs take longer than they used to, nothing fails. A slow dependency, growing data or a smaller plan.",
     attack=(),
-    severity=lambda s: level("low", s.typical_run >= 3.0, s.failed > 0.05),
+    severity=lambda s: level("low", s.typical_run >= 3.0, s.failed > 0.05 and s.e.failed >= _SEVERAL_FAIL),
     runbook=(
         "In AppRequests, chart percentiles of DurationMs by bin(TimeGenerated, 15m): a step or a slope?",
         "In AppDependencies of the function, find the Target whose DurationMs rose at the same time.",

@@ -395,6 +395,19 @@ def test_what_is_slow_for_most_is_not_called_faster_since_a_few_ended_sooner() -
     assert classify(fast).id == "faster-than-usual"
 
 
+def test_slowness_of_two_functions_is_as_severe_as_they_are_slow_and_not_as_one_is_slower_than_the_other() -> None:
+    slow = sample(
+        "function", 19, 540, {"latency_shift": 0.5, "caller_slow_here": 0.5}, functions=(("shop", "Sync", 15), ("shop", "Import", 4)), failed=1,
+        value={"latency_shift": 1_400.0}, typical={"latency_shift": 1_050.0}, duration_ms=(2_000.0, 30_000.0),
+        usual_ms=85.0,
+    )  # fmt: skip
+    assert (describe(slow)["kind"], describe(slow)["severity"]) == ("latency-shift", "low")
+    assert "1.3 times as long" in describe(slow)["summary"]
+    assert describe(replace(slow, functions=(("shop", "Import", 19),)))["severity"] == "medium"
+    assert describe(replace(slow, failed=3))["severity"] == "medium"
+    assert describe(replace(slow, value={"latency_shift": 4_000.0}))["severity"] == "medium"
+
+
 def test_one_run_that_failed_at_a_time_limit_is_no_severe_fault() -> None:
     share = {"duration_high": 0.8, "failure_burst": 0.2}
     one = sample("function", 1, 1, share, failed=1, duration_ms=(3e4, 3e4), usual_ms=140.0)

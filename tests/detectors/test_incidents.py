@@ -266,6 +266,17 @@ def test_callers_who_are_new_at_a_function_one_after_the_other_are_one_incident(
     assert {row["incident_id"] for row in verdicts} == {incident["incident_id"]}
 
 
+def test_newcomers_are_one_incident_also_where_a_call_opens_it_by_the_load_that_they_make_together() -> None:
+    events = newcomers(5, MINUTE)
+    # the first call of each is a little strange, and its others meet a function that has become busy
+    events = [
+        {**event, "score": 3.0} if event["invocation_id"].endswith("-0") else {**event, "by_caller": False}
+        for event in events
+    ]
+    _, (incident,) = incidents_of(events)
+    assert incident["invocations"] == 20
+
+
 @pytest.mark.parametrize(
     ("every", "fields"),
     [(40 * MINUTE, {}), (MINUTE, {"pair_age_us": 30 * HOUR})],

@@ -214,6 +214,13 @@ def test_what_befalls_others_while_one_caller_floods_a_function_is_part_of_its_s
     assert told({**flood, "score": 3.0}, slowed)[0] == [0, 1]
 
 
+def test_a_crowd_that_began_with_one_caller_is_part_of_its_story_as_long_as_windows_remember_it() -> None:
+    crowd = {"by_caller": False, "caller": 2, "crowd": 2}
+    assert told({}, {**crowd, "at": 2 * HOUR})[0] == [0, 0]
+    assert told({}, {**crowd, "at": 2 * HOUR, "crowd": 1})[0] == [0, 1]
+    assert told({}, {**crowd, "at": 4 * HOUR})[0] == [0, 1]
+
+
 def test_a_caller_known_by_its_place_only_is_soon_another() -> None:
     later = {"at": VAGUE_GAP_US + HOUR}
     assert told({}, later)[0] == [0, 0]
