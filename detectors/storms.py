@@ -1,7 +1,7 @@
 """Storms: the same trouble in several apps within minutes has a cause that they share, and is one incident.
 
 So are callers new at a function who are strange there one after the other: one who comes from many addresses, or the
-first of a crowd. And where a flood by one caller is worked off, message by message, is that flood's place, too, as is
+first of a crowd; and functions never seen before that one caller finds one after the other. And where a flood by one caller is worked off, message by message, is that flood's place, too, as is
 what it makes slow.
 
 Stories stay apart for as long as they wait, so that what is a little strange elsewhere is not drawn into an incident.
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.blame import LOAD, PACE, SLOW, TROUBLES
+from detectors.blame import LOAD, NEW, PACE, SLOW, TROUBLES
 from detectors.late_stories import FIRST as FIRST_LATE
 from detectors.stories import LEADS
 from detectors.story import Story
@@ -26,24 +26,24 @@ from detectors.texts import is_text
 from models.baselines import BY_MESSAGE, US
 
 Vector = npt.NDArray[Any]
-#: whose it is, the trouble, and where, by the hash of the function or of the app; 0: anywhere
+#: whose it is, the trouble, and where, by the hash of the function or of the app, or whose, by that of the caller; 0: any
 _Cause = tuple[str, int, int]
 
 #: us within which the same trouble opens in another app; less than within an app, which two are likelier to share by
 #: chance: half an hour joined a run that hung in one app to slow calls in another
 SPREAD_US: Final = 600 * US
-#: the same for one more caller who is new at a function, and for how long one is
+#: the same for one more caller who is new at a function, and for how long one is, and finds functions nobody called
 ARRIVAL_US: Final = 1800 * US
 NEW_US: Final = 3600 * US
 #: trouble that a shared cause brings to many: a database, a network, a customer, a region that starts again; functions
-#: that are new in two apps are news of each
+#: that are new in two apps are news of each, unless one caller finds them
 _SHARED: Final = tuple(TROUBLES.index(name) for name in ("slow", "failing", "load", "schedule"))
 #: us after a flood opened in which a queue of its app that is busier than ever is busy with it, in which a function of
 #: the app that has become slow is slowed by it, and in which more of it comes from another place
 WORKED_OFF_US: Final = 1800 * US
 #: by which the flood is told
 _FLOOD: Final = (LOAD, PACE)
-_WITHIN: Final = {"function": SPREAD_US, "caller": ARRIVAL_US, "crowd": WORKED_OFF_US}
+_WITHIN: Final = {"function": SPREAD_US, "caller": ARRIVAL_US, "crowd": WORKED_OFF_US, "finder": NEW_US}
 
 
 class Join(NamedTuple):
@@ -168,7 +168,9 @@ def _causes(lead: str, trouble: int, keys: Sequence[int], *, arrives: bool, floo
     """What a story, by its hashes of function, caller and app, has in common with others that one cause may have."""
     crowd: list[_Cause] = [("crowd", LOAD, keys[2])]
     if lead == "function":
-        return ([("function", trouble, 0)] if trouble in _SHARED else []) + (crowd if trouble == LOAD else [])
+        finder: list[_Cause] = [("finder", NEW, keys[1])] if trouble == NEW and keys[1] else []
+        shared: list[_Cause] = [("function", trouble, 0)] if trouble in _SHARED else []
+        return shared + finder + (crowd if trouble == LOAD else [])
     flood: list[_Cause] = [("flood", LOAD, keys[2]), ("flood", LOAD, 0)] if floods else []
     if floods and lead == "place":
         # a place is where many call from

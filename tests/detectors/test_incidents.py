@@ -304,6 +304,24 @@ def test_what_came_in_time_joins_no_incident_of_what_came_late(whose: str) -> No
     assert told[alone["incident_id"]]["invocation_ids"] == alone["invocation_ids"]
 
 
+@pytest.mark.parametrize(
+    ("every", "callers", "told"),
+    [(20 * MINUTE, ["address:198.51.100.9"], 1), (2 * HOUR, ["address:198.51.100.9"], 3),
+     (20 * MINUTE, ["address:198.51.100.9", "address:203.0.113.9", "address:192.0.2.9"], 3), (20 * MINUTE, [""], 3)],
+    ids=["one after the other", "hours after one another", "found by several", "found by nobody in particular"],
+)  # fmt: skip
+def test_functions_never_seen_before_that_one_caller_finds_are_one_incident(
+    every: int, callers: list[str], told: int
+) -> None:
+    found = {"by_caller": False, "trouble": "structure", "feature": "new_function"}
+    events = [
+        in_app(app, app * every + n * SECOND, f"{app}-{n}", caller=callers[app % len(callers)], **found)
+        for app in range(3)
+        for n in range(5)
+    ]
+    assert len(incidents_of(events)[1]) == told
+
+
 def test_newcomers_at_different_functions_are_incidents_of_their_own() -> None:
     events = [{**event, "function": f"F{event['invocation_id'][1]}"} for event in newcomers(3, MINUTE)]
     assert len(incidents_of(events)[1]) == 3
