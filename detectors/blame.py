@@ -107,7 +107,7 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     by_caller = own >= function
     # one caller may be a flood, but is not many who arrive
     many = surprise[:, INDEX["newcomers"]] > surprise[:, _LOADS].max(axis=1)
-    by_caller |= (trouble == LOAD) & (of_calls >= OWN_DOING) & lively & ~many
+    by_caller |= ((trouble == LOAD) | (trouble == PACE)) & (of_calls >= OWN_DOING) & lively & ~many
     # the first who meets a fault is not its cause
     several = value[:, INDEX["caller_failures"]] >= SEVERAL_FAILURES
     fails_more = several & (of_failures >= np.maximum(OWN_DOING, BEYOND_SHARE * of_calls))

@@ -167,8 +167,9 @@ def _openings(story: Vector, opened: Vector) -> Iterator[tuple[int, int]]:
 def _causes(lead: str, trouble: int, keys: Sequence[int], *, arrives: bool, floods: bool) -> list[_Cause]:
     """What a story, by its hashes of function, caller and app, has in common with others that one cause may have."""
     crowd: list[_Cause] = [("crowd", LOAD, keys[2])]
+    finds = keys[1] and (trouble == NEW if lead == "function" else arrives)
+    finder: list[_Cause] = [("finder", NEW, keys[1])] if finds else []
     if lead == "function":
-        finder: list[_Cause] = [("finder", NEW, keys[1])] if trouble == NEW and keys[1] else []
         shared: list[_Cause] = [("function", trouble, 0)] if trouble in _SHARED else []
         return shared + finder + (crowd if trouble == LOAD else [])
     flood: list[_Cause] = [("flood", LOAD, keys[2]), ("flood", LOAD, 0)] if floods else []
@@ -176,7 +177,7 @@ def _causes(lead: str, trouble: int, keys: Sequence[int], *, arrives: bool, floo
         # a place is where many call from
         flood += crowd
     arrival: list[_Cause] = [("caller", trouble, keys[0])] if lead == "caller" and arrives else []
-    return flood + arrival
+    return flood + arrival + finder
 
 
 def _openings_of(story: Story) -> Iterator[tuple[_Cause, int]]:

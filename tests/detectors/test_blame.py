@@ -51,6 +51,13 @@ def test_what_befalls_a_function_points_at_the_function(family: str, trouble: st
     assert pointed(windows={"pace_minutes": 100.0, "failure_burst": 50.0}, **{family: 5.0}) == (trouble, False, 0)
 
 
+def test_a_pace_that_makes_most_of_a_functions_calls_is_its_callers_also_where_the_load_weighs_a_little_more() -> None:
+    families = {"caller_pace": 4.7, "load": 4.4, "latency": 0.6}
+    windows = {"pace_hour": 38.0, "pace_minutes": 38.0}
+    assert pointed(windows={**windows, "caller_pace_here": 37.0}, **families) == ("pace", True, 0)
+    assert pointed(windows={**windows, "caller_pace_here": 15.0}, **families)[1] is False
+
+
 def test_a_long_run_is_one_of_many_or_of_few() -> None:
     assert pointed(run=5.0, windows={"pace_hour": 1.0})[0] == "long"
     assert pointed(run=5.0, windows={"pace_hour": 40.0})[0] == "hanging"

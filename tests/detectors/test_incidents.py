@@ -322,6 +322,17 @@ def test_functions_never_seen_before_that_one_caller_finds_are_one_incident(
     assert len(incidents_of(events)[1]) == told
 
 
+@pytest.mark.parametrize(("age", "told"), [(0, 1), (30 * HOUR, 2)], ids=["new there, too", "known there"])
+def test_who_finds_a_function_never_seen_before_and_is_new_at_another_within_the_hour_is_one_incident(
+    age: int, told: int
+) -> None:
+    found = {"by_caller": False, "trouble": "structure", "feature": "new_function"}
+    caller = {"caller": "address:198.51.100.9"}
+    first = [in_app(0, n * SECOND, f"a{n}", **found, **caller) for n in range(5)]
+    then = [strange(20 * MINUTE + n * SECOND, f"b{n}", app="app-1", pair_age_us=age, **caller) for n in range(5)]
+    assert len(incidents_of([*first, *then])[1]) == told
+
+
 def test_newcomers_at_different_functions_are_incidents_of_their_own() -> None:
     events = [{**event, "function": f"F{event['invocation_id'][1]}"} for event in newcomers(3, MINUTE)]
     assert len(incidents_of(events)[1]) == 3
