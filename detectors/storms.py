@@ -1,8 +1,8 @@
 """Storms: the same trouble in several apps within minutes has a cause that they share, and is one incident.
 
 So are callers new at a function who are strange there one after the other: one who comes from many addresses, or the
-first of a crowd; and functions never seen before that one caller finds one after the other. And where a flood by one caller is worked off, message by message, is that flood's place, too, as is
-what it makes slow.
+first of a crowd; and functions never seen before that one caller finds one after the other. And where a flood by one
+caller is worked off, message by message, is that flood's place, too, as is what it makes slow.
 
 Stories stay apart for as long as they wait, so that what is a little strange elsewhere is not drawn into an incident.
 One that opens within minutes of another joins it, with the rows that waited for that; what comes after goes to its
@@ -26,7 +26,7 @@ from detectors.texts import is_text
 from models.baselines import BY_MESSAGE, US
 
 Vector = npt.NDArray[Any]
-#: whose it is, the trouble, and where, by the hash of the function or of the app, or whose, by that of the caller; 0: any
+#: whose it is, the trouble, and where or by whom, by the hash of the function, the app or the caller; 0: any
 _Cause = tuple[str, int, int]
 
 #: us within which the same trouble opens in another app; less than within an app, which two are likelier to share by

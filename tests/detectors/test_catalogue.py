@@ -397,7 +397,8 @@ def test_what_is_slow_for_most_is_not_called_faster_since_a_few_ended_sooner() -
 
 def test_slowness_of_two_functions_is_as_severe_as_they_are_slow_and_not_as_one_is_slower_than_the_other() -> None:
     slow = sample(
-        "function", 19, 540, {"latency_shift": 0.5, "caller_slow_here": 0.5}, functions=(("shop", "Sync", 15), ("shop", "Import", 4)), failed=1,
+        "function", 19, 540, {"latency_shift": 0.5, "caller_slow_here": 0.5}, failed=1,
+        functions=(("shop", "Sync", 15), ("shop", "Import", 4)),
         value={"latency_shift": 1_400.0}, typical={"latency_shift": 1_050.0}, duration_ms=(2_000.0, 30_000.0),
         usual_ms=85.0,
     )  # fmt: skip
