@@ -115,13 +115,14 @@ def _firsts(column: pa.DictionaryArray) -> tuple[list[int], list[str]]:
 
 @njit
 def _cross(
-    rows: Any, times: Any, missed: Any, mean_rate: Any, silence_nats: Any, until: Any, known: Any, out: Any
+    rows: Any, times: Any, missed: Any, alarms: Any, mean_rate: Any, silence_nats: Any, until: Any, known: Any, out: Any
 ) -> None:
     """When each function known from training, and at its pace since, has been silent for too long."""
     for k in range(rows.shape[0]):
         row = rows[k]
         if row < known and times[k, kernel.T_ARMED] == kernel.PACED and mean_rate[row] > 0.0:
-            out[k], _ = kernel.silent_since(missed[row], times[k, kernel.T_LAST], until, silence_nats[row])
+            last = times[k, kernel.T_LAST]
+            out[k], _ = kernel.missed_since(missed[row], alarms[row], last, until, silence_nats[row])
 
 
 @dataclass(frozen=True)
@@ -375,6 +376,7 @@ class FunctionFeatures:
             self._usual.phase_sum[b],
             known,
             self._silence[b],
+            base.alarms[b],
         )
 
     def _clear(self, rows: pa.RecordBatch) -> None:
@@ -475,6 +477,7 @@ class FunctionFeatures:
                 self._rows,
                 self._times,
                 self._usual.missed,
+                self._base.alarms,
                 self._usual.mean_rate,
                 self._silence,
                 until_us,

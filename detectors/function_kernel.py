@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from models.assured import QUARTERS
 from models.baselines import HOUR_US, HOURS_A_WEEK, LEVELS, SELDOM, US, WEEK_OFFSET
 from models.jit import copy_row, njit
 
@@ -94,6 +95,11 @@ TAU_1D: Final = 86400.0 * US
 DAY_US: Final = 86400 * US
 #: us; no function counts as silent sooner, however busy it was
 LEAST_SILENCE_US: Final = np.int64(1200 * US)
+#: calls missed that no function reaches: one that is not watched
+UNWATCHED: Final = 1e9
+QUARTER_US: Final = 900 * US
+#: two weeks, after which what came on every day has been missed, or never is
+_ALARM_QUARTERS: Final = 14 * QUARTERS
 #: share of a usual hour that its window must have run for, and share of the calls expected in it that must have come,
 #: before anybody is missed: rows that come days late may stand hours before the logs really begin
 RAN_FOR: Final = 0.4
@@ -467,14 +473,48 @@ def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
 
 
 @njit
+def alarmed_since(alarms: Any, missed: Any, last: Any, until: Any) -> Any:
+    """When, after ``last``, what came on every day, by ``Baselines.alarms``, is missed for too long; -1: not before.
+
+    Of a day of the week on which nothing is missed, nothing was promised.
+    """
+    total = 0.0
+    at = last
+    for _ in range(_ALARM_QUARTERS):
+        if at >= until:
+            break
+        border = min((at // QUARTER_US + 1) * QUARTER_US, until)
+        weekend = (at // DAY_US + 3) % 7 >= 5
+        promised = alarms[(QUARTERS if weekend else 0) + at % DAY_US // QUARTER_US] / US
+        per_us = promised if missed[_hour(at)] > 0.0 else 0.0
+        step = per_us * (border - at)
+        if total + step >= 1.0 and per_us > 0.0:
+            strange = max(np.int64(at + (1.0 - total) / per_us), last + LEAST_SILENCE_US)
+            return strange if strange <= until else np.int64(-1)
+        total += step
+        at = border
+    return np.int64(-1)
+
+
+@njit
+def missed_since(missed: Any, alarms: Any, last: Any, until: Any, nats: Any) -> Any:
+    """As ``silent_since``, or sooner by ``alarmed_since``, of a function that is watched."""
+    strange, total = silent_since(missed, last, until, nats)
+    if nats < UNWATCHED:
+        alarmed = alarmed_since(alarms, missed, last, strange if strange >= 0 else until)
+        strange = alarmed if alarmed >= 0 else strange
+    return strange, total
+
+
+@njit
 def advance_functions(
     f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, lnd: Any, failed: Any, refused: Any,
     weight: Any, version: Any, host: Any, operation: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any,
     signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any, spread: Any,
     cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
     missed: Any, unnoticed: Any, dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any,
-    phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, levels: Any, state: Any, times: Any, hosts: Any,
-    operations: Any, app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any,
+    phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, alarms: Any, levels: Any, state: Any, times: Any,
+    hosts: Any, operations: Any, app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any,
     land_day: Any, foreign: Any, pair_state: Any, pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any,
     pair_age: Any, arrived_with: Any, peak_habit: Any, refused_as_usual: Any, deployed: Any, quiet_function: Any,
     quiet_at: Any, quiet_since: Any, quiet_until: Any,
@@ -550,7 +590,7 @@ def advance_functions(
                     eday += per_us * TAU_1D * (np.exp(-b / TAU_1D) - np.exp(-a / TAU_1D))
                     begin = border
                 if t[T_ARMED] == PACED and max_rate[k] * (dt / US) >= 1.0:
-                    crossing, gap = silent_since(missed[k], last, now, silence_nats[k])
+                    crossing, gap = missed_since(missed[k], alarms[k], last, now, silence_nats[k])
                     if crossing < 0:
                         s[S_MAX_GAP] = max(s[S_MAX_GAP], gap)
                     elif not late[i]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.function_features import DEFAULT_SILENCE
+from detectors.function_kernel import UNWATCHED
 from models.baselines import BIN_US, HOUR_US, SELDOM, US, Baselines, hour_of_week
 
 Vector = npt.NDArray[Any]
@@ -30,8 +31,6 @@ REGULAR: Final = 1.7
 LATE: Final = 1.25
 #: invocations that come together count as one, up to so many
 MOST_CLUMP: Final = 10.0
-#: calls missed that no function reaches
-UNWATCHED: Final = 1e9
 #: s of calls at the mean pace that a silence must miss at least, also where the hour is a busy one
 SILENCE_SECONDS: Final = 1200.0
 #: how much longer a silence is by what the first days alone expect than by what all do, at most: what is usual at a

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from models.assured import KINDS_OF_DAY, QUARTERS, alarms
 from models.hashing import hash_strings
 from models.lived import HOLE_US, Lived
 from models.portable import exp, log
@@ -239,6 +240,8 @@ class Baselines:
         failure_rate, refusal_rate: float64[F+C], shares.
         rate: float64[F+C, 168], expected invocations per second by hour of the week (UTC, Monday first); 0 for cohorts.
         dispersion: float64[F+C], variance over mean of five-minute counts, at least 1.
+        alarms: float64[F+C, 192], how fast a silence becomes an alarm by what came on every day, as ``assured`` has it;
+            0 for cohorts, and in models of before.
         mean_ms, square_ms: float64[F+C], first and second moment of the duration, trimmed.
         phases: float64[F+C, 1440], share of starts by phase; all 0 where no schedule is kept.
         phase_us: int64[F+C], width of a phase bin, 0 where no schedule is kept.
@@ -264,6 +267,7 @@ class Baselines:
     refusal_rate: Floats
     rate: Floats
     dispersion: Floats
+    alarms: Floats
     mean_ms: Floats
     square_ms: Floats
     phases: Floats
@@ -392,6 +396,9 @@ class Baselines:
         size = table.num_rows - len(COHORTS)
         values: dict[str, Any] = {}
         for name in _ARRAYS:
+            if name == "alarms" and name not in table.column_names:
+                values[name] = np.zeros((table.num_rows, KINDS_OF_DAY * QUARTERS))
+                continue
             array = table.column(name).chunk(0)
             if pa.types.is_fixed_size_list(array.type):
                 values[name] = array.flatten().to_numpy().reshape(-1, array.type.list_size).copy()
@@ -428,7 +435,7 @@ _ARRAYS: Final = (
         "failure_rate",
         "refusal_rate",
     ),
-    *("rate", "dispersion", "mean_ms", "square_ms", "phases", "phase_us", "phase_count"),
+    *("rate", "dispersion", "alarms", "mean_ms", "square_ms", "phases", "phase_us", "phase_count"),
 )
 
 
@@ -550,6 +557,9 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
         refusal_rate=refusal_rate,
         rate=rate,
         dispersion=dispersion,
+        alarms=np.concatenate(
+            [alarms(bins, who, covered, dispersion[:size]), np.zeros((cohorts, KINDS_OF_DAY * QUARTERS))]
+        ),
         mean_ms=mean_ms,
         square_ms=square_ms,
         phases=phases,

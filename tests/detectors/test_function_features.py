@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from detectors import function_kernel as kernel
 from detectors.features import INDEX
 from detectors.function_features import FunctionFeatures, from_matrix, refusals
+from detectors.function_kernel import UNWATCHED
 from detectors.timeline import END
 from models.baselines import Baselines
 from tests.detectors.life import (
@@ -532,7 +534,8 @@ def test_runs_that_are_slow_by_all_sorts_of_times_are_no_probes_for_some_of_them
 
 
 def test_silence_is_raised_once_at_the_time_when_the_calls_missed_have_added_up(usual: Baselines) -> None:
-    found = live(usual, before(), silence=60.0, watermark_us=EPOCH_US + NOW + 12 * HOUR)
+    by_the_mean = replace(usual, alarms=np.zeros_like(usual.alarms))
+    found = live(by_the_mean, before(), silence=60.0, watermark_us=EPOCH_US + NOW + 12 * HOUR)
     (silence,) = found.silences()
     last = found.rows["at"][-1].as_py()
     assert silence["function"] == "Pay"
@@ -562,6 +565,22 @@ def test_no_function_is_silent_within_twenty_minutes_however_busy(usual: Baselin
         usual, before(), ordinary(NOW + 15 * MINUTE, 0.5), silence=1.0, watermark_us=EPOCH_US + NOW + 60 * MINUTE
     )
     assert back.silences() == []
+
+
+def test_what_came_on_each_working_day_is_missed_soon_by_whoever_is_watched() -> None:
+    # 2026-11-01 is a Sunday; from Monday to Friday, then the Monday and the Sunday after
+    usual = baselines_of(
+        [*(r for day in range(1, 6) for r in ordinary(day * DAY + 8 * HOUR, 9, every=MINUTE)), *timer(DAY, 5 * 24)]
+    )
+
+    def missed(day: int, silence: float) -> list[dict[str, Any]]:
+        calls = ordinary(day * DAY + 8 * HOUR, 3, every=MINUTE)
+        return live(usual, calls, silence=silence, watermark_us=EPOCH_US + day * DAY + 14 * HOUR).silences()
+
+    (silence,) = missed(8, 1e6)
+    assert silence["at"] - silence["since"] < HOUR
+    assert missed(8, UNWATCHED) == []
+    assert missed(14, 1e6) == []
 
 
 def test_the_longest_silence_that_a_function_lived_through_may_still_go_on(usual: Baselines) -> None:

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from detectors import training
 from detectors.features import FAMILIES, FEATURE_NAMES
 from detectors.function_features import FunctionFeatures
+from detectors.function_kernel import UNWATCHED
 from detectors.function_stage import CollateStage
 from detectors.local import Stage, run_local
 from detectors.model import Model
 from detectors.order import in_order, with_at
-from detectors.silences import BY_THE_CLOCK, MIN_SILENCE, UNWATCHED, by_the_clock
+from detectors.silences import BY_THE_CLOCK, MIN_SILENCE, by_the_clock
 from detectors.timeline import END, Timeline
 from detectors.training import TrainingOptions, _daily, train
 from models.bundle import encode_bundle

@@ -1,0 +1,135 @@
+"""What came on every day: calls that a function had at a time of day on each day of learning, and are missed at once.
+
+How many calls an hour has on average says little of how many it has at least: a lesson begins at nine on most days, and
+on none of the holidays. What came on each of the days at that time is as good as promised, so that its absence tells,
+also where nights and weekends are as quiet as can be.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+DAY_BINS: Final = 288
+QUARTERS: Final = 96
+QUARTER_S: Final = 900.0
+#: working days, and days of the weekend, UTC
+KINDS_OF_DAY: Final = 2
+_BINS: Final = DAY_BINS // QUARTERS
+#: quarters of an hour of which the least is looked for together: what seldom comes promises nothing of a quarter alone
+SPANS: Final = (1, 4, 12)
+#: days of a kind below which what came on each of them promises nothing
+FEWEST_DAYS: Final = 3
+#: days that are added to those that were seen: the next may have less than the least of few
+MORE_DAYS: Final = 2.0
+#: quarters of an hour by which a day may be shifted: clocks are put forward and back, and some begin late
+SHIFT: Final = 4
+#: promised calls that must be missing, and how many times those of the worst gap that was lived through, judged by what
+#: the other days promised
+LEAST: Final = 8.0
+MARGIN: Final = 2.5
+#: calls that come together count as one, up to so many
+MOST_CLUMP: Final = 10.0
+#: cells of counts held at a time
+_CELLS: Final = 4_000_000
+
+
+def alarms(bins: Floats, who: Ints, covered: Ints, dispersion: Floats) -> Floats:
+    """How fast a silence becomes an alarm, float64[F, KINDS_OF_DAY * QUARTERS], 1/s: once it adds up to 1 it is one.
+
+    Args:
+        bins: float64[n, >= 3], of five minutes: their number since 1970 in column 1, calls in column 2.
+        who: int64[n], row of each one's function.
+        covered: int64[m], numbers of the bins that the logs cover, sorted.
+        dispersion: float64[F], variance over mean of the counts.
+
+    Example:
+        >>> day = np.arange(96, 204)
+        >>> number = np.concatenate([day + DAY_BINS * (d + 4) for d in range(4)])
+        >>> bins = np.stack([0 * number, number, 0 * number + 5], axis=1).astype(float)
+        >>> every = np.arange(4 * DAY_BINS, 8 * DAY_BINS)
+        >>> found = alarms(bins, np.zeros(len(bins), int), every, np.ones(1))[0]
+        >>> int(found[:QUARTERS].nonzero()[0].min()), int(found[:QUARTERS].nonzero()[0].max())
+        (36, 63)
+    """
+    out = np.zeros((len(dispersion), KINDS_OF_DAY * QUARTERS))
+    if not len(covered) or not len(bins):
+        return out
+    days: Ints = np.unique(covered // DAY_BINS)
+    seen = _by_day(np.zeros(len(covered), np.int64), covered, np.ones(len(covered)), days, 1)[0]
+    whole = seen.reshape(len(days), QUARTERS, _BINS).sum(axis=2) == _BINS
+    # 1970-01-01 was a Thursday
+    kind = ((days + 3) % 7 >= 5).astype(np.int64)
+    order = np.argsort(who, kind="stable")
+    number: Ints = bins[order, 1].astype(np.int64)
+    who, calls = who[order], bins[order, 2]
+    functions = max(1, _CELLS // (len(days) * DAY_BINS))
+    for begin in range(0, len(dispersion), functions):
+        end = min(begin + functions, len(dispersion))
+        rows = slice(*np.searchsorted(who, [begin, end]).tolist())
+        counts = _by_day(who[rows] - begin, number[rows], calls[rows], days, end - begin)
+        out[begin:end] = _alarms(counts, whole, kind, dispersion[begin:end])
+    return out
+
+
+def _by_day(row: Ints, number: Ints, calls: Floats, days: Ints, rows: int) -> Floats:
+    """Calls of each row, day and bin of the day, float64[rows, len(days), DAY_BINS]."""
+    place = (row * len(days) + np.searchsorted(days, number // DAY_BINS)) * DAY_BINS + number % DAY_BINS
+    found: Floats = np.asarray(np.bincount(place, calls, rows * len(days) * DAY_BINS), np.float64)
+    return found.reshape(rows, len(days), DAY_BINS)
+
+
+def _alarms(counts: Floats, whole: npt.NDArray[np.bool_], kind: Ints, dispersion: Floats) -> Floats:
+    n, days = counts.shape[:2]
+    fewest = LEAST * np.clip(dispersion / 2.0, 1.0, MOST_CLUMP)
+    found = np.zeros((n, KINDS_OF_DAY, QUARTERS))
+    for span in SPANS:
+        promised, others = np.zeros((n, KINDS_OF_DAY, QUARTERS)), np.zeros((n, days, QUARTERS))
+        for which in range(KINDS_OF_DAY):
+            mine = kind == which
+            if int(mine.sum()) >= FEWEST_DAYS:
+                came = counts[:, mine].reshape(n, -1, QUARTERS // span, span * _BINS).sum(axis=3)
+                inside = whole[mine].reshape(-1, QUARTERS // span, span).all(axis=2)
+                least, without = (np.repeat(calls / span, span, axis=-1) for calls in _least(came, inside))
+                promised[:, which], others[:, mine] = least, without
+        promised, others = _whenever_shifted(promised, span), _whenever_shifted(others, span)
+        missing = np.maximum(fewest, MARGIN * _worst_gap(counts, others))
+        found = np.maximum(found, promised / (QUARTER_S * missing[:, None, None]))
+    return found.reshape(n, -1)
+
+
+def _least(came: Floats, inside: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Calls that come in each span of the day as the days promise, float64[n, spans]; for each day, as the others do.
+
+    Args:
+        came: float64[n, days, spans].
+        inside: bool[days, spans], the logs cover it.
+    """
+    many = inside.sum(axis=0)
+    enough, fewer = many >= FEWEST_DAYS, np.maximum(many - 1, 1)
+    counted = np.where(inside, came, np.inf)
+    least, second = np.moveaxis(np.partition(counted, 1, axis=1)[:, :2], 1, 0)
+    others = np.where(counted <= least[:, None], second[:, None], least[:, None])
+    promised: Floats = np.where(enough, least, 0.0) * (many / (many + MORE_DAYS))
+    without: Floats = np.where(inside & enough, others, 0.0) * (fewer / (fewer + MORE_DAYS))
+    return promised, without
+
+
+def _whenever_shifted(calls: Floats, span: int) -> Floats:
+    """What is promised by a day that may begin an hour sooner or later, or a span."""
+    by = max(SHIFT, span)
+    found: Floats = np.minimum(calls, np.minimum(np.roll(calls, by, axis=-1), np.roll(calls, -by, axis=-1)))
+    return found
+
+
+def _worst_gap(counts: Floats, promised: Floats) -> Any:
+    """Promised calls in the longest stretch of bins without any, float64[n]."""
+    n = len(counts)
+    added = np.cumsum(np.repeat(promised.reshape(n, -1), _BINS, axis=1) / _BINS, axis=1)
+    heard = np.maximum.accumulate(np.where(counts.reshape(n, -1) > 0, added, 0.0), axis=1)
+    return (added - heard).max(axis=1)

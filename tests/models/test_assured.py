@@ -1,0 +1,103 @@
+"""What came on every day, and how soon its absence is an alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models import assured
+from models.assured import DAY_BINS, FEWEST_DAYS, QUARTER_S, QUARTERS, SHIFT, alarms
+
+#: the first is a Monday
+MONDAY = 4
+NINE, FIVE = 9 * 12, 17 * 12
+ONE = np.ones(1)
+
+
+def calls_of(days: list[int], begin: int = NINE, end: int = FIVE, each: float = 5.0, every: int = 1) -> Any:
+    """Five-minute bins with calls from one hour to another, on these days after a Monday."""
+    number = np.concatenate([np.arange(begin, end, every) + (MONDAY + day) * DAY_BINS for day in days])
+    return np.stack([np.zeros(len(number)), number, np.full(len(number), each)], axis=1)
+
+
+def found(bins: Any, days: list[int] | None = None, dispersion: float = 1.0) -> Any:
+    """Shares of an alarm in a quarter of an hour without calls, float64[2, QUARTERS]; logs of two weeks by default."""
+    covered = np.concatenate([np.arange(DAY_BINS) + (MONDAY + day) * DAY_BINS for day in days or list(range(14))])
+    rates = alarms(bins, np.zeros(len(bins), np.int64), covered, dispersion * ONE)
+    return rates.reshape(2, QUARTERS) * QUARTER_S
+
+
+WEEK = [0, 1, 2, 3, 4, 7, 8, 9, 10, 11]
+
+
+def test_what_came_on_every_working_day_is_missed_within_the_hour() -> None:
+    office = found(calls_of(WEEK, each=1.0))
+    assert 0.25 < office[0, 12 * 4] <= 1.0
+    assert (office[0, : 8 * 4] == 0.0).all()
+    assert (office[1] == 0.0).all()
+
+
+def test_a_day_without_promises_nothing_of_its_kind_of_day() -> None:
+    assert (found(calls_of(WEEK[:-1])) == 0.0).all()
+    assert found(calls_of(WEEK[:-1]), days=list(range(11)))[0].max() > 0.0
+
+
+def test_few_days_promise_nothing_and_more_days_promise_more() -> None:
+    few, some, many = (found(calls_of(WEEK[:n], every=3), days=WEEK[:n]).max() for n in (FEWEST_DAYS - 1, 3, 10))
+    assert few == 0.0
+    assert 0.0 < some < many
+
+
+def test_clocks_that_are_put_back_an_hour_raise_no_alarm() -> None:
+    lesson = found(calls_of(WEEK, NINE, NINE + 12, 60.0))
+    assert (lesson == 0.0).all()
+    day = found(calls_of(WEEK))
+    shifted = np.roll(day, SHIFT, axis=1)
+    heard = np.zeros(QUARTERS, bool)
+    heard[9 * 4 : 17 * 4] = True
+    # of the hours in which there are no calls on that day nothing is missed, whichever way the clocks went
+    assert shifted[0, ~heard].sum() < 1.0
+    assert day[0, ~np.roll(heard, SHIFT)].sum() < 1.0
+    assert day[0, ~np.roll(heard, -SHIFT)].sum() < 1.0
+
+
+def test_what_comes_in_clumps_is_missed_later() -> None:
+    bins = calls_of(WEEK)
+    assert found(bins, dispersion=20.0).max() == pytest.approx(found(bins).max() / 10.0)
+
+
+def test_a_gap_that_was_lived_through_is_no_alarm_on_another_day() -> None:
+    bins = calls_of(WEEK)
+    around_noon = (bins[:, 1] // DAY_BINS == MONDAY + 8) & (np.abs(bins[:, 1] % DAY_BINS - 12 * 12) < 18)
+    whole, gap = found(bins)[0, 15 * 4], found(bins[~around_noon])[0, 15 * 4]
+    # three hours are lived through, so that as long again is no alarm
+    assert 0.0 < 3 * 4 * gap < 1.0 < 3 * 4 * whole
+
+
+def test_what_seldom_comes_is_promised_for_hours_together() -> None:
+    # six calls an hour, each in another five minutes of each day
+    days = [calls_of([day], NINE + day % 2, FIVE, 1.0, every=2) for day in WEEK]
+    assert found(np.concatenate(days))[0].sum() > 1.0
+
+
+@pytest.mark.parametrize("cut", [lambda n: n, lambda n: DAY_BINS * 14], ids=["at once", "one after the other"])
+def test_functions_are_told_apart_whatever_their_order_and_number(
+    cut: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assured, "_CELLS", cut(10**6))
+    parts = [calls_of(WEEK, each=each) for each in (2.0, 5.0, 9.0)]
+    bins, who = np.concatenate(parts), np.repeat([2, 0, 1], [len(part) for part in parts])
+    order = np.random.default_rng(0).permutation(len(who))
+    covered = np.arange(14 * DAY_BINS) + MONDAY * DAY_BINS
+    together = alarms(bins[order], who[order], covered, np.ones(3))
+    alone = [alarms(part, np.zeros(len(part), np.int64), covered, ONE)[0] for part in parts]
+    assert (together[[2, 0, 1]] == np.stack(alone)).all()
+
+
+def test_days_that_the_logs_do_not_cover_count_neither_way() -> None:
+    assert (found(calls_of(WEEK[:5]), days=list(range(5))) == found(calls_of(WEEK[:5]), days=[0, 1, 2, 3, 4])).all()
+    assert found(calls_of(WEEK[:5]), days=list(range(7)))[0].max() > 0.0
+    assert not alarms(np.zeros((0, 3)), np.zeros(0, np.int64), np.zeros(0, np.int64), ONE).any()
