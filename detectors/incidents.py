@@ -265,8 +265,9 @@ class Incidents:
         for number, host, place, us in joins:
             joining, known = self._open[number], self._open[host]
             known.first_us, known.last_us = min(known.first_us, joining.first_us), max(known.last_us, joining.last_us)
-            floods = int(clues.floods[np.flatnonzero(order == place)[0]])
-            known.joined.append([number, *joining.keys, us, LEADS.index(joining.lead), joining.trouble, floods])
+            row = np.flatnonzero(order == place)[0]
+            what = (us, LEADS.index(joining.lead), joining.trouble, int(clues.floods[row]))
+            known.joined.append([number, *joining.keys, int(clues.land[row]), *what])
             story = np.where((story == number) & (order >= place), host, story)
         return story
 
@@ -321,6 +322,7 @@ class Incidents:
                 opening = begin + int(np.argmax(opened[begin:end]))
                 known.opened_us = int(at[opening])
                 known.arrived, known.floods = bool(clues.arrives[opening]), bool(clues.floods[opening])
+                known.land = int(clues.land[opening])
                 known.let_go = int(place[opening]) - waiting.most
                 self._add(known, waiting.of(number, known.let_go, before))
                 begin += int(np.searchsorted(place[begin:end], known.let_go))
@@ -471,7 +473,7 @@ def _whereabouts(number: int, story: Story) -> Iterator[tuple[int, Whereabouts]]
     own = (number, *story.keys, story.opened_us, LEADS.index(story.lead), story.trouble, 0)
     for one, *keys, _, lead, trouble, _ in (own, *story.joined):
         numbers = (lead, story.last_us, story.first_us, story.opened_us, 0, one, trouble)
-        yield one, Whereabouts(numbers, tuple(keys))
+        yield one, Whereabouts(numbers, tuple(keys[: len(story.keys)]))
 
 
 def _flags(column: pa.Array) -> Vector:

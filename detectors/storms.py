@@ -1,7 +1,8 @@
 """Storms: the same trouble in several apps within minutes has a cause that they share, and is one incident.
 
 So are callers new at a function who are strange there one after the other: one who comes from many addresses, or the
-first of a crowd; and functions never seen before that one caller finds one after the other. And where a flood by one
+first of a crowd; visitors from a country from which hardly anybody called, within a day of one another; and functions
+never seen before that one caller finds one after the other. And where a flood by one
 caller is worked off, message by message, is that flood's place, too, as is what it makes slow.
 
 Stories stay apart for as long as they wait, so that what is a little strange elsewhere is not drawn into an incident.
@@ -19,11 +20,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from detectors.blame import LOAD, NEW, PACE, SLOW, TROUBLES
+from detectors.features import FEATURES, INDEX
 from detectors.late_stories import FIRST as FIRST_LATE
 from detectors.stories import LEADS
 from detectors.story import Story
+from detectors.story_rows import shares_of
 from detectors.texts import is_text
 from models.baselines import BY_MESSAGE, US
+from models.hashing import hash_strings
 
 Vector = npt.NDArray[Any]
 #: whose it is, the trouble, and where or by whom, by the hash of the function, the app or the caller; 0: any
@@ -43,7 +47,23 @@ _SHARED: Final = tuple(TROUBLES.index(name) for name in ("slow", "failing", "loa
 WORKED_OFF_US: Final = 1800 * US
 #: by which the flood is told
 _FLOOD: Final = (LOAD, PACE)
-_WITHIN: Final = {"function": SPREAD_US, "caller": ARRIVAL_US, "crowd": WORKED_OFF_US, "finder": NEW_US}
+#: us within which one more visitor from a country that is news comes of the same: a new market, or a campaign there
+LAND_US: Final = 24 * 3600 * US
+_WITHIN: Final = {
+    "function": SPREAD_US,
+    "caller": ARRIVAL_US,
+    "crowd": WORKED_OFF_US,
+    "finder": NEW_US,
+    "land": LAND_US,
+}
+#: places of features that tell of a country, and of all that tells no more than that who calls is new
+_FOREIGN: Final = [INDEX[name] for name in ("country_rare_here", "country_new")]
+_NEWNESS: Final = [INDEX[f.name] for f in FEATURES if f.family in ("novelty", "reach") and f.counted] + _FOREIGN
+#: shares of the score
+_PART_OF_IT: Final = 0.2
+_NEARLY_ALL: Final = 0.9
+#: hashes of a story: function, caller and app
+_KEYS: Final = 3
 
 
 class Join(NamedTuple):
@@ -83,11 +103,14 @@ class Clues(NamedTuple):
         arrives: its caller is new at the function.
         floods: the load or the pace is what is strange.
         fired: a message fired it.
+        land: uint64[n], hash of the country from which hardly anybody calls, where no more than that and who calls is
+            new; else 0.
     """
 
     arrives: Vector
     floods: Vector
     fired: Vector
+    land: Vector
 
     @classmethod
     def of(cls, rows: pa.RecordBatch) -> Clues:
@@ -95,11 +118,18 @@ class Clues(NamedTuple):
         age = np.asarray(rows.column("pair_age_us").fill_null(-1))
         trouble = np.asarray(rows.column("trouble").fill_null(-1))
         fired = is_text(rows.column("trigger"), *BY_MESSAGE)
-        return cls((age >= 0) & (age < NEW_US), np.isin(trouble, _FLOOD), fired)
+        return cls((age >= 0) & (age < NEW_US), np.isin(trouble, _FLOOD), fired, _lands(rows))
 
     def take(self, rows: Vector) -> Clues:
         """Those of some of the rows, int64[m]."""
         return Clues(*(clue[rows] for clue in self))
+
+
+def _lands(rows: pa.RecordBatch) -> Vector:
+    share = shares_of(rows)
+    visits = (share[:, _FOREIGN].sum(axis=1) >= _PART_OF_IT) & (share[:, _NEWNESS].sum(axis=1) >= _NEARLY_ALL)
+    land: Vector = np.where(visits, hash_strings(rows.column("country")), np.uint64(0))
+    return land
 
 
 def find_joins(
@@ -129,7 +159,8 @@ def find_joins(
     joins = []
     for place, number, us, i in sorted(opening):
         one = known[number]
-        causes = _causes(one.lead, one.trouble, one.keys, arrives=bool(clues.arrives[i]), floods=bool(clues.floods[i]))
+        arrives, floods = bool(clues.arrives[i]), bool(clues.floods[i])
+        causes = _causes(one.lead, one.trouble, one.keys, int(clues.land[i]), arrives=arrives, floods=floods)
         asked = [(cause, _WITHIN[cause[0]]) for cause in causes if cause[0] in _WITHIN]
         if clues.fired[i] and one.lead == "function" and one.trouble == LOAD:
             asked += [(("flood", LOAD, one.keys[2]), WORKED_OFF_US), (("flood", LOAD, 0), SPREAD_US)]
@@ -164,8 +195,8 @@ def _openings(story: Vector, opened: Vector) -> Iterator[tuple[int, int]]:
     return zip(numbers.tolist(), rows[first].tolist(), strict=True)
 
 
-def _causes(lead: str, trouble: int, keys: Sequence[int], *, arrives: bool, floods: bool) -> list[_Cause]:
-    """What a story, by its hashes of function, caller and app, has in common with others that one cause may have."""
+def _causes(lead: str, trouble: int, keys: Sequence[int], land: int, *, arrives: bool, floods: bool) -> list[_Cause]:
+    """What a story, by its hashes of function, caller, app and land, has in common with others of one cause."""
     crowd: list[_Cause] = [("crowd", LOAD, keys[2])]
     finds = keys[1] and (trouble == NEW if lead == "function" else arrives)
     finder: list[_Cause] = [("finder", NEW, keys[1])] if finds else []
@@ -177,16 +208,18 @@ def _causes(lead: str, trouble: int, keys: Sequence[int], *, arrives: bool, floo
         # a place is where many call from
         flood += crowd
     arrival: list[_Cause] = [("caller", trouble, keys[0])] if lead == "caller" and arrives else []
-    return flood + arrival + finder
+    return flood + arrival + finder + ([("land", 0, land)] if land and arrives else [])
 
 
 def _openings_of(story: Story) -> Iterator[tuple[_Cause, int]]:
     """The causes of a story and of those that joined it, in the order in which they opened, and when, us."""
-    for cause in _causes(story.lead, story.trouble, story.keys, arrives=story.arrived, floods=story.floods):
+    own = story.lead, story.trouble, story.keys, story.land
+    for cause in _causes(*own, arrives=story.arrived, floods=story.floods):
         yield cause, story.opened_us
     for _, *keys, us, lead, trouble, floods in story.joined:
         if _drags_along(story, LEADS[lead], trouble):
             continue
-        # a caller's story joins as that of one who has just arrived
-        for cause in _causes(LEADS[lead], trouble, keys, arrives=True, floods=bool(floods)):
+        # a caller's story joins as that of one who has just arrived; earlier versions saved no land
+        land = keys[_KEYS] if len(keys) > _KEYS else 0
+        for cause in _causes(LEADS[lead], trouble, keys, land, arrives=True, floods=bool(floods)):
             yield cause, us

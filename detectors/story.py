@@ -61,8 +61,10 @@ class Story:
     arrived: bool = False
     #: or with one whose load or pace was strange
     floods: bool = False
-    #: of each story that joined it: number, hashes as in ``keys``, when it did, us, places in LEADS and in TROUBLES,
-    #: and whether it floods
+    #: or with a visitor from a country that is news: its hash, else 0
+    land: int = 0
+    #: of each story that joined it: number, hashes as in ``keys``, and as ``land``, when it did, us, places in LEADS
+    #: and in TROUBLES, and whether it floods
     joined: list[list[int]] = field(default_factory=list)
     invocations: int = 0
     failed: int = 0

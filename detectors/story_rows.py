@@ -164,9 +164,14 @@ def _slots(column: pa.Array) -> Vector:
     return numbers[column.offset : column.offset + len(column)]
 
 
+def shares_of(rows: pa.RecordBatch) -> Vector:
+    """Shares of the features in the score of RAISED rows, float64[n, len(FEATURES)]; of a silence they mean nothing."""
+    return _slots(rows.column("share"))
+
+
 def newcomers(rows: pa.RecordBatch) -> Vector:
     """Which RAISED rows tell no more than that their caller is new, bool[n]: a customer's first calls are that, too."""
-    share, value = _slots(rows.column("share")), _slots(rows.column("value"))
+    share, value = shares_of(rows), _slots(rows.column("value"))
     nothing_else: Vector = share[:, _ARRIVAL].sum(axis=1) >= _NEARLY_ALL
     return nothing_else & (value[:, _ARRIVAL[0]] < _NEW_FOR_S)
 

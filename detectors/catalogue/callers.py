@@ -24,6 +24,10 @@ _HARVEST: Final = 100
 _READABLE: Final = 60.0
 #: share of its working hours above which a caller is at work at a usual one; an eighth would be the typical share
 _ODD_HOUR: Final = 0.04
+#: -log10 p from which on a country is one that hardly anybody calls from
+_SELDOM_FROM_THERE: Final = 2.0
+#: share of the score from which on the pace of who calls from there is a part of the story
+_BUSY_THERE: Final = 0.25
 
 
 def _travels(s: Signs) -> bool:
@@ -90,6 +94,14 @@ def _severity_of_new(s: Signs) -> Severity:
     busy = s.functions > _LOOKS_AROUND or s.e.invocations >= 200 or _takes_over(s)
     # a scanner of the internet that is refused within seconds wakes nobody
     return level("low", in_vain or busy, in_vain and busy and s.e.invocations >= _HARVEST)
+
+
+def _severity_of_country(s: Signs) -> Severity:
+    # where nobody ever called from it counts, too, who is known by the place alone
+    foreign = s.surprise("country_rare_here", "country_new") >= _SELDOM_FROM_THERE
+    # who looks around is a visitor; who is turned away, or calls far more than others do, wants something
+    wants = s.refused > 0.3 or (s.of("pace", "caller_pace") >= _BUSY_THERE and s.one_caller)
+    return level("low", s.sure_or_many or foreign, wants)
 
 
 IMPOSSIBLE_TRAVEL: Final = Kind(
@@ -187,10 +199,7 @@ NEW_COUNTRY: Final = Kind(
     summary="{Calls} {during} {to} {where} {from_abroad}, {foreign}{bad}.",
     meaning="New to the caller, or rare at the function. Travel or a new exit of a proxy looks the same.",
     attack=("T1078.004",),
-    # where nobody ever called from it counts, too, who is known by the place alone
-    severity=lambda s: level(
-        "low", s.sure_or_many or s.share("country_rare_here", "country_new") >= 0.3, s.refused > 0.3 or s.functions > 3
-    ),
+    severity=_severity_of_country,
     runbook=(
         "In Log Analytics, list AppRequests of this caller by ClientCountryOrRegion for the last month.",
         "Ask the owner whether they travel or changed their network.",

@@ -395,6 +395,20 @@ def test_what_is_slow_for_most_is_not_called_faster_since_a_few_ended_sooner() -
     assert classify(fast).id == "faster-than-usual"
 
 
+def test_a_thief_from_a_foreign_country_is_no_less_severe_than_a_visitor_who_looks_around() -> None:
+    visit = sample(
+        "caller", 43, 600, {"country_rare_here": 0.8, "caller_new_to_function": 0.2}, new_callers=1,
+        caller="geography:Austria/Vienna/Vienna", surprise={"country_rare_here": 4.0},
+        value={"country_rare_here": 0.0, "caller_new_to_function": 0.0}, countries=(("Austria", 43),),
+    )  # fmt: skip
+    looks_around = replace(visit, functions=tuple(("shop", f"F{n}", 8) for n in range(5)))
+    busy = {"pace_hour": 0.33, "caller_new_to_function": 0.27, "country_rare_here": 0.23, "caller_pace": 0.17}
+    thief = replace(visit, invocations=40, share=busy, surprise={"country_rare_here": 3.6, "pace_hour": 5.0})
+    told = [describe(one) for one in (visit, looks_around, thief)]
+    assert [one["kind"] for one in told] == ["new-country"] * 3
+    assert [one["severity"] for one in told] == ["medium", "medium", "high"]
+
+
 def test_slowness_of_two_functions_is_as_severe_as_they_are_slow_and_not_as_one_is_slower_than_the_other() -> None:
     slow = sample(
         "function", 19, 540, {"latency_shift": 0.5, "caller_slow_here": 0.5}, failed=1,

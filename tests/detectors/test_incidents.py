@@ -219,14 +219,15 @@ def test_what_a_flood_fills_and_what_that_fills_are_one_incident_in_any_cut() ->
     assert whole.told[-1] == {**cut.told[-1], "revision": whole.told[-1]["revision"]}
 
 
-def test_a_storm_that_an_earlier_version_saved_goes_on() -> None:
+@pytest.mark.parametrize("knew", [[0, 1, 2, 3, 5], [0, 1, 2, 3, 5, 6, 7, 8]], ids=["who joined", "and as what"])
+def test_a_storm_that_an_earlier_version_saved_goes_on(knew: list[int]) -> None:
     watched = Watched()
     watched.advance([in_app(n % 2, n * MINUTE, f"i{n}") for n in range(4)], 4 * MINUTE)
     tables = watched.fold.snapshot()
     saved = [json.loads(text) for text in tables["stories"].column("story").to_pylist()]
-    assert [len(one) for story in saved for one in story.get("joined", [])] == [8]
+    assert [len(one) for story in saved for one in story.get("joined", [])] == [9]
     for story in saved:
-        story["joined"] = [one[:5] for one in story.get("joined", [])]
+        story["joined"] = [[one[k] for k in knew] for one in story.get("joined", [])]
     place = tables["stories"].schema.get_field_index("story")
     tables["stories"] = tables["stories"].set_column(place, "story", [[json.dumps(story) for story in saved]])
     watched.fold = Incidents(OPENS, "v1")
@@ -331,6 +332,39 @@ def test_who_finds_a_function_never_seen_before_and_is_new_at_another_within_the
     first = [in_app(0, n * SECOND, f"a{n}", **found, **caller) for n in range(5)]
     then = [strange(20 * MINUTE + n * SECOND, f"b{n}", app="app-1", pair_age_us=age, **caller) for n in range(5)]
     assert len(incidents_of([*first, *then])[1]) == told
+
+
+VISIT = {"feature": "country_rare_here", "country": "France"}
+
+
+@pytest.mark.parametrize(
+    ("every", "fields", "told"),
+    [
+        (20 * HOUR, VISIT, 1),
+        (29 * HOUR, VISIT, 3),
+        (HOUR, {**VISIT, "pair_age_us": 30 * HOUR}, 3),
+        (HOUR, {**VISIT, "feature": "caller_pace"}, 3),
+        (HOUR, {**VISIT, "feature": "caller_new"}, 3),
+    ],
+    ids=["within a day of one another", "days apart", "known there", "who do more", "whose country is no news"],
+)
+def test_visitors_from_a_country_that_is_news_are_one_incident(every: int, fields: dict[str, Any], told: int) -> None:
+    events = [{**event, "function": f"F{event['invocation_id'][1]}", **fields} for event in newcomers(3, every)]
+    assert len(incidents_of(events)[1]) == told
+
+
+def test_visitors_from_two_countries_are_two_incidents_also_after_a_restart() -> None:
+    events = [
+        {**event, **VISIT, "function": f"F{n // 4}", "country": ("France", "Peru")[n // 4 % 2]}
+        for n, event in enumerate(newcomers(6, HOUR))
+    ]
+    watched = Watched()
+    for event in events:
+        watched.advance([event], event["at"])
+        watched.restart()
+    watched.advance([], END)
+    told = {row["incident_id"]: row for row in watched.told}.values()
+    assert sorted((row["invocations"], len(row["callers"])) for row in told) == [(12, 3), (12, 3)]
 
 
 def test_newcomers_at_different_functions_are_incidents_of_their_own() -> None:
