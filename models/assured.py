@@ -36,7 +36,7 @@ MARGIN: Final = 2.5
 #: calls that come together count as one, up to so many
 MOST_CLUMP: Final = 10.0
 #: cells of counts held at a time
-_CELLS: Final = 4_000_000
+_CELLS: Final = 1_000_000
 
 
 def alarms(bins: Floats, who: Ints, covered: Ints, dispersion: Floats) -> Floats:
