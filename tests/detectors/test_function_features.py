@@ -543,6 +543,9 @@ def test_a_batch_that_its_caller_sent_before_is_no_load_of_the_function(usual: B
         assert alone.raw(feature, "bad").max() > 3.0
         assert again.raw(feature, "bad").max() < 1.0
     assert more.raw("pace_minutes", "twice").max() > 5.0
+    place = {"caller": "geography:Italy/Lombardy/Milan", "caller_source": "geography"}
+    shared = live(usual, before(), *([{**row, **place} for row in rows] for rows in (earlier, batch)))
+    assert shared.raw("pace_minutes", "bad").max() > 3.0
 
 
 def test_silence_is_raised_once_at_the_time_when_the_calls_missed_have_added_up(usual: Baselines) -> None:
