@@ -158,6 +158,7 @@ def test_an_outbox_on_a_full_disk_fails_the_send_but_not_for_the_other_sinks(tmp
     sinks.send([incident(1)])  # the caller tries again
     sinks.drain()
     assert (good.got, bad.got) == (names(1), names(1))
+    sinks.close()
 
 
 def test_a_damaged_outbox_line_does_not_stop_the_others(tmp_path: Path):
