@@ -262,7 +262,7 @@ class FunctionFeatures:
         quiet_f, quiet_at, quiet_since, quiet_until = (np.zeros(n + 1, np.int64) for _ in range(4))
         f = np.zeros(0, np.int64)
         owner = app_key = caller = country = np.zeros(0, np.uint64)
-        identified = by_place = np.zeros(0, np.bool_)
+        identified = np.zeros(0, np.bool_)
         quiet = 0
         if n:
             late = np.asarray(rows.column("late"))
@@ -283,7 +283,6 @@ class FunctionFeatures:
             land[placed], lands_in_time = self._lands.rows_in_time(combine(owner, country)[placed], late[placed])
             self._lands.columns["app_key"][land[placed]] = app_key[placed]
             identified = is_text(rows.column("caller_source"), *IDENTIFIED)
-            by_place = is_text(rows.column("caller_source"), "geography")
             weight = np.asarray(rows.column("item_count")).astype(np.float64)
             duration = rows.column("duration_ms").to_numpy(zero_copy_only=False)
             # Arrow lends it for reading where all rows have one: the loop would be compiled anew for that
@@ -302,7 +301,7 @@ class FunctionFeatures:
             pairs, lands = self._pairs.columns, self._lands.columns
             events = (
                 f, np.asarray(rows.column("at")), np.asarray(rows.column("event_time").cast(pa.int64())), pair,
-                caller.view(np.int64), identified, by_place, lnd,
+                caller.view(np.int64), identified, lnd,
                 failures(rows.column("succeeded")), refusals(rows.column("status")), weight,
                 hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
                 np.where(uncounted, hash_strings(rows.column("operation_id")), np.uint64(0)),
@@ -345,7 +344,7 @@ class FunctionFeatures:
             **{f"{n}{HASH}": pa.array(h) for n, h in (("app", app_key), ("caller", caller), ("country", country))},
             FUNCTION_KEY: pa.array(owner),
             "identified": pa.array(identified),
-            "by_place": pa.array(by_place),
+            "by_place": pa.array(is_text(rows.column("caller_source"), "geography")),
             **self._places(b[f], rows.column("trigger")),
         }
         schema = pa.schema([*fields, *(pa.field(k, v.type) for k, v in extra.items())])

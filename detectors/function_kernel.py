@@ -179,12 +179,8 @@ PACE_FLOOR: Final = 1.0
 GOING_FLOOR: Final = 0.5
 #: times the calls of five minutes that those of an hour count for at most: a quarter more than at an even pace
 AT_THIS_PACE: Final = 15.0
-#: times the calls of a caller's busiest five minutes that an hour of its batch holds
-BATCH_HOUR: Final = 4.0
-#: how busy an hour is at the function, by its mean, up to which it is no time for a batch; twice that it is in full
-BATCH_HOURS: Final = 0.3
 #: share of yesterday's peak of a caller that is left tomorrow
-PEAK_FADES: Final = 0.97
+PEAK_FADES: Final = 0.9
 #: share of a function's busiest minutes and hours of a day that is left the next: half after two weeks
 HIGHS_FADE: Final = 0.95
 #: how much busier the rest of an app is in a campaign
@@ -512,7 +508,7 @@ def missed_since(missed: Any, alarms: Any, last: Any, until: Any, nats: Any) -> 
 
 @njit
 def advance_functions(
-    f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, by_place: Any, lnd: Any, failed: Any, refused: Any,
+    f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, lnd: Any, failed: Any, refused: Any,
     weight: Any, version: Any, host: Any, operation: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any,
     signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any, spread: Any,
     cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
@@ -1019,14 +1015,6 @@ def advance_functions(
             again5 = high_again(s, H_CALLS5, s[S_N5] - expected5, s[S_E5] + few5, campaign_of(s, lift5))
             again60 = high_again(s, H_CALLS60, hour_calls - expected60, s[S_E60] + few60, campaign_of(s, lift60))
             usual5, usual60 = s[S_E5] + again5, s[S_E60] + again60
-            # the batch that a caller sends now and then is its habit, and no load of the function; at hours at which
-            # others call, too. What came from a place that many share vouches for nobody
-            mine5, mine60 = 0.0, 0.0
-            if ident[i] and not by_place[i] and qt[Q_SETTLED_DAYS] > 0:
-                sends = min(max((bend - BATCH_HOURS) / BATCH_HOURS, 0.0), 1.0) * q[P_PEAK]
-                mine5 = max(min(q[P_N5], sends) - habit, 0.0)
-                mine60 = max(min(q[P_N60], BATCH_HOUR * sends) - BATCH_HOUR * habit, 0.0)
-            again5, again60 = max(again5, mine5), max(again60, mine60)
             raw[i, 6] = pace_excess(s[S_N5], expected5 + again5) / phi * part
             # an hour's sum remembers a flood that has ended, and a day's sum long after
             now_on = goes_on(s[S_N5], s[S_E5] * lift5 + GOING_FLOOR)

@@ -533,21 +533,6 @@ def test_runs_that_are_slow_by_all_sorts_of_times_are_no_probes_for_some_of_them
     assert found[0] > 3.0 * found[1]
 
 
-def test_a_batch_that_its_caller_sent_before_is_no_load_of_the_function(usual: Baselines) -> None:
-    partner = {"caller": "user:partner"}
-    batch = trouble(60, 4 * SECOND, **partner)
-    twice = [{**row, "invocation_id": f"twice-{n}"} for n, row in enumerate(trouble(240, SECOND, **partner))]
-    earlier = ordinary(LEARNED - DAY + HOUR, 240 / 3600, every=4 * SECOND, **partner)
-    alone, again, more = (live(usual, before(), *lives) for lives in ([batch], [earlier, batch], [earlier, twice]))
-    for feature in ("pace_minutes", "pace_hour"):
-        assert alone.raw(feature, "bad").max() > 3.0
-        assert again.raw(feature, "bad").max() < 1.0
-    assert more.raw("pace_minutes", "twice").max() > 5.0
-    place = {"caller": "geography:Italy/Lombardy/Milan", "caller_source": "geography"}
-    shared = live(usual, before(), *([{**row, **place} for row in rows] for rows in (earlier, batch)))
-    assert shared.raw("pace_minutes", "bad").max() > 3.0
-
-
 def test_silence_is_raised_once_at_the_time_when_the_calls_missed_have_added_up(usual: Baselines) -> None:
     by_the_mean = replace(usual, alarms=np.zeros_like(usual.alarms))
     found = live(by_the_mean, before(), silence=60.0, watermark_us=EPOCH_US + NOW + 12 * HOUR)
