@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from models.assured import QUARTERS
-from models.baselines import HOUR_US, HOURS_A_WEEK, LEVELS, SELDOM, US, WEEK_OFFSET
+from models.baselines import HOUR_US, HOURS_A_WEEK, LEVELS, SELDOM, US, WEEK_OFFSET, WEEKEND
 from models.jit import copy_row, njit
 
 #: columns of the function state, float64
@@ -97,7 +97,7 @@ DAY_US: Final = 86400 * US
 LEAST_SILENCE_US: Final = np.int64(1200 * US)
 #: calls missed that no function reaches: one that is not watched
 UNWATCHED: Final = 1e9
-QUARTER_US: Final = 900 * US
+QUARTER_US: Final = DAY_US // QUARTERS
 #: two weeks, after which what came on every day has been missed, or never is
 _ALARM_QUARTERS: Final = 14 * QUARTERS
 #: share of a usual hour that its window must have run for, and share of the calls expected in it that must have come,
@@ -484,9 +484,9 @@ def alarmed_since(alarms: Any, missed: Any, last: Any, until: Any) -> Any:
         if at >= until:
             break
         border = min((at // QUARTER_US + 1) * QUARTER_US, until)
-        weekend = (at // DAY_US + 3) % 7 >= 5
-        promised = alarms[(QUARTERS if weekend else 0) + at % DAY_US // QUARTER_US] / US
-        per_us = promised if missed[_hour(at)] > 0.0 else 0.0
+        hour = _hour(at)
+        promised = alarms[(QUARTERS if hour >= WEEKEND else 0) + at % DAY_US // QUARTER_US] / US
+        per_us = promised if missed[hour] > 0.0 else 0.0
         step = per_us * (border - at)
         if total + step >= 1.0 and per_us > 0.0:
             strange = max(np.int64(at + (1.0 - total) / per_us), last + LEAST_SILENCE_US)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from detectors.function_features import DEFAULT_SILENCE
 from detectors.function_kernel import UNWATCHED
+from models.assured import fewest_missed
 from models.baselines import BIN_US, HOUR_US, SELDOM, US, Baselines, hour_of_week
 
 Vector = npt.NDArray[Any]
@@ -16,7 +17,6 @@ Vector = npt.NDArray[Any]
 HOURS_A_DAY: Final = 24
 #: a function is silent after this many times the longest silence seen in training
 SILENCE_MARGIN: Final = 3.0
-MIN_SILENCE: Final = 8.0
 #: chance that calls which come at random never leave a longer gap, below which they come by the clock
 BY_THE_CLOCK: Final = 1e-4
 #: such calls that must be missing, and the calls that come together below which each comes by itself
@@ -29,8 +29,6 @@ FEWEST_RUNS: Final = 2
 REGULAR: Final = 1.7
 #: how many times what is expected between two runs must be missing
 LATE: Final = 1.25
-#: invocations that come together count as one, up to so many
-MOST_CLUMP: Final = 10.0
 #: s of calls at the mean pace that a silence must miss at least, also where the hour is a busy one
 SILENCE_SECONDS: Final = 1200.0
 #: how much longer a silence is by what the first days alone expect than by what all do, at most: what is usual at a
@@ -64,7 +62,7 @@ def silences(
         elif name in gaps:
             # work that comes in clumps is silent between them
             clump = max(float(whole.dispersion[row]) / 2.0, float(clumps[row]))
-            least = MIN_SILENCE * min(max(clump, 1.0), MOST_CLUMP)
+            least = float(fewest_missed(clump))
             if clump < SINGLE and by_the_clock(gaps[name], int(calls[row])):
                 # what never keeps anybody waiting is missed as soon as it does
                 least = FEWEST_MISSED

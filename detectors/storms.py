@@ -2,8 +2,8 @@
 
 So are callers new at a function who are strange there one after the other: one who comes from many addresses, or the
 first of a crowd; visitors from a country from which hardly anybody called, within a day of one another; and functions
-never seen before that one caller finds one after the other. And where a flood by one
-caller is worked off, message by message, is that flood's place, too, as is what it makes slow.
+never seen before that one caller finds one after the other. And where a flood by one caller is worked off, message by
+message, is that flood's place, too, as is what it makes slow.
 
 Stories stay apart for as long as they wait, so that what is a little strange elsewhere is not drawn into an incident.
 One that opens within minutes of another joins it, with the rows that waited for that; what comes after goes to its
@@ -20,11 +20,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from detectors.blame import LOAD, NEW, PACE, SLOW, TROUBLES
-from detectors.features import FEATURES, INDEX
 from detectors.late_stories import FIRST as FIRST_LATE
 from detectors.stories import LEADS
 from detectors.story import Story
-from detectors.story_rows import shares_of
+from detectors.story_rows import visitors
 from detectors.texts import is_text
 from models.baselines import BY_MESSAGE, US
 from models.hashing import hash_strings
@@ -56,12 +55,6 @@ _WITHIN: Final = {
     "finder": NEW_US,
     "land": LAND_US,
 }
-#: places of features that tell of a country, and of all that tells no more than that who calls is new
-_FOREIGN: Final = [INDEX[name] for name in ("country_rare_here", "country_new")]
-_NEWNESS: Final = [INDEX[f.name] for f in FEATURES if f.family in ("novelty", "reach") and f.counted] + _FOREIGN
-#: shares of the score
-_PART_OF_IT: Final = 0.2
-_NEARLY_ALL: Final = 0.9
 #: hashes of a story: function, caller and app
 _KEYS: Final = 3
 
@@ -118,18 +111,12 @@ class Clues(NamedTuple):
         age = np.asarray(rows.column("pair_age_us").fill_null(-1))
         trouble = np.asarray(rows.column("trouble").fill_null(-1))
         fired = is_text(rows.column("trigger"), *BY_MESSAGE)
-        return cls((age >= 0) & (age < NEW_US), np.isin(trouble, _FLOOD), fired, _lands(rows))
+        land = np.where(visitors(rows), hash_strings(rows.column("country")), np.uint64(0))
+        return cls((age >= 0) & (age < NEW_US), np.isin(trouble, _FLOOD), fired, land)
 
     def take(self, rows: Vector) -> Clues:
         """Those of some of the rows, int64[m]."""
         return Clues(*(clue[rows] for clue in self))
-
-
-def _lands(rows: pa.RecordBatch) -> Vector:
-    share = shares_of(rows)
-    visits = (share[:, _FOREIGN].sum(axis=1) >= _PART_OF_IT) & (share[:, _NEWNESS].sum(axis=1) >= _NEARLY_ALL)
-    land: Vector = np.where(visits, hash_strings(rows.column("country")), np.uint64(0))
-    return land
 
 
 def find_joins(

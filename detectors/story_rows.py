@@ -57,6 +57,13 @@ _LONG: Final = tuple(FEATURE_NAMES.index(name) for name in ("duration_high", "du
 _ARRIVAL: Final = tuple(FEATURE_NAMES.index(name) for name in ("caller_new", "caller_new_to_function"))
 _NEW_FOR_S: Final = NEW_FOR_US / US
 _NEARLY_ALL: Final = 0.9
+#: that hardly anybody calls from a country, and all that tells no more than this and that who calls is new
+_FOREIGN: Final = [FEATURE_NAMES.index(name) for name in ("country_rare_here", "country_new")]
+_NEWNESS: Final = [
+    FEATURE_NAMES.index(f.name) for f in FEATURES if f.family in ("novelty", "reach") and f.counted
+] + _FOREIGN
+#: share of the score from which on the country is part of it
+_PART_OF_IT: Final = 0.2
 #: the code of a value that is null
 _NONE: Final = -1
 
@@ -164,16 +171,18 @@ def _slots(column: pa.Array) -> Vector:
     return numbers[column.offset : column.offset + len(column)]
 
 
-def shares_of(rows: pa.RecordBatch) -> Vector:
-    """Shares of the features in the score of RAISED rows, float64[n, len(FEATURES)]; of a silence they mean nothing."""
-    return _slots(rows.column("share"))
-
-
 def newcomers(rows: pa.RecordBatch) -> Vector:
     """Which RAISED rows tell no more than that their caller is new, bool[n]: a customer's first calls are that, too."""
-    share, value = shares_of(rows), _slots(rows.column("value"))
+    share, value = _slots(rows.column("share")), _slots(rows.column("value"))
     nothing_else: Vector = share[:, _ARRIVAL].sum(axis=1) >= _NEARLY_ALL
     return nothing_else & (value[:, _ARRIVAL[0]] < _NEW_FOR_S)
+
+
+def visitors(rows: pa.RecordBatch) -> Vector:
+    """Which RAISED rows tell no more than that their caller is new and from where hardly anybody calls, bool[n]."""
+    share = _slots(rows.column("share"))
+    visits: Vector = (share[:, _FOREIGN].sum(axis=1) >= _PART_OF_IT) & (share[:, _NEWNESS].sum(axis=1) >= _NEARLY_ALL)
+    return visits
 
 
 def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:

@@ -12,6 +12,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from models.lived import SATURDAY, THURSDAY
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -29,9 +31,10 @@ FEWEST_DAYS: Final = 3
 MORE_DAYS: Final = 2.0
 #: quarters of an hour by which a day may be shifted: clocks are put forward and back, and some begin late
 SHIFT: Final = 4
-#: promised calls that must be missing, and how many times those of the worst gap that was lived through, judged by what
-#: the other days promised
-LEAST: Final = 8.0
+#: calls that must be missing before their function is silent
+MIN_SILENCE: Final = 8.0
+#: how many times the promised calls of the worst gap that was lived through must be missing, judged by what the other
+#: days promised
 MARGIN: Final = 2.5
 #: calls that come together count as one, up to so many
 MOST_CLUMP: Final = 10.0
@@ -41,6 +44,8 @@ _CELLS: Final = 1_000_000
 
 def alarms(bins: Floats, who: Ints, covered: Ints, dispersion: Floats) -> Floats:
     """How fast a silence becomes an alarm, float64[F, KINDS_OF_DAY * QUARTERS], 1/s: once it adds up to 1 it is one.
+
+    All 0 for a function without calls.
 
     Args:
         bins: float64[n, >= 3], of five minutes: their number since 1970 in column 1, calls in column 2.
@@ -63,8 +68,7 @@ def alarms(bins: Floats, who: Ints, covered: Ints, dispersion: Floats) -> Floats
     days: Ints = np.unique(covered // DAY_BINS)
     seen = _by_day(np.zeros(len(covered), np.int64), covered, np.ones(len(covered)), days, 1)[0]
     whole = seen.reshape(len(days), QUARTERS, _BINS).sum(axis=2) == _BINS
-    # 1970-01-01 was a Thursday
-    kind = ((days + 3) % 7 >= 5).astype(np.int64)
+    kind = ((days + THURSDAY) % 7 >= SATURDAY).astype(np.int64)
     order = np.argsort(who, kind="stable")
     number: Ints = bins[order, 1].astype(np.int64)
     who, calls = who[order], bins[order, 2]
@@ -77,6 +81,11 @@ def alarms(bins: Floats, who: Ints, covered: Ints, dispersion: Floats) -> Floats
     return out
 
 
+def fewest_missed(clump: Any) -> Any:
+    """Calls that must be missing at least, of a function whose calls come so many together."""
+    return MIN_SILENCE * np.clip(clump, 1.0, MOST_CLUMP)
+
+
 def _by_day(row: Ints, number: Ints, calls: Floats, days: Ints, rows: int) -> Floats:
     """Calls of each row, day and bin of the day, float64[rows, len(days), DAY_BINS]."""
     place = (row * len(days) + np.searchsorted(days, number // DAY_BINS)) * DAY_BINS + number % DAY_BINS
@@ -86,7 +95,7 @@ def _by_day(row: Ints, number: Ints, calls: Floats, days: Ints, rows: int) -> Fl
 
 def _alarms(counts: Floats, whole: npt.NDArray[np.bool_], kind: Ints, dispersion: Floats) -> Floats:
     n, days = counts.shape[:2]
-    fewest = LEAST * np.clip(dispersion / 2.0, 1.0, MOST_CLUMP)
+    fewest = fewest_missed(dispersion / 2.0)
     found = np.zeros((n, KINDS_OF_DAY, QUARTERS))
     for span in SPANS:
         promised, others = np.zeros((n, KINDS_OF_DAY, QUARTERS)), np.zeros((n, days, QUARTERS))

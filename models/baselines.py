@@ -557,9 +557,7 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
         refusal_rate=refusal_rate,
         rate=rate,
         dispersion=dispersion,
-        alarms=np.concatenate(
-            [alarms(bins, who, covered, dispersion[:size]), np.zeros((cohorts, KINDS_OF_DAY * QUARTERS))]
-        ),
+        alarms=alarms(bins, who, covered, dispersion),
         mean_ms=mean_ms,
         square_ms=square_ms,
         phases=phases,

@@ -24,9 +24,10 @@ from detectors.function_stage import CollateStage
 from detectors.local import Stage, run_local
 from detectors.model import Model
 from detectors.order import in_order, with_at
-from detectors.silences import BY_THE_CLOCK, MIN_SILENCE, by_the_clock
+from detectors.silences import BY_THE_CLOCK, by_the_clock
 from detectors.timeline import END, Timeline
 from detectors.training import TrainingOptions, _daily, train
+from models.assured import MIN_SILENCE
 from models.bundle import encode_bundle
 from models.errors import InputError
 from pipelines import workflows
