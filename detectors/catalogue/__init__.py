@@ -33,6 +33,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     callers.LATERAL_MOVEMENT,
     attacks.CREDENTIAL_GUESSING,
     faults.MALFORMED_CALLS,
+    faults.REFUSED_CALLS,
     attacks.ENUMERATION,
     load.RETRY_STORM,
     load.DISTRIBUTED_FLOOD,

@@ -31,6 +31,10 @@ _SEVERAL_FAIL: Final = 3
 #: refused calls that show a client with a fault, and the share of them that can't be read
 _SEVERAL: Final = 3
 _NEARLY_ALL: Final = 0.8
+#: callers from which on, share of new ones and refused calls of each up to which a function's usual clients are refused
+_MANY_CALLERS: Final = 20
+_SOME_NEW: Final = 0.3
+_FEW_EACH: Final = 4.0
 
 
 def _trouble(s: Signs) -> float:
@@ -54,6 +58,15 @@ def _storms(s: Signs) -> bool:
 def _cannot_be_read(s: Signs) -> bool:
     told = s.of("refusal") >= 0.3 and s.of("signature", "probe", "spread") < 0.1
     return s.guesses >= _SEVERAL and s.refused >= 0.3 and s.unreadable >= _NEARLY_ALL and told
+
+
+def _turns_many_away(s: Signs) -> bool:
+    # as many call as ever, hardly one of them new, and each is refused a few times: nobody tries anything
+    many = not s.one_caller and s.e.distinct_callers >= _MANY_CALLERS
+    known = s.e.new_callers <= _SOME_NEW * s.e.distinct_callers
+    each = s.guesses <= _FEW_EACH * s.e.distinct_callers and s.denied < 0.5
+    told = s.of("refusal") >= 0.3 and s.of("pace", "caller_pace", "crowd", "signature", "probe") < 0.1
+    return many and known and each and told and s.guesses >= _MANY_CALLERS and s.refused >= 0.3
 
 
 def _poisons(s: Signs) -> bool:
@@ -198,6 +211,31 @@ MALFORMED_CALLS: Final = Kind(
         "caller", 14, 6, {"client_error_burst": 0.7, "caller_client_errors": 0.3}, caller="address:203.0.113.7",
         new_callers=1, refused=14, statuses={400: 14}, value={"client_error_burst": 14.0, "caller_client_errors": 14.0},
         typical={"client_error_burst": 0.6, "caller_client_errors": 0.6},
+    ),
+)  # fmt: skip
+
+REFUSED_CALLS: Final = Kind(
+    id="refused-calls",
+    title="Far more refused calls than usual at {spot}",
+    summary="{Calls} {during} {to} {where} {from_whom}{denied}.",
+    meaning=(
+        "Many callers that were always served are refused, each a few times: what they ask for is gone, a rule "
+        "or a key has changed, or an index decays. Who guesses from many addresses looks much the same."
+    ),
+    attack=(),
+    severity=lambda s: level("medium", s.e.refused >= 200 and s.refused >= 0.9 and s.e.distinct_callers >= 100),
+    runbook=(
+        "In AppRequests, count by ResultCode and Url since the beginning: is it one id, one path, or all of them?",
+        "Check for a deployment, a change of settings or an expired key (AzureActivity) just before it began.",
+        "Look at the data that these calls ask for: an import that failed, an index that was not rebuilt.",
+        "If the ids are made up, it is somebody who guesses from many addresses: see enumeration.",
+    ),
+    made_by=("refusal",),
+    fits=_turns_many_away,
+    example=sample(
+        "function", 1_170, 720, {"client_error_burst": 0.9, "caller_client_errors": 0.1}, function="Search",
+        distinct_callers=792, new_callers=31, refused=1_170, statuses={404: 1_161, 400: 9},
+        value={"client_error_burst": 41.0}, typical={"client_error_burst": 2.4},
     ),
 )  # fmt: skip
 

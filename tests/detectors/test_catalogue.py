@@ -22,7 +22,7 @@ from tests.detectors.evidence import any_evidence
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "findings.md"
 WANTED = """
 new-caller new-country impossible-travel lateral-movement off-hours unusual-pace enumeration credential-guessing
-injection-probe malformed-calls flood distributed-flood denial-of-wallet runaway-duration latency-shift
+injection-probe malformed-calls refused-calls flood distributed-flood denial-of-wallet runaway-duration latency-shift
 faster-than-usual failure-burst retry-storm poison-message off-schedule manual-run silence silence-app new-function
 bad-deployment slow-growth exfiltration queue-injection storm unusual
 """
@@ -257,6 +257,16 @@ def test_who_is_refused_all_over_looks_around_however_fast() -> None:
     )  # fmt: skip
     assert classify(fast).id == "enumeration"
     assert classify(replace(fast, functions=everywhere[:2])).id == "flood"
+
+
+def test_many_known_callers_that_are_refused_a_few_times_each_try_nothing() -> None:
+    example = BY_ID["refused-calls"].example
+    assert classify(example).id == "refused-calls"
+    assert classify(replace(example, new_callers=700)).id == "enumeration"
+    assert classify(replace(example, distinct_callers=90, new_callers=3)).id == "enumeration"
+    hurried = {"client_error_burst": 0.6, "pace_minutes": 0.4}
+    assert classify(replace(example, share=hurried)).id == "enumeration"
+    assert classify(replace(example, statuses={401: 1_170})).id == "credential-guessing"
 
 
 def test_a_flood_that_one_caller_makes_is_nobody_elses() -> None:
