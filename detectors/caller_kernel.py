@@ -13,7 +13,9 @@ from detectors.function_kernel import (
     NOVEL_FLOOR_US,
     NOVEL_US,
     PEAK_FADES,
+    TAU_5M,
     TAU_30M,
+    TYPOS,
     claims_of,
     pace_excess,
     poisson_excess,
@@ -22,19 +24,20 @@ from detectors.function_kernel import (
 from models.baselines import HOUR_US, US
 from models.jit import copy_row, njit
 
-#: columns of the caller state, float64; up to C_SPREAD half an hour's, C_ODD a night's
+#: columns of the caller state, float64; up to C_SPREAD half an hour's, C_ODD a night's, C_TYPED minutes'
 (
-    C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_FAILED_MOST, C_XFAILED, C_ABROAD, C_SPREAD, C_ODD, C_SETTLED, C_TODAY,
-    C_SETTLED_REFUSED, C_TODAY_REFUSED, C_SETTLED_FAILED, C_TODAY_FAILED, C_FUNCTIONS, C_TODAY_FUNCTIONS, C_APPS,
-    C_LANDS, C_PEAK, C_PEAK_TODAY, C_COMPANY, C_CALLS_TODAY, C_DAYS, C_LOG_DAYS, C_LOG_DAYS_SQUARED,
-) = range(26)  # fmt: skip
-CALLER_STATE: Final = 26
+    C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_FAILED_MOST, C_XFAILED, C_ABROAD, C_SPREAD, C_ODD, C_TYPED,
+    C_SETTLED, C_TODAY, C_SETTLED_REFUSED, C_TODAY_REFUSED, C_SETTLED_FAILED, C_TODAY_FAILED, C_FUNCTIONS,
+    C_TODAY_FUNCTIONS, C_APPS, C_LANDS, C_PEAK, C_PEAK_TODAY, C_COMPANY, C_CALLS_TODAY, C_DAYS, C_LOG_DAYS,
+    C_LOG_DAYS_SQUARED,
+) = range(27)  # fmt: skip
+CALLER_STATE: Final = 27
 #: C_CALLS_TODAY counts what C_TODAY does but for what was refused, and keeps what was raised; the last three are of its
 #: days, in logarithms
-#: columns of its times, int64; D_FAILS_AT is the key of the function where most of its failing calls fail; then the day
-#: on which it was raised last, counted from 1, and on how many days it was
-D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS, D_FAILS_AT, D_RAISED_ON, D_RAISED_DAYS = range(7)
-CALLER_TIMES: Final = 7
+#: columns of its times, int64; D_FAILS_AT is the key of the function where most of its failing calls fail, D_REFUSED_AT
+#: of that which refused it last; then the day on which it was raised last, counted from 1, and on how many days it was
+D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS, D_FAILS_AT, D_REFUSED_AT, D_RAISED_ON, D_RAISED_DAYS = range(8)
+CALLER_TIMES: Final = 8
 #: apps and countries remembered per caller
 PLACES: Final = 6
 #: a caller younger than this has no habits to break: what it does first is part of its arrival
@@ -193,13 +196,14 @@ def advance_callers(
             _begin_day(s, t, today_hours[c], today)
         gone = now - t[D_LAST]
         if gone < 0:
-            for column in range(C_ODD + 1):
+            for column in range(C_TYPED + 1):
                 s[column] = 0.0
             gone = 0
         decay = np.exp(-gone / TAU_30M)
         for column in range(C_SPREAD + 1):
             s[column] *= decay
         s[C_ODD] *= np.exp(-gone / NIGHT_US)
+        s[C_TYPED] *= np.exp(-gone / TAU_5M)
         t[D_LAST] = now
         age = now - t[D_FIRST]
         if age < 0:
@@ -226,7 +230,8 @@ def advance_callers(
         value[i, 1], typical[i, 1] = since / US, s[C_SETTLED]
         if pair_age[i] == 0:
             s[C_TODAY_FUNCTIONS] += 1.0
-        if 0 <= pair_age[i] < DAY_US and age > ARRIVAL_US:
+        reaches_out = 0 <= pair_age[i] < DAY_US and age > ARRIVAL_US
+        if reaches_out:
             raw[i, 9] = max(history - np.log(max(s[C_FUNCTIONS], 1.0)), 0.0)
         value[i, 9], typical[i, 9] = pair_age[i] / US, s[C_SETTLED]
         if country[i] != 0:
@@ -267,7 +272,11 @@ def advance_callers(
         if refused[i] > 0:
             s[C_REFUSED] += w
             s[C_TODAY_REFUSED] += w
-            raw[i, 4] = claims_of(refused[i]) * poisson_excess(s[C_REFUSED], s[C_XREFUSED] + ERROR_FLOOR)
+            # who mistypes does so at one function within minutes; where one never went before it is no slip
+            s[C_TYPED] = w + (s[C_TYPED] if t[D_REFUSED_AT] == function[i] else 0.0)
+            t[D_REFUSED_AT] = function[i]
+            typed = 0.0 if reaches_out else max(min(s[C_TYPED], TYPOS) - w, 0.0)
+            raw[i, 4] = claims_of(refused[i]) * poisson_excess(s[C_REFUSED] - typed, s[C_XREFUSED] + ERROR_FLOOR)
         if failed[i] == 1:
             s[C_FAILED] += w
             s[C_TODAY_FAILED] += w

@@ -174,6 +174,19 @@ def test_refusals_across_functions_add_up_for_one_caller(usual: Baselines) -> No
     assert found.value("caller_client_errors", "odd")[-1] > 15.0
 
 
+def test_who_mistypes_a_few_times_where_it_always_calls_guesses_nothing(usual: Baselines) -> None:
+    def refusals(calls: int, every: int = 4 * SECOND, **where: Any) -> Any:
+        found = live(usual, working_days(), odd(calls, every=every, status=401, **where))
+        return found.raw("caller_client_errors", "odd")
+
+    assert refusals(4).max() < 2.0
+    # who goes on, is refused where it never was, at one function after the other, or for hours is no such person
+    assert refusals(12)[-1] > 10.0
+    assert refusals(4, function="Login")[-1] > 2.0 * refusals(4)[-1]
+    assert refusals(4, function=lambda n: f"Get{n % 4}")[-1] > 2.0 * refusals(4)[-1]
+    assert refusals(12, 10 * MINUTE).max() > 1.5
+
+
 def test_a_caller_that_was_always_refused_is_used_to_it(usual: Baselines) -> None:
     crawler = working_days(status=404)
     found = live(usual, crawler, odd(10, every=5 * MINUTE, status=404))
