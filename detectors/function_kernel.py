@@ -38,7 +38,9 @@ H_CALLS5, H_TIMES5, H_CALLS60, H_TIMES60, H_COST60, H_TIMES_COST = range(58, 76,
 S_NEW_HOSTS, S_ON_NEW, S_REPLACED = range(76, 79)
 #: half minutes in which something failed: of a quarter of an hour, and those that began among the last 16 events
 S_FAULTS, S_FAULTS_EW = 79, 80
-FUNCTION_STATE: Final = 81
+#: nats by which more of the last runs than usual took as long as one in four does
+S_SLOWER: Final = 81
+FUNCTION_STATE: Final = 82
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
@@ -161,6 +163,15 @@ MEAN_WANDERS: Final = 0.25
 #: how much slower, in nats, runs must be on average before it counts, and how much more until it counts in full
 LEAST_SLOWER: Final = 0.1
 MORE_SLOWER: Final = 0.1
+#: runs that take as long as one in four does; the share of them that normal life may well reach, that of a function of
+#: which the half has become slow, and the most nats that these claim (a cumulative sum: Page, 1954)
+SLOWER_RUN: Final = 0.75
+USUAL_SLOWER: Final = 0.30
+HALF_SLOWER: Final = 0.55
+MOST_SLOWER: Final = 25.0
+#: how much slower, in nats, the last runs must be where one of two times is taken more often, and more until all counts
+LEAST_OF_TWO: Final = 0.4
+MORE_OF_TWO: Final = 0.3
 #: chance that a delay looks like a round number of seconds by accident, and that it does, or all of its run
 ROUND_CHANCE: Final = 0.12
 EITHER_CHANCE: Final = 0.2
@@ -194,6 +205,8 @@ MAX_COMPANY: Final = 6.0
 TIE: Final = 1e-9
 LEVEL_COUNT: Final = len(LEVELS)
 _MEDIAN: Final = int(np.searchsorted(LEVELS, 0.5))
+_FEWER_SLOWER: Final = float(np.log((1.0 - HALF_SLOWER) / (1.0 - USUAL_SLOWER)))
+_MORE_SLOWER: Final = float(np.log(HALF_SLOWER / USUAL_SLOWER))
 
 
 @njit
@@ -574,6 +587,7 @@ def advance_functions(
             s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
             s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = s[S_FAULTS] = s[S_FAULTS_EW] = 0.0
             t[T_FAILING] = 0
+            s[S_SLOWER] = 0.0
             s[S_SLOW] = s[S_RUNS] = s[S_RECORDS] = s[S_LIMIT] = s[S_SLOW_LATELY] = s[S_TOP_SLOW] = s[S_SLOW60] = 0.0
             # a window that has not run yet is expected to be empty
         else:
@@ -859,11 +873,16 @@ def advance_functions(
             s[S_LOGFAST] = lnd[i] if anew else s[S_LOGFAST] + FAST * (lnd[i] - s[S_LOGFAST])
             # the slow average remembers: it counts as far as the fast one still agrees
             z = max(zf, min(zs, 3.0 * zf))
+            # where runs take one of two times, more of them than usual may take the longer
+            more = _MORE_SLOWER if u >= SLOWER_RUN else _FEWER_SLOWER
+            s[S_SLOWER] = min(max(s[S_SLOWER] * np.exp(-max(rested, 0.0)) + more, 0.0), MOST_SLOWER)
             # what others of its kind take says where a new function may lie, not where it has moved from
             if v > 0.0 and z > 0.0 and known[k]:
                 # a tenth slower may be told from chance where all runs take the same, but is nothing to be called for
                 slower = s[S_LOGFAST] - quantiles[k, median]
-                raw[i, 2] = 0.5 * z * z * min(v, 1.0) * min(max((slower - LEAST_SLOWER) / MORE_SLOWER, 0.0), 1.0)
+                claims = 0.5 * z * z * min(max((slower - LEAST_SLOWER) / MORE_SLOWER, 0.0), 1.0)
+                of_two = min(max((slower - LEAST_OF_TWO) / MORE_OF_TWO, 0.0), 1.0)
+                raw[i, 2] = max(claims, s[S_SLOWER] * min(zf, 1.0) * of_two) * min(v, 1.0)
             z = min(-zs, -3.0 * zf)
             if v < 0.0 and z > 0.0 and known[k]:
                 # a little faster is good news; work that is skipped is not

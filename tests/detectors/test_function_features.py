@@ -102,6 +102,25 @@ def test_a_run_a_little_beyond_the_longest_is_not_one_more_of_those_far_beyond_i
     assert found.raw("duration_record", "after").max() == pytest.approx(kernel.RECORDS_ALIKE * first, rel=0.2)
 
 
+def test_where_runs_take_one_of_two_times_more_of_the_longer_ones_stand_out() -> None:
+    def cached(misses: int) -> Any:
+        """Run times of a function of which so many of ten calls miss its cache, in no order."""
+        return lambda n: 900.0 + n % 50 if n * 7919 % 10 < misses else 38.0 + n % 9
+
+    usual = baselines_of(ordinary(0, 96, duration_ms=cached(2)))
+    slower = live(usual, before(duration_ms=cached(2)), trouble(120, MINUTE, duration_ms=cached(6)))
+    found = slower.raw("latency_shift", "bad")
+    assert found[:40].max() > 8.0
+    assert found.max() <= kernel.MOST_SLOWER
+    assert live(usual, before(24.0, duration_ms=cached(2))).raw("latency_shift").max() < 4.0
+    # as soon as they are as fast as ever it is over
+    after = [
+        {**row, "invocation_id": f"z-{n}"} for n, row in enumerate(ordinary(NOW + 3 * HOUR, 4, duration_ms=cached(2)))
+    ]
+    over = live(usual, before(duration_ms=cached(2)), trouble(120, MINUTE, duration_ms=cached(6)), after)
+    assert over.raw("latency_shift", "z")[-60:].max() < 4.0
+
+
 def test_some_runs_far_longer_for_hours_add_up_where_averages_hardly_move(usual: Baselines) -> None:
     # every tenth call takes twice as long as any did, which a bad quarter of an hour does as well
     found = live(usual, before(), trouble(240, 2 * MINUTE, duration_ms=lambda n: 300.0 if n % 10 == 9 else usual_ms(n)))
