@@ -125,6 +125,14 @@ def _cross(
             out[k], _ = kernel.missed_since(missed[row], alarms[row], last, until, silence_nats[row])
 
 
+@njit
+def _cross_apps(lasts: Any, armed: Any, missed: Any, alarms: Any, until: Any, out: Any) -> None:
+    """When each app that was at its pace has been silent for too long."""
+    for a in range(lasts.shape[0]):
+        if armed[a] == kernel.PACED:
+            out[a] = kernel.alarmed_since(alarms[a], missed[a], lasts[a], until)
+
+
 @dataclass(frozen=True)
 class Usual:
     """What every shard asks of the baselines, F functions and C cohorts: worked out once.
@@ -193,7 +201,8 @@ class FunctionFeatures:
         self._app_of = np.zeros(0, np.int64)
         self._app_state = np.zeros((0, kernel.APP_STATE))
         self._app_last = np.zeros(0, np.int64)
-        self._app_rate = np.zeros((0, baselines.rate.shape[1]))
+        self._app_armed = np.zeros(0, np.int64)
+        self._app_rate, self._app_missed, self._app_alarms = self._usual_of([])
         self._raised: pa.RecordBatch | None = None
         self._clear_at = CLEAR_AT
 
@@ -222,8 +231,11 @@ class FunctionFeatures:
         fresh = [app for app in dict.fromkeys(app for app, _ in names) if app not in self._apps]
         if fresh:
             self._apps |= {app: len(self._apps) + number for number, app in enumerate(fresh)}
-            rates = [self._base.rate[self._usual.of_app.get(app, [])].sum(axis=0) for app in fresh]
-            self._app_rate = np.concatenate([self._app_rate, np.stack(rates)])
+            rate, missed, alarms = self._usual_of(fresh)
+            self._app_rate = np.concatenate([self._app_rate, rate])
+            self._app_missed = np.concatenate([self._app_missed, missed])
+            self._app_alarms = np.concatenate([self._app_alarms, alarms])
+            self._app_armed = np.concatenate([self._app_armed, np.full(len(fresh), kernel.UNHEARD)])
             self._app_state = np.concatenate([self._app_state, np.zeros((len(fresh), kernel.APP_STATE))])
             self._app_last = np.concatenate([self._app_last, np.zeros(len(fresh), np.int64)])
         self._app_of = np.concatenate([self._app_of, np.array([self._apps[a] for a, _ in names], np.int64)])
@@ -231,6 +243,16 @@ class FunctionFeatures:
         self._times = np.concatenate([self._times, np.zeros((more, kernel.FUNCTION_TIMES), np.int64)])
         self._hosts = np.concatenate([self._hosts, np.zeros((more, kernel.HOSTS), np.uint64)])
         self._operations = np.concatenate([self._operations, np.zeros((more, kernel.OPERATIONS), np.uint64)])
+
+    def _usual_of(self, apps: list[str]) -> tuple[Vector, Vector, Vector]:
+        """Rates, what is missed where it does not come, and how fast that becomes an alarm, a row an app."""
+        of_app = [self._usual.of_app.get(app, []) for app in apps]
+        rate, missed, alarms = (
+            np.array([table[rows].sum(axis=0) for rows in of_app]).reshape(len(apps), table.shape[1])
+            for table in (self._base.rate, self._usual.missed, self._base.app_alarms)
+        )
+        # some functions are missed on any day; of the others together that is known of days that were seen
+        return rate, missed * self._base.covered, alarms
 
     def _take_back(self, functions: int, apps: int) -> None:
         """Forget the functions and apps beyond the first so many: only late rows had them, and those leave no trace."""
@@ -246,8 +268,9 @@ class FunctionFeatures:
         )
         self._state, self._hosts = self._state[:functions], self._hosts[:functions]
         self._operations = self._operations[:functions]
-        self._app_state, self._app_last, self._app_rate = (
-            self._app_state[:apps], self._app_last[:apps], self._app_rate[:apps]
+        self._app_state, self._app_last, self._app_armed, self._app_rate, self._app_missed, self._app_alarms = (
+            self._app_state[:apps], self._app_last[:apps], self._app_armed[:apps], self._app_rate[:apps],
+            self._app_missed[:apps], self._app_alarms[:apps],
         )  # fmt: skip
 
     # ------------------------------------------------------------------ the fold
@@ -259,10 +282,11 @@ class FunctionFeatures:
         cold, pair_age, deployed = np.zeros(n, np.bool_), np.zeros(n, np.int64), np.zeros(n, np.int64)
         company, usual_peak = np.zeros(n), np.zeros(n)
         refused_as_usual = np.zeros(n, np.bool_)
-        quiet_f, quiet_at, quiet_since, quiet_until = (np.zeros(n + 1, np.int64) for _ in range(4))
+        # an event may end the silence of its function, and that of its app
+        quiet_f, quiet_at, quiet_since, quiet_until = (np.zeros(2 * n + 1, np.int64) for _ in range(4))
         f = np.zeros(0, np.int64)
         owner = app_key = caller = country = np.zeros(0, np.uint64)
-        identified = np.zeros(0, np.bool_)
+        identified = placed = np.zeros(0, np.bool_)
         quiet = 0
         if n:
             late = np.asarray(rows.column("late"))
@@ -283,6 +307,7 @@ class FunctionFeatures:
             land[placed], lands_in_time = self._lands.rows_in_time(combine(owner, country)[placed], late[placed])
             self._lands.columns["app_key"][land[placed]] = app_key[placed]
             identified = is_text(rows.column("caller_source"), *IDENTIFIED)
+            placed = is_text(rows.column("caller_source"), "geography")
             weight = np.asarray(rows.column("item_count")).astype(np.float64)
             duration = rows.column("duration_ms").to_numpy(zero_copy_only=False)
             # Arrow lends it for reading where all rows have one: the loop would be compiled anew for that
@@ -301,7 +326,7 @@ class FunctionFeatures:
             pairs, lands = self._pairs.columns, self._lands.columns
             events = (
                 f, np.asarray(rows.column("at")), np.asarray(rows.column("event_time").cast(pa.int64())), pair,
-                caller.view(np.int64), identified, lnd,
+                caller.view(np.int64), identified, placed, lnd,
                 failures(rows.column("succeeded")), refusals(rows.column("status")), weight,
                 hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
                 np.where(uncounted, hash_strings(rows.column("operation_id")), np.uint64(0)),
@@ -311,8 +336,8 @@ class FunctionFeatures:
             )  # fmt: skip
             state = (
                 self._state, self._times, self._hosts, self._operations, self._app_of, self._app_state, self._app_last,
-                self._app_rate, land, lands["seen"], lands["day"], base.foreign(country), pairs["state"],
-                pairs["times"],
+                self._app_rate, self._app_missed, self._app_alarms, self._app_armed, land, lands["seen"], lands["day"],
+                base.foreign(country), pairs["state"], pairs["times"],
             )  # fmt: skip
             gone = (quiet_f, quiet_at, quiet_since, quiet_until)
             out = (raw, value, typical, cold, pair_age, company, usual_peak, refused_as_usual, deployed, *gone)
@@ -344,7 +369,7 @@ class FunctionFeatures:
             **{f"{n}{HASH}": pa.array(h) for n, h in (("app", app_key), ("caller", caller), ("country", country))},
             FUNCTION_KEY: pa.array(owner),
             "identified": pa.array(identified),
-            "by_place": pa.array(is_text(rows.column("caller_source"), "geography")),
+            "by_place": pa.array(placed),
             **self._places(b[f], rows.column("trigger")),
         }
         schema = pa.schema([*fields, *(pa.field(k, v.type) for k, v in extra.items())])
@@ -396,7 +421,7 @@ class FunctionFeatures:
         """Silences that events ended, that they did, and those that the watermark found still going on; None: nothing.
 
         Args:
-            f: int64[n], functions that were silent.
+            f: int64[n], functions that were silent; beyond them, apps.
             at: int64[n], when that became strange, UTC us; -1 where it was told before.
             since: int64[n], last sign of life before.
             until: int64[n], first sign of life after.
@@ -413,9 +438,19 @@ class FunctionFeatures:
             found.append((at_us, k, since_us, "silence", watermark_us >= END))
             # told once: it counts as missing again when it has come back to its pace
             self._times[k, kernel.T_ARMED] = kernel.MISSED
+        crossings = self._app_crossings(min(watermark_us, END))
+        for a in np.flatnonzero((crossings >= 0) & (crossings < watermark_us)).tolist():
+            since_us = int(self._app_last[a])
+            found.append((int(crossings[a]), len(self._names) + a, since_us, "silence", watermark_us >= END))
+            self._app_armed[a] = kernel.MISSED
         if not found and watermark_us < END:
             return None
-        names = list(self._names)
+        names = [*self._names, *((app, "") for app in self._apps)]
+        # of an app what fires most of its calls
+        rows_of = [
+            max(self._usual.of_app.get(app, [-1]), key=lambda row: self._usual.mean_rate[row]) for app in self._apps
+        ]
+        triggers = [COHORTS[cohort] for cohort in self._base.cohort[[*self._rows, *rows_of]]]
         # two at the same moment stand by name: the places of functions are others once state was saved and read
         found.sort(key=lambda one: (one[0], names[one[1]], *one[2:]))
         rows = len(found)
@@ -426,7 +461,7 @@ class FunctionFeatures:
             "event_time": [a for a, *_ in found],
             "app": [names[k][0] for _, k, *_ in found],
             "function": [names[k][1] for _, k, *_ in found],
-            "trigger": [COHORTS[self._base.cohort[self._rows[k]]] for _, k, *_ in found],
+            "trigger": [triggers[k] for _, k, *_ in found],
             "candidate": [True] * rows,
             "p_value": [SILENCE_P_VALUE if gone else 1.0 for gone in silent],
             "signal": [signal for _, _, _, signal, _ in found],
@@ -461,13 +496,15 @@ class FunctionFeatures:
 
     def due(self) -> int | None:
         """The lowest watermark at which a silence would be found."""
-        crossings = self._crossings(END)
+        crossings = np.concatenate([self._crossings(END), self._app_crossings(END)])
         waiting = crossings[crossings >= 0]
         return int(waiting.min()) + 1 if len(waiting) else None
 
     def _expected(self, k: int, since_us: int, until_us: int) -> float:
-        """Calls that were to be expected from one moment to another."""
-        return float(kernel.silent_since(self._usual.missed[self._rows[k]], since_us, until_us, np.inf)[1])
+        """Calls that were to be expected of a function, or beyond them of an app, from one moment to another."""
+        functions = len(self._names)
+        missed = self._usual.missed[self._rows[k]] if k < functions else self._app_missed[k - functions]
+        return float(kernel.silent_since(missed, since_us, until_us, np.inf)[1])
 
     def _crossings(self, until_us: int) -> Vector:
         """int64[functions]: when each function's silence becomes strange if it says nothing until then; -1 if not."""
@@ -486,26 +523,33 @@ class FunctionFeatures:
             )
         return out
 
+    def _app_crossings(self, until_us: int) -> Vector:
+        """As ``_crossings``, of apps as a whole, int64[apps]."""
+        out = np.full(len(self._apps), -1, np.int64)
+        if len(out):
+            _cross_apps(self._app_last, self._app_armed, self._app_missed, self._app_alarms, until_us, out)
+        return out
+
     def disarm(self) -> None:
         """What comes may be other logs: a gap between training and replay is no silence.
 
         Silence counts from when a function is at its pace again; or from when the logs are seen to go on where they
         ended, for those that were at their pace then.
         """
-        armed = self._times[:, kernel.T_ARMED]
-        armed[:] = np.where(armed == kernel.PACED, kernel.LEFT, kernel.UNHEARD)
+        for armed in (self._times[:, kernel.T_ARMED], self._app_armed):
+            armed[:] = np.where(armed == kernel.PACED, kernel.LEFT, kernel.UNHEARD)
 
     def _go_on(self, rows: pa.RecordBatch, late: Vector) -> None:
         """Of each app that is heard of for the first time since ``disarm``: do its logs go on where they ended?"""
-        left = self._times[:, kernel.T_ARMED] == kernel.LEFT
-        if not left.any():
+        left, left_apps = (armed == kernel.LEFT for armed in (self._times[:, kernel.T_ARMED], self._app_armed))
+        if not left.any() and not left_apps.any():
             return
         apps = rows.column("app").filter(pa.array(~late)).dictionary_encode()
         first = {name: place for place, name in zip(*_firsts(apps), strict=True)}
         at = np.asarray(rows.column("at"))[~late]
         for name, app in self._apps.items():
             mine = left & (self._app_of == app)
-            if name not in first or not mine.any():
+            if name not in first or not (mine.any() or left_apps[app]):
                 continue
             ended, begins = int(self._app_last[app]), int(at[first[name]])
             goes_on = ended <= begins and (
@@ -513,11 +557,13 @@ class FunctionFeatures:
                 or kernel.silent_since(self._app_rate[app], ended, begins, np.inf)[1] <= GOES_ON_CALLS
             )
             self._times[mine, kernel.T_ARMED] = kernel.PACED if goes_on else kernel.UNHEARD
+            if left_apps[app]:
+                self._app_armed[app] = kernel.PACED if goes_on else kernel.UNHEARD
 
     def begin_anew(self) -> None:
         """What comes follows a hole in the logs: it is no silence, and windows begin anew."""
         self._times[:, kernel.T_LAST] = 0
-        self._times[:, kernel.T_ARMED] = kernel.UNHEARD
+        self._times[:, kernel.T_ARMED] = self._app_armed[:] = kernel.UNHEARD
 
     def longest_gaps(self, until_us: int) -> dict[tuple[str, str], float]:
         """Longest silence lived through by each function up to a moment, in expected calls."""
@@ -555,6 +601,7 @@ class FunctionFeatures:
                 "app_key": hash_strings(pa.array(apps, pa.string())),
                 "state": matrix(self._app_state[rows]),
                 "last": self._app_last[rows],
+                "armed": self._app_armed[rows],
             }
         )
         return {
@@ -568,8 +615,9 @@ class FunctionFeatures:
         """Take over a snapshot, of this or of other baselines: functions are found by name."""
         functions = tables["functions"].combine_chunks()
         self._names, self._owners, self._apps = {}, [], {}
-        self._app_of, self._app_last = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        self._app_state, self._app_rate = np.zeros((0, kernel.APP_STATE)), np.zeros((0, self._base.rate.shape[1]))
+        self._app_of, self._app_last, self._app_armed = (np.zeros(0, np.int64) for _ in range(3))
+        self._app_state = np.zeros((0, kernel.APP_STATE))
+        self._app_rate, self._app_missed, self._app_alarms = self._usual_of([])
         self._rows = np.zeros(0, np.int64)
         names = list(zip(functions.column("app").to_pylist(), functions.column("function").to_pylist(), strict=True))
         if names:
@@ -585,6 +633,7 @@ class FunctionFeatures:
             if app in self._apps:
                 self._app_state[self._apps[app]] = from_matrix(saved.column("state"))[place]
                 self._app_last[self._apps[app]] = saved.column("last")[place].as_py()
+                self._app_armed[self._apps[app]] = saved.column("armed")[place].as_py()
 
 
 def _widened(matrix: Vector, width: int) -> Vector:

@@ -81,9 +81,10 @@ OPERATIONS: Final = 2 * FAILED_OPERATIONS
 #: columns of the state of a caller at a function, float64
 (
     P_N5, P_V, P_VVAR, P_ROUND, P_DELAYED, P_SIGN, P_SETTLED, P_TODAY, P_SETTLED_V, P_TODAY_V, P_REFUSED, P_PEAK,
-    P_PEAK_TODAY, P_COMPANY, P_N60, P_FROM, P_FROM_TODAY,
-) = range(17)  # fmt: skip
-PAIR_STATE: Final = 17
+    P_PEAK_TODAY, P_COMPANY, P_N60, P_FROM, P_FROM_TODAY, P_N6H, P_MOST, P_MOST_TODAY,
+    P_SLOWLY,
+) = range(21)  # fmt: skip
+PAIR_STATE: Final = 21
 #: columns of its times, int64
 Q_LAST, Q_FIRST, Q_DAY, Q_SETTLED_DAYS = range(4)
 PAIR_TIMES: Final = 4
@@ -188,6 +189,17 @@ MALFORMED_CLAIMS: Final = 0.5
 PACE_FLOOR: Final = 1.0
 #: the same where only what still goes on is to be told from what has ended
 GOING_FLOOR: Final = 0.5
+#: days for which a caller must be known at a function before what it takes in hours is compared, how many days' worth
+#: of doubt there is about the most it took, calls added to that, and times the calls of its last hour that those of six
+#: hours count for at most
+KNOWN_DAYS: Final = 2
+FEW_DAYS: Final = 1.0
+VOLUME_FLOOR: Final = 2.0
+HOURS_AT_THIS_PACE: Final = 8.0
+#: times the most that it took in six hours that an hour may hold and still count for them, where many may be behind a
+#: name, and where it is one's own
+HOUR_OF_VOLUME: Final = 2.5
+HOUR_OF_OWN_VOLUME: Final = 4.0
 #: times the calls of five minutes that those of an hour count for at most: a quarter more than at an even pace
 AT_THIS_PACE: Final = 15.0
 #: share of yesterday's peak of a caller that is left tomorrow
@@ -521,21 +533,22 @@ def missed_since(missed: Any, alarms: Any, last: Any, until: Any, nats: Any) -> 
 
 @njit
 def advance_functions(
-    f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, lnd: Any, failed: Any, refused: Any,
+    f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, placed: Any, lnd: Any, failed: Any, refused: Any,
     weight: Any, version: Any, host: Any, operation: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any,
-    signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any, spread: Any,
-    cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
+    signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any,
+    spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
     missed: Any, unnoticed: Any, dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any,
     phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, alarms: Any, levels: Any, state: Any, times: Any,
-    hosts: Any, operations: Any, app: Any, app_state: Any, app_last: Any, app_rate: Any, country_row: Any, lands: Any,
-    land_day: Any, foreign: Any, pair_state: Any, pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any,
-    pair_age: Any, arrived_with: Any, peak_habit: Any, refused_as_usual: Any, deployed: Any, quiet_function: Any,
-    quiet_at: Any, quiet_since: Any, quiet_until: Any,
+    hosts: Any, operations: Any, app: Any, app_state: Any, app_last: Any, app_rate: Any, app_missed: Any,
+    app_alarms: Any, app_armed: Any, country_row: Any, lands: Any, land_day: Any, foreign: Any, pair_state: Any,
+    pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any, arrived_with: Any, peak_habit: Any,
+    refused_as_usual: Any, deployed: Any, quiet_function: Any, quiet_at: Any, quiet_since: Any, quiet_until: Any,
 ) -> Any:  # fmt: skip
-    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 26].
+    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 27].
 
-    Returns the number of silences written to ``quiet_*``: when each became strange (-1: it was told before), its last
-    event before and its first after. Columns are those of ``features.FUNCTION_FEATURES``.
+    Returns the number of silences written to ``quiet_*``: whose (of an app its number, beyond all functions'), when it
+    became strange (-1: it was told before), the last event before and the first after. Columns are those of
+    ``features.FUNCTION_FEATURES``.
     """
     quiet = 0
     median = _MEDIAN
@@ -543,7 +556,7 @@ def advance_functions(
     kept_hosts, kept_operations = np.empty(HOSTS, hosts.dtype), np.empty(OPERATIONS, operations.dtype)
     kept_q, kept_qt = np.empty(PAIR_STATE), np.empty(PAIR_TIMES, np.int64)
     kept_app, kept_land = np.empty(APP_STATE), np.empty(2)
-    kept_app_last, kept_land_day = np.int64(0), np.int64(0)
+    kept_app_last, kept_app_armed, kept_land_day = np.int64(0), np.int64(0), np.int64(0)
     for i in range(f.shape[0]):
         k = f[i]
         s = state[k]
@@ -559,7 +572,7 @@ def advance_functions(
             copy_row(pair_state[pair[i]], kept_q)
             copy_row(pair_times[pair[i]], kept_qt)
             copy_row(app_state[app[k]], kept_app)
-            kept_app_last = app_last[app[k]]
+            kept_app_last, kept_app_armed = app_last[app[k]], app_armed[app[k]]
             if country_row[i] >= 0:
                 copy_row(lands[country_row[i]], kept_land)
                 kept_land_day = land_day[country_row[i]]
@@ -727,16 +740,25 @@ def advance_functions(
             q[P_FROM_TODAY] = 0.0
             q[P_PEAK] = max(PEAK_FADES * q[P_PEAK], q[P_PEAK_TODAY])
             q[P_PEAK_TODAY] = 0.0
+            q[P_MOST] = max(PEAK_FADES * q[P_MOST], q[P_MOST_TODAY])
+            q[P_MOST_TODAY] = 0.0
             qt[Q_SETTLED_DAYS] += today - qt[Q_DAY]
             qt[Q_DAY] = today
         gone = now - qt[Q_LAST]
         if gone < 0:
-            for column in (P_N5, P_N60, P_V, P_VVAR, P_ROUND, P_DELAYED, P_SIGN, P_REFUSED):
+            for column in (P_N5, P_N60, P_N6H, P_SLOWLY, P_V, P_VVAR, P_ROUND, P_DELAYED, P_SIGN, P_REFUSED):
                 q[column] = 0.0
             gone = 0
         q[P_N5] = q[P_N5] * np.exp(-gone / TAU_5M) + w
         q[P_N60] = q[P_N60] * np.exp(-gone / TAU_1H) + w
+        fading = np.exp(-gone / TAU_6H)
+        q[P_N6H] = q[P_N6H] * fading + w
+        # what comes at once is told by the pace: it counts as far as an hour may hold of what goes on for several
+        an_hour = HOUR_OF_VOLUME if placed[i] else HOUR_OF_OWN_VOLUME
+        slowly = q[P_N60] <= an_hour * (q[P_MOST] + VOLUME_FLOOR)
+        q[P_SLOWLY] = q[P_SLOWLY] * fading + (w if slowly else 0.0)
         q[P_PEAK_TODAY] = max(q[P_PEAK_TODAY], q[P_N5])
+        q[P_MOST_TODAY] = max(q[P_MOST_TODAY], q[P_N6H])
         slow_decay = np.exp(-gone / TAU_30M)
         q[P_REFUSED] *= np.exp(-gone / TAU_15M)
         q[P_ROUND] *= slow_decay
@@ -793,7 +815,17 @@ def advance_functions(
             app_state[a, A_NEW60] *= f60
             app_state[a, A_E5] = app_state[a, A_E5] * f5 + per_us * TAU_5M * (1.0 - f5)
             app_state[a, A_E60] = app_state[a, A_E60] * f60 + per_us * TAU_1H * (1.0 - f60)
+            if not late[i]:
+                crossing = np.int64(-1)
+                if app_armed[a] == PACED and gap_app >= LEAST_SILENCE_US:
+                    crossing = alarmed_since(app_alarms[a], app_missed[a], app_last[a], now)
+                if crossing >= 0 or app_armed[a] == MISSED:
+                    quiet_function[quiet], quiet_at[quiet] = state.shape[0] + a, crossing
+                    quiet_since[quiet], quiet_until[quiet] = app_last[a], now
+                    quiet += 1
+                    app_armed[a] = HEARD
         app_last[a] = now
+        app_armed[a] = max(app_armed[a], HEARD)
         if known[k]:
             app_state[a, A_N5] += w
             app_state[a, A_N60] += w
@@ -802,10 +834,10 @@ def advance_functions(
             others, usual_others = app_state[a, A_N60] - s[S_N60], app_state[a, A_E60] - s[S_E60]
             lift60 = min(max((others + SIBLINGS) / (max(usual_others, 0.0) + SIBLINGS), 1.0), MAX_LIFT)
             hour = _hour(now)
-            if at_its_pace(s[S_N60], s[S_E60], 3600.0 * rate[k, hour]) and at_its_pace(
-                app_state[a, A_N60], app_state[a, A_E60], 3600.0 * app_rate[a, hour]
-            ):
-                t[T_ARMED] = PACED
+            if at_its_pace(app_state[a, A_N60], app_state[a, A_E60], 3600.0 * app_rate[a, hour]):
+                app_armed[a] = PACED
+                if at_its_pace(s[S_N60], s[S_E60], 3600.0 * rate[k, hour]):
+                    t[T_ARMED] = PACED
             a_day = mean_rate[k] * (TAU_1D / US)
             if a_day < SELDOM and s[S_EDAY] >= RAN_FOR * a_day:
                 t[T_ARMED] = PACED
@@ -1064,10 +1096,18 @@ def advance_functions(
             own_peak = max(habit, q[P_PEAK], usual_peak)
             raw[i, 12] = pace_excess(q[P_N5], own_peak + PACE_FLOOR)
             habit = own_peak
+            # what it takes over hours, as long as it goes on, of who is known for a while
+            if qt[Q_SETTLED_DAYS] >= KNOWN_DAYS and refused[i] == 0:
+                lately = min(q[P_SLOWLY], HOURS_AT_THIS_PACE * q[P_N60])
+                # a busy day is everybody's, and the most of few days may well be passed on the next
+                others = (max(s[S_N60] - q[P_N60], 0.0) + SIBLINGS) / (s[S_E60] + SIBLINGS)
+                most = q[P_MOST] * min(max(lift60, others, 1.0), MAX_LIFT) * (1.0 + FEW_DAYS / qt[Q_SETTLED_DAYS])
+                raw[i, 26] = pace_excess(lately, most + VOLUME_FLOOR)
         value[i, 11] = age / US
         typical[i, 11] = NOVEL_US / US
         value[i, 12] = q[P_N5]
         typical[i, 12] = habit
+        value[i, 26], typical[i, 26] = q[P_SLOWLY], q[P_MOST]
 
         if identified:
             land = country_row[i]
@@ -1162,7 +1202,7 @@ def advance_functions(
             copy_row(kept_q, pair_state[pair[i]])
             copy_row(kept_qt, pair_times[pair[i]])
             copy_row(kept_app, app_state[app[k]])
-            app_last[app[k]] = kept_app_last
+            app_last[app[k]], app_armed[app[k]] = kept_app_last, kept_app_armed
             if country_row[i] >= 0:
                 copy_row(kept_land, lands[country_row[i]])
                 land_day[country_row[i]] = kept_land_day

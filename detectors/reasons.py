@@ -150,6 +150,7 @@ _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
     "cost_days": _paid("in a day"),
     "caller_new_to_function": _first("the caller was seen here"),
     "caller_pace_here": _amount("call", "by one caller in five minutes"),
+    "caller_volume_here": _amount("call", "by one caller in six hours"),
     "off_schedule": _schedule,
     "redelivery": lambda value, _: f"1 message was delivered {say.counted(value, 'time')}",
     "attack_signature": _several("call", "with an attack's signature"),
@@ -184,7 +185,8 @@ _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
 _AMOUNTS: Final = frozenset(
     (
         *("failure_burst", "client_error_burst", "pace_minutes", "pace_hour", "growth_days", "cost_hour", "cost_days"),
-        *("caller_pace_here", "caller_client_errors", "caller_failures", "caller_pace", "caller_day", "newcomers"),
+        *("caller_pace_here", "caller_volume_here", "caller_pace", "caller_day"),
+        *("caller_client_errors", "caller_failures", "newcomers"),
     )
 )
 #: features that say the same twice: one clause tells it
@@ -194,6 +196,7 @@ TOPICS: Final[dict[str, str]] = {
     "growth_days": "pace_minutes",
     "cost_days": "cost_hour",
     "caller_pace_here": "caller_pace",
+    "caller_volume_here": "caller_pace",
     "caller_day": "caller_pace",
     "long_runs": "latency_shift",
     "caller_new": "caller_new_to_function",

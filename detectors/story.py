@@ -254,17 +254,23 @@ def _silence(story: Story) -> Silence | None:
     if story.since_us < 0:
         return None
     since, per_hour, spoke = (story.counts.get(name, {}) for name in ("since", "per_hour", "spoke"))
-    told = story.hushed() or list(since)
+    told = _as_a_whole(story.hushed() or list(since))
     now, back_us = max(story.opened_us, story.last_us), story.back_us
     ends = {name: now if back_us < 0 else spoke[name] for name in told}
     missing = sum(per_hour.get(name, 0) * max(ends[name] - since.get(name, now), 0) for name in told)
     return Silence(
         sum(per_hour.get(name, 0) for name in told) / MICRO,
         min((since.get(name, story.since_us) for name in told), default=story.since_us),
-        back_us,
+        max(ends.values()) if back_us >= 0 else -1,
         missing / MICRO / HOUR_US,
         max((ends[name] - since.get(name, now) for name in told), default=-1),
     )
+
+
+def _as_a_whole(silent: list[str]) -> list[str]:
+    """Functions, by app and name, and of an app that is silent as a whole only itself."""
+    apps = {name.partition("\x1f")[0] for name in silent if name.endswith("\x1f")}
+    return [name for name in silent if name.endswith("\x1f") or name.partition("\x1f")[0] not in apps]
 
 
 def _followed_a_version(story: Story) -> bool:

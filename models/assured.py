@@ -7,6 +7,7 @@ also where nights and weekends are as quiet as can be.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 DAY_BINS: Final = 288
+HOURS: Final = 24
 QUARTERS: Final = 96
 QUARTER_S: Final = 900.0
 #: working days, and days of the weekend, UTC
@@ -26,7 +28,7 @@ _BINS: Final = DAY_BINS // QUARTERS
 #: quarters of an hour of which the least is looked for together: what seldom comes promises nothing of a quarter alone
 SPANS: Final = (1, 4, 12)
 #: days of a kind below which what came on each of them promises nothing
-FEWEST_DAYS: Final = 3
+FEWEST_DAYS: Final = 4
 #: days that are added to those that were seen: the next may have less than the least of few
 MORE_DAYS: Final = 2.0
 #: quarters of an hour by which a day may be shifted: clocks are put forward and back, and some begin late
@@ -36,6 +38,11 @@ MIN_SILENCE: Final = 8.0
 #: how many times the promised calls of the worst gap that was lived through must be missing, judged by what the other
 #: days promised
 MARGIN: Final = 2.5
+#: days from which on an hour of one of them may stand out, which it does where it has so many times what the others
+#: have, and so many calls besides
+DAYS_BESIDE: Final = 3
+TIMES_OTHERS: Final = 3.0
+ONE_DAYS: Final = 10.0
 #: calls that come together count as one, up to so many
 MOST_CLUMP: Final = 10.0
 #: cells of counts held at a time
@@ -63,22 +70,66 @@ def alarms(bins: Floats, who: Ints, covered: Ints, dispersion: Floats) -> Floats
         (36, 63)
     """
     out = np.zeros((len(dispersion), KINDS_OF_DAY * QUARTERS))
-    if not len(covered) or not len(bins):
-        return out
-    days: Ints = np.unique(covered // DAY_BINS)
-    seen = _by_day(np.zeros(len(covered), np.int64), covered, np.ones(len(covered)), days, 1)[0]
-    whole = seen.reshape(len(days), QUARTERS, _BINS).sum(axis=2) == _BINS
+    days = _days(covered)
     kind = ((days + THURSDAY) % 7 >= SATURDAY).astype(np.int64)
+    whole = _whole(covered, days, _BINS)
+    for rows, counts in _counted(bins, who, days, len(dispersion)):
+        out[rows] = _alarms(counts, whole, kind, dispersion[rows])
+    return out
+
+
+def lasting(bins: Floats, who: Ints, covered: Ints, functions: int) -> Floats:
+    """Share of the calls at an hour of the day that is no single day's, float64[functions, 24]; 1 if none stands out.
+
+    A backfill of one night makes the mean of its hour a multiple of what comes on all other days: nobody is to miss it.
+
+    Args:
+        bins: float64[n, >= 3], of five minutes: their number since 1970 in column 1, calls in column 2.
+        who: int64[n], row of each one's function.
+        covered: int64[m], numbers of the bins that the logs cover, sorted.
+        functions: rows there are.
+    """
+    out = np.ones((functions, HOURS))
+    days = _days(covered)
+    whole = _whole(covered, days, DAY_BINS // HOURS)
+    many = np.maximum(whole.sum(axis=0), 1)
+    for rows, counts in _counted(bins, who, days, functions):
+        hourly = counts.reshape(len(counts), len(days), HOURS, -1).sum(axis=3)
+        # as a rate is smoothed, so is what stands out of it
+        flat = hourly.reshape(len(counts), -1)
+        before, after = np.roll(flat, 1, axis=1), np.roll(flat, -1, axis=1)
+        hourly = np.where(whole, (0.15 * before + 0.7 * flat + 0.15 * after).reshape(hourly.shape), 0.0)
+        total, most = hourly.sum(axis=1), hourly.max(axis=1)
+        others = (total - most) / np.maximum(many - 1, 1)
+        beyond = np.maximum(most - (TIMES_OTHERS * others + ONE_DAYS), 0.0)
+        out[rows] = np.where((many >= DAYS_BESIDE) & (total > 0.0), 1.0 - beyond / np.maximum(total, 1e-12), 1.0)
+    return out
+
+
+def _days(covered: Ints) -> Ints:
+    found: Ints = np.unique(covered // DAY_BINS)
+    return found
+
+
+def _whole(covered: Ints, days: Ints, span: int) -> npt.NDArray[np.bool_]:
+    """Which spans of so many bins the logs cover whole, bool[len(days), spans of a day]."""
+    seen = _by_day(np.zeros(len(covered), np.int64), covered, np.ones(len(covered)), days, 1)[0]
+    found: npt.NDArray[np.bool_] = seen.reshape(len(days), DAY_BINS // span, span).sum(axis=2) == span
+    return found
+
+
+def _counted(bins: Floats, who: Ints, days: Ints, functions: int) -> Iterator[tuple[slice, Floats]]:
+    """Calls by day and bin of the day, float64[rows, len(days), DAY_BINS], of some functions at a time."""
+    if not len(days) or not len(bins):
+        return
     order = np.argsort(who, kind="stable")
     number: Ints = bins[order, 1].astype(np.int64)
     who, calls = who[order], bins[order, 2]
-    functions = max(1, _CELLS // (len(days) * DAY_BINS))
-    for begin in range(0, len(dispersion), functions):
-        end = min(begin + functions, len(dispersion))
+    at_a_time = max(1, _CELLS // (len(days) * DAY_BINS))
+    for begin in range(0, functions, at_a_time):
+        end = min(begin + at_a_time, functions)
         rows = slice(*np.searchsorted(who, [begin, end]).tolist())
-        counts = _by_day(who[rows] - begin, number[rows], calls[rows], days, end - begin)
-        out[begin:end] = _alarms(counts, whole, kind, dispersion[begin:end])
-    return out
+        yield slice(begin, end), _by_day(who[rows] - begin, number[rows], calls[rows], days, end - begin)
 
 
 def fewest_missed(clump: Any) -> Any:

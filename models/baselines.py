@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.assured import KINDS_OF_DAY, QUARTERS, alarms
+from models.assured import HOURS, alarms, lasting
 from models.hashing import hash_strings
 from models.lived import HOLE_US, Lived
 from models.portable import exp, log
@@ -241,7 +241,9 @@ class Baselines:
         rate: float64[F+C, 168], expected invocations per second by hour of the week (UTC, Monday first); 0 for cohorts.
         dispersion: float64[F+C], variance over mean of five-minute counts, at least 1.
         alarms: float64[F+C, 192], how fast a silence becomes an alarm by what came on every day, as ``assured`` has it;
-            0 for cohorts, and in models of before.
+            0 for cohorts.
+        lasting: float64[F+C, 24], share of the calls at an hour of the day (UTC) that is no single day's.
+        app_alarms: float64[F+C, 192], as ``alarms``, of an app with several functions, in the row of its first; else 0.
         mean_ms, square_ms: float64[F+C], first and second moment of the duration, trimmed.
         phases: float64[F+C, 1440], share of starts by phase; all 0 where no schedule is kept.
         phase_us: int64[F+C], width of a phase bin, 0 where no schedule is kept.
@@ -268,6 +270,8 @@ class Baselines:
     rate: Floats
     dispersion: Floats
     alarms: Floats
+    lasting: Floats
+    app_alarms: Floats
     mean_ms: Floats
     square_ms: Floats
     phases: Floats
@@ -300,12 +304,12 @@ class Baselines:
         """Invocations per second that are missed where they don't come, float64[F+C, 168]: the rate where it is known.
 
         Who rests for a third of the time, as an office does, may rest on a day of which training saw nothing. Of what
-        weekends are like who saw weekdays only knows no more than the quietest hour, nor the other way round. A timer
-        that ran on each day is missed within the hour after it was due.
+        weekends are like who saw weekdays only knows no more than the quietest hour, nor the other way round. What came
+        on a single day is not missed. A timer that ran on each day is missed within the hour after it was due.
         """
-        out: Floats = self.rate.copy()
+        out: Floats = self.rate * np.tile(self.lasting, HOURS_A_WEEK // HOURS)
         if self.covered.any():
-            usual = self.rate[:, self.covered]
+            usual = out[:, self.covered]
             weekend = np.arange(HOURS_A_WEEK) >= WEEKEND
             for days in (weekend, ~weekend):
                 if not self.covered[days].any():
@@ -396,9 +400,6 @@ class Baselines:
         size = table.num_rows - len(COHORTS)
         values: dict[str, Any] = {}
         for name in _ARRAYS:
-            if name == "alarms" and name not in table.column_names:
-                values[name] = np.zeros((table.num_rows, KINDS_OF_DAY * QUARTERS))
-                continue
             array = table.column(name).chunk(0)
             if pa.types.is_fixed_size_list(array.type):
                 values[name] = array.flatten().to_numpy().reshape(-1, array.type.list_size).copy()
@@ -435,7 +436,18 @@ _ARRAYS: Final = (
         "failure_rate",
         "refusal_rate",
     ),
-    *("rate", "dispersion", "alarms", "mean_ms", "square_ms", "phases", "phase_us", "phase_count"),
+    *(
+        "rate",
+        "dispersion",
+        "alarms",
+        "lasting",
+        "app_alarms",
+        "mean_ms",
+        "square_ms",
+        "phases",
+        "phase_us",
+        "phase_count",
+    ),
 )
 
 
@@ -558,6 +570,8 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
         rate=rate,
         dispersion=dispersion,
         alarms=alarms(bins, who, covered, dispersion),
+        lasting=lasting(bins, who, covered, rows),
+        app_alarms=_app_alarms(bins, who, names, rate, covered),
         mean_ms=mean_ms,
         square_ms=square_ms,
         phases=phases,
@@ -685,6 +699,22 @@ def _dispersion(bins: Floats, who: Ints, rate: Floats, size: int, cohorts: int, 
     total += np.maximum(overall - seen, 0.0)
     out[:size] = np.clip((total + 2.0 * 20) / (np.maximum(covered, number) + 20), 1.0, 200.0)
     return out
+
+
+def _app_alarms(bins: Floats, who: Ints, names: list[tuple[str, str]], rate: Floats, covered: Ints) -> Floats:
+    """How fast the silence of an app with several functions becomes an alarm, in the row of its first function."""
+    first: dict[str, int] = {}
+    of_app = np.array([first.setdefault(app, row) for row, (app, _) in enumerate(names)], np.int64)
+    size = len(names)
+    several = np.bincount(of_app, minlength=size) > 1
+    inside = several[of_app[who]] if len(bins) else np.zeros(0, np.bool_)
+    counted = np.column_stack([of_app[who[inside]].astype(np.float64), bins[inside, 1:3]])
+    counted = _group_sum(counted, 2)
+    apps = counted[:, 0].astype(np.int64)
+    together = np.zeros_like(rate)
+    np.add.at(together, of_app, rate[:size])
+    dispersion = _dispersion(counted, apps, together, size, len(COHORTS), np.full(size, len(covered)))
+    return alarms(counted, apps, covered, dispersion)
 
 
 def _without_itself(bins: Floats, who: Ints, rate: Floats, size: int, covered: Ints) -> Floats:

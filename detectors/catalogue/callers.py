@@ -89,6 +89,12 @@ def _hurries(s: Signs) -> bool:
     return s.of("caller_pace", "pace", "growth") >= 0.3 and busy >= slow and not grows(s)
 
 
+def _severity_of_pace(s: Signs) -> Severity:
+    # a batch is over in minutes; who takes for hours many times what it ever took may be carrying it away
+    taken = s.ratio("caller_volume_here") >= 8.0
+    return level("low", taken or s.ratio("caller_pace", "caller_pace_here") >= 30.0, s.failed + s.refused > 0.2)
+
+
 def _severity_of_new(s: Signs) -> Severity:
     in_vain = s.failed + s.refused > 0.2
     busy = s.functions > _LOOKS_AROUND or s.e.invocations >= 200 or _takes_over(s)
@@ -245,7 +251,7 @@ UNUSUAL_PACE: Final = Kind(
         "this hour. A loop in a client or a bulk job looks the same."
     ),
     attack=("T1119",),
-    severity=lambda s: level("low", s.ratio("caller_pace", "caller_pace_here") >= 30.0, s.failed + s.refused > 0.2),
+    severity=_severity_of_pace,
     runbook=(
         "In AppRequests, chart count() of this caller by bin(TimeGenerated, 5m) for the last week.",
         "Ask its owner whether a bulk job or a new version of the client is running.",

@@ -30,7 +30,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "refusal": ("client_error_burst", "caller_client_errors"),
     "retry": ("redelivery",),
     "pace": ("pace_minutes", "pace_hour"),
-    "caller_pace": ("caller_pace", "caller_pace_here", "caller_day"),
+    "caller_pace": ("caller_pace", "caller_pace_here", "caller_volume_here", "caller_day"),
     "growth": ("growth_days", "cost_days"),
     "crowd": ("newcomers",),
     "novelty": ("caller_new", "caller_new_to_function"),

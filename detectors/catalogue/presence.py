@@ -37,8 +37,8 @@ def _never_seen(s: Signs) -> bool:
 
 
 def _app_silent(s: Signs) -> bool:
-    named = [function for _, function, _ in s.e.functions if function]
-    return s.e.silence is not None and (len(set(named)) >= _TOGETHER or not named)
+    named = {function for _, function, _ in s.e.functions}
+    return s.e.silence is not None and (len(named) >= _TOGETHER or "" in named or not named)
 
 
 def _expected(s: Signs) -> float:
@@ -64,7 +64,7 @@ _SILENCE_RUNBOOK: Final = (
 
 SILENCE_APP: Final = Kind(
     id="silence-app",
-    title="Silence in {app}: {functions} without a call",
+    title="Silence in {app}: {all_quiet}",
     summary="{None} {to} {all_named} {gone}.",
     meaning=(
         "Several functions say nothing any more: their app is stopped or unreachable, or its "

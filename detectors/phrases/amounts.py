@@ -73,7 +73,8 @@ class Amounts(Telling):
 
     def say_pace(self) -> str:
         """The pace that stands out most, with what is usual."""
-        names = ("caller_pace", "caller_pace_here", "caller_day", "pace_minutes", "pace_hour", "growth_days")
+        of_caller = ("caller_pace", "caller_pace_here", "caller_volume_here", "caller_day")
+        names = (*of_caller, "pace_minutes", "pace_hour", "growth_days")
         share = {name: finite(self._e.share.get(name)) for name in names if name in self._e.value}
         told = [name for name in share if share[name] >= _NEARLY_AS_MUCH * max(share.values())]
         if not told:

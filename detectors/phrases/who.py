@@ -90,7 +90,7 @@ class Who(Amounts):
     def say_all_named(self) -> str:
         """Some of the functions by name, and the app; others of the app may be as ever."""
         names = list(dict.fromkeys(function for _, function, _ in self._e.functions if function))
-        if not names:
+        if self._as_a_whole():
             return self.say_app()
         return f"{say.listed([say.tame(name) for name in names])} in {self.say_app()}"
 
@@ -106,6 +106,18 @@ class Who(Amounts):
     def say_functions(self) -> str:
         """How many functions."""
         return say.plural(self._signs.functions, "function")
+
+    def say_all_quiet(self) -> str:
+        """How many functions are without a call."""
+        if self._as_a_whole():
+            return "nothing from any of its functions"
+        named = {(app, function) for app, function, _ in self._e.functions if function}
+        return f"{say.plural(len(named), 'function')} without a call"
+
+    def _as_a_whole(self) -> bool:
+        """Whether apps are told, and not some of their functions: an app stands among these without a name."""
+        apps = {app for app, function, _ in self._e.functions if not function}
+        return all(app in apps for app, function, _ in self._e.functions if function)
 
     def say_queue(self) -> str:
         """What fired the functions."""

@@ -242,6 +242,19 @@ def test_what_comes_seldom_is_missed_by_whole_runs_and_counted_by_the_day() -> N
     assert "8 a day are usual: " in told["summary"]
 
 
+def test_an_app_that_is_silent_as_a_whole_is_told_without_its_functions() -> None:
+    several = BY_ID["silence-app"].example
+    for functions in ((("shop", "", 0),), (("shop", "", 0), ("shop", "Pay", 0))):
+        told = describe(replace(several, functions=functions))
+        assert told["kind"] == "silence-app"
+        assert told["title"] == "Silence in shop: nothing from any of its functions"
+        assert told["summary"].startswith("No call to shop since ")
+    mixed = (("shop", "", 0), ("shop", "Pay", 0), ("blog", "Post", 0))
+    told = describe(replace(several, functions=mixed, apps=("shop", "blog")))
+    assert told["title"] == "Silence in 2 apps: 2 functions without a call"
+    assert told["summary"].startswith("No call to Pay and Post in 2 apps since ")
+
+
 def test_a_silence_that_ended_is_told_from_its_begin_to_its_end() -> None:
     silent = BY_ID["silence"].example
     begin = silent.silence.since_us

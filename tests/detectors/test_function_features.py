@@ -280,6 +280,49 @@ def test_a_caller_that_goes_on_as_always_has_no_part_in_anothers_flood(usual: Ba
     assert found.raw("caller_pace_here", f"Pay-shop-{NOW}").max() < 3.0
 
 
+def exports(calls: int, every: int, **fields: Any) -> list[dict[str, Any]]:
+    """Calls of one who has called Pay four times a day until now, two of them within an hour."""
+    habit = [
+        {
+            **row,
+            "invocation_id": f"habit-{day}-{n}",
+            "event_time": day * DAY + 8 * HOUR + n * 25 * MINUTE + n // 2 * HOUR,
+        }
+        for day in range(4)
+        for n, row in enumerate(ordinary(0, 0.2, caller=STRANGER)[:4])
+    ]
+    return [*habit, *trouble(calls, every, caller=STRANGER, **fields)]
+
+
+def test_who_takes_for_hours_many_times_what_it_ever_took_stands_out_though_no_minute_does(usual: Baselines) -> None:
+    found = live(usual, ordinary(0, 4 * 24), before(12.0), exports(80, 3 * MINUTE))
+    volume = found.raw("caller_volume_here", "bad")
+    assert volume[-1] > 15.0
+    assert volume[-1] > 3.0 * found.raw("caller_pace_here", "bad").max()
+    assert found.value("caller_volume_here", "bad")[-1] > 40.0
+    assert found.raw("caller_volume_here", "habit").max() < 1.0
+
+
+def test_a_volume_that_has_ended_is_held_against_nobody(usual: Baselines) -> None:
+    later = [{**row, "event_time": NOW + 7 * HOUR} for row in exports(1, MINUTE)[-1:]]
+    later[0]["invocation_id"] = "later"
+    found = live(usual, ordinary(0, 4 * 24), before(18.0), exports(80, 3 * MINUTE), later)
+    assert found.raw("caller_volume_here", "later")[0] < 0.5 * found.raw("caller_volume_here", "bad").max()
+
+
+def test_where_all_are_busier_nobody_takes_more_than_the_day(usual: Baselines) -> None:
+    lone = live(usual, ordinary(0, 4 * 24), before(12.0), exports(80, 3 * MINUTE))
+    busy = ordinary(NOW - 2 * HOUR, 6, every=20 * SECOND)
+    crowd = [{**row, "invocation_id": f"crowd-{n}"} for n, row in enumerate(busy)]
+    found = live(usual, ordinary(0, 4 * 24), before(12.0), crowd, exports(80, 3 * MINUTE))
+    assert found.raw("caller_volume_here", "bad").max() < 0.6 * lone.raw("caller_volume_here", "bad").max()
+
+
+def test_of_who_is_new_no_volume_is_told(usual: Baselines) -> None:
+    found = live(usual, before(12.0), trouble(80, 3 * MINUTE, caller=STRANGER))
+    assert found.raw("caller_volume_here", "bad").max() == 0.0
+
+
 def test_a_campaign_that_lifts_the_whole_app_excuses_each_function(usual: Baselines) -> None:
     sibling = ordinary(LEARNED - DAY, 30, function="Catalogue", every=HOUR // 60)
     lone = live(usual, before(), sibling, trouble(120))
@@ -573,7 +616,8 @@ def test_an_office_is_not_missed_on_a_day_of_the_week_that_training_did_not_see(
         live(usual, ordinary(day * DAY + 8 * HOUR, 2), silence=60.0, watermark_us=EPOCH_US + day * DAY + 17 * HOUR)
         for day in (5, 11)
     ]
-    assert [len(found.silences()) for found in silences] == [0, 1]
+    assert [len(found.silences()) for found in silences] == [0, 2]
+    assert {row["function"] for row in silences[1].silences()} == {"Pay", ""}
 
 
 def test_no_function_is_silent_within_twenty_minutes_however_busy(usual: Baselines) -> None:
@@ -594,12 +638,68 @@ def test_what_came_on_each_working_day_is_missed_soon_by_whoever_is_watched() ->
 
     def missed(day: int, silence: float) -> list[dict[str, Any]]:
         calls = ordinary(day * DAY + 8 * HOUR, 3, every=MINUTE)
-        return live(usual, calls, silence=silence, watermark_us=EPOCH_US + day * DAY + 14 * HOUR).silences()
+        found = live(usual, calls, silence=silence, watermark_us=EPOCH_US + day * DAY + 14 * HOUR)
+        return [row for row in found.silences() if row["function"]]
 
     (silence,) = missed(8, 1e6)
     assert silence["at"] - silence["since"] < HOUR
     assert missed(8, UNWATCHED) == []
     assert missed(14, 1e6) == []
+
+
+def seldom(day: int, begin: int = 8, end: int = 18) -> list[dict[str, Any]]:
+    """Calls from one hour of a day to another of an app of eight functions, each called about once an hour by day."""
+    calls = [
+        {**record, "invocation_id": f"{number}-{record['invocation_id']}"}
+        for number in range(8)
+        for record in ordinary(
+            day * DAY + 8 * HOUR + number * 6 * MINUTE, 10, function=f"Rare{number}", every=(47 + 5 * number) * MINUTE
+        )
+    ]
+    inside = [record for record in calls if begin * HOUR <= record["event_time"] - day * DAY < end * HOUR]
+    return sorted(inside, key=lambda record: int(record["event_time"]))
+
+
+@pytest.fixture(scope="module")
+def seldom_called() -> Baselines:
+    return baselines_of([record for day in range(1, 6) for record in seldom(day)])
+
+
+def test_an_app_of_functions_that_are_each_called_seldom_is_missed_as_a_whole(seldom_called: Baselines) -> None:
+    # on the second Monday it is silent from eleven
+    fold = FunctionFeatures(seldom_called, np.full(len(seldom_called.cohort), 1e6))
+    morning, back = rows(seldom(8, end=11)), rows(seldom(8, begin=15, end=16))
+    fold.advance(morning, EPOCH_US + 8 * DAY + 14 * HOUR)
+    (silence,) = fold.raised().to_pylist()  # type: ignore[union-attr]
+    assert (silence["signal"], silence["app"], silence["function"]) == ("silence", "shop", "")
+    assert silence["since"] == morning["at"][-1].as_py()
+    assert HOUR < silence["at"] - silence["since"] < 3 * HOUR
+    assert silence["per_hour"] > 4.0
+    fold.advance(back, EPOCH_US + 8 * DAY + 16 * HOUR)
+    (speech,) = fold.raised().to_pylist()  # type: ignore[union-attr]
+    assert (speech["signal"], speech["function"]) == ("speech", "")
+    assert speech["at"] == back["at"][0].as_py()
+
+
+def test_the_silence_of_an_app_is_found_by_the_event_that_ends_it_and_after_a_restart(seldom_called: Baselines) -> None:
+    calls, back = seldom(8, end=11), seldom(8, begin=15, end=16)
+    waited = live(seldom_called, calls, watermark_us=EPOCH_US + 8 * DAY + 14 * HOUR).silences()
+    ended = live(seldom_called, calls, back).silences()
+    assert [(row["at"], row["function"]) for row in ended] == [(row["at"], row["function"]) for row in waited]
+    fold, other = (FunctionFeatures(seldom_called, np.full(len(seldom_called.cohort), 1e9)) for _ in range(2))
+    fold.advance(rows(calls), EPOCH_US + 8 * DAY + 11 * HOUR)
+    other.restore(fold.snapshot())
+    assert other.due() == fold.due() == waited[0]["at"] + 1
+
+
+def test_an_app_that_rests_on_sundays_or_has_one_function_is_not_missed_as_a_whole(seldom_called: Baselines) -> None:
+    assert (
+        live(seldom_called, seldom(8, end=11), watermark_us=EPOCH_US + 8 * DAY + 11 * HOUR + 30 * MINUTE).silences()
+        == []
+    )
+    assert live(seldom_called, seldom(14, end=9), watermark_us=EPOCH_US + 14 * DAY + 14 * HOUR).silences() == []
+    alone = baselines_of([r for day in range(1, 6) for r in ordinary(day * DAY + 8 * HOUR, 9, every=MINUTE)])
+    assert (alone.app_alarms == 0.0).all()
 
 
 def test_the_longest_silence_that_a_function_lived_through_may_still_go_on(usual: Baselines) -> None:

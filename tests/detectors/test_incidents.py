@@ -846,6 +846,18 @@ def test_what_falls_silent_again_is_told_since_it_spoke_last() -> None:
     assert incident["summary"] == once["summary"]
 
 
+def test_of_an_app_that_is_silent_as_a_whole_its_functions_are_not_counted_once_more() -> None:
+    _, (alone,) = incidents_of([silent(HOUR, "")])
+    _, (both,) = incidents_of([silent(HOUR, ""), silent(HOUR + MINUTE, "Tick"), silent(HOUR + MINUTE, "Tock")])
+    assert both["kind"] == alone["kind"] == "silence-app"
+    assert (alone["functions"], both["functions"]) == ([], ["Tick", "Tock"])
+    assert alone["summary"].split("where")[1] == both["summary"].split("where")[1]
+    # the functions are heard of one by one, the app with the first of them
+    back = [speech(3 * HOUR, ""), speech(3 * HOUR, "Tick"), speech(5 * HOUR, "Tock")]
+    _, (over,) = incidents_of([silent(HOUR, ""), silent(HOUR, "Tick"), silent(HOUR, "Tock"), *back])
+    assert " for 3 hours since " in over["summary"]
+
+
 def test_a_silence_says_when_it_ended_and_how_long_it_was() -> None:
     # silent since 00:00, told at 01:00
     _, (incident,) = incidents_of([silent(HOUR, "Tick"), speech(3 * HOUR, "Tick")])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models import assured
-from models.assured import DAY_BINS, FEWEST_DAYS, QUARTER_S, QUARTERS, SHIFT, alarms
+from models.assured import DAY_BINS, FEWEST_DAYS, HOURS, QUARTER_S, QUARTERS, SHIFT, alarms, lasting
 
 #: the first is a Monday
 MONDAY = 4
@@ -46,7 +46,8 @@ def test_a_day_without_promises_nothing_of_its_kind_of_day() -> None:
 
 
 def test_few_days_promise_nothing_and_more_days_promise_more() -> None:
-    few, some, many = (found(calls_of(WEEK[:n], every=3), days=WEEK[:n]).max() for n in (FEWEST_DAYS - 1, 3, 10))
+    days = (WEEK[: FEWEST_DAYS - 1], WEEK[:FEWEST_DAYS], WEEK)
+    few, some, many = (found(calls_of(those, every=3), days=those).max() for those in days)
     assert few == 0.0
     assert 0.0 < some < many
 
@@ -101,3 +102,29 @@ def test_days_that_the_logs_do_not_cover_count_neither_way() -> None:
     assert (found(calls_of(WEEK[:5]), days=list(range(5))) == found(calls_of(WEEK[:5]), days=[0, 1, 2, 3, 4])).all()
     assert found(calls_of(WEEK[:5]), days=list(range(7)))[0].max() > 0.0
     assert not alarms(np.zeros((0, 3)), np.zeros(0, np.int64), np.zeros(0, np.int64), ONE).any()
+
+
+def left(bins: Any, days: int) -> Any:
+    """Share of the calls at each hour of the day that is no single day's, float64[HOURS]."""
+    covered = np.arange(MONDAY * DAY_BINS, (MONDAY + days) * DAY_BINS)
+    return lasting(bins, np.zeros(len(bins), np.int64), covered, 1)[0]
+
+
+def test_a_backfill_of_one_night_is_not_missed_in_the_next() -> None:
+    usual = calls_of(list(range(5)), 0, DAY_BINS, 1.0)
+    backfill = calls_of([2], 3 * 12, 4 * 12, 30.0)
+    assert (left(usual, 5) == 1.0).all()
+    night = left(np.concatenate([usual, backfill]), 5)
+    # 12 an hour on each day, 372 on one of them
+    assert 60.0 / 420.0 < night[3] < 0.4
+    assert (night[8:22] == 1.0).all()
+
+
+def test_what_comes_on_two_days_or_seldom_is_missed_as_before() -> None:
+    twice = calls_of([1, 4], 3 * 12, 4 * 12, 30.0)
+    assert (left(twice, 5) > 0.85).all()
+    assert (left(calls_of([2], 3 * 12, 3 * 12 + 5, 1.0), 5) == 1.0).all()
+
+
+def test_of_two_days_neither_stands_out() -> None:
+    assert (left(calls_of([1], 3 * 12, 4 * 12, 30.0), 2) == np.ones(HOURS)).all()
