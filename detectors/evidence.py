@@ -59,7 +59,10 @@ class Silence(NamedTuple):
         each = self.expected_per_hour / number
         if not 0.0 <= each < SELDOM:  # nor where it is no number
             return None
-        return number * max(round(each * 24.0 / SURE), 1), number * max(int(each * hours / SURE), 1)
+        runs = each * hours / SURE
+        # the run that ends a silence is none of those that are missing
+        missing = round(runs) - 1 if self.over else int(runs)
+        return number * max(round(each * 24.0 / SURE), 1), number * max(missing, 1)
 
 
 @dataclass(frozen=True)

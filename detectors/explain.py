@@ -63,7 +63,9 @@ def reasons(evidence: Evidence) -> list[dict[str, Any]]:
     if evidence.silence is not None and not evidence.invocations:
         return [_silence(evidence)]
     ranked = sorted((-finite(share), name) for name, share in evidence.share.items() if name in _FEATURES)
-    source = Signs(evidence).caller_source
+    # what callers are called, where all of them are of one kind
+    sources = {kind for _, kind, _ in evidence.callers}
+    source = sources.pop() if len(sources) == 1 else ""
     topics: dict[str, dict[str, Any]] = {}
     for negative, name in ranked:
         feature, topic = _FEATURES[name], TOPICS.get(name, name)

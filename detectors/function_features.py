@@ -467,7 +467,7 @@ class FunctionFeatures:
             "signal": [signal for _, _, _, signal, _ in found],
             "since": [s for _, _, s, *_ in found],
             "per_hour": [
-                self._expected(k, s, a) / max((a - s) / HOUR_US, 1.0) if gone else None
+                self._expected(k, s, a) * HOUR_US / max(a - s, 1) if gone else None
                 for (a, k, s, *_), gone in zip(found, silent, strict=True)
             ],
             "horizon": [h for *_, h in found],

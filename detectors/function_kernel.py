@@ -111,6 +111,9 @@ CAME: Final = 0.15
 PAST_DUE_US: Final = np.int64(15 * 60 * US)
 #: whoever was silent longer is forgotten, at most (``remembered_days``)
 FORGET_DAYS: Final = 30
+#: of a caller's number of calls: bits that any passer-by may have, and days more for each further one
+FEW_BITS: Final = 3
+HOLIDAYS: Final = 3
 #: weights of the fast and the slow moving average of a function's run times: about 16 and 200 events
 FAST: Final = 1.0 / 16.0
 SLOW: Final = 1.0 / 200.0
@@ -225,20 +228,21 @@ _MORE_SLOWER: Final = float(np.log(HALF_SLOWER / USUAL_SLOWER))
 def remembered_days(settled_days: Any, calls: Any) -> Any:
     """Days of silence after which a caller is forgotten: two, one for each day it was seen, and more for many calls.
 
-    Who works here comes back after a long weekend; an address that called twice is another's by then.
+    Who works here comes back after a holiday; an address that called twice is another's by then.
     """
     bits = 0
     left = np.int64(calls) + 1
     while left > 1:
         left >>= 1
         bits += 1
-    return min(FORGET_DAYS, 2 + settled_days + bits)
+    return min(FORGET_DAYS, 2 + settled_days + bits + HOLIDAYS * max(bits - FEW_BITS, 0))
 
 
 def remembered(last_us: Any, settled_days: Any, calls: Any, now_us: int) -> Any:
     """Which callers are not forgotten yet, as ``remembered_days`` has it, bool[n]."""
     bits = np.frexp(np.floor(calls) + 1.0)[1] - 1
-    return now_us - last_us <= np.minimum(FORGET_DAYS, 2 + settled_days + bits) * DAY_US
+    days = 2 + settled_days + bits + HOLIDAYS * np.maximum(bits - FEW_BITS, 0)
+    return now_us - last_us <= np.minimum(FORGET_DAYS, days) * DAY_US
 
 
 @njit

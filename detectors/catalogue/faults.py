@@ -13,8 +13,6 @@ _SUSPECT_S: Final = 2700.0
 _SUSPECT_HOSTS_S: Final = 900.0
 #: functions in the same trouble at once that make a storm
 _STORM: Final = 3
-#: failed runs by deliveries of one message: so many bad messages at most
-_FEW_MESSAGES: Final = 60.0
 #: deliveries of one message after which a queue gives it up, or is about to
 _COMES_BACK: Final = 4.0
 #: runs that come near a time limit: an HTTP answer is cut at 230 s, Consumption stops a run at 300 s
@@ -72,9 +70,7 @@ def _turns_many_away(s: Signs) -> bool:
 def _poisons(s: Signs) -> bool:
     # what comes back so often has a bad message in it, however loud its failures are
     again = s.messaging and s.failed >= 0.5 and s.value("redelivery") >= _COMES_BACK and s.of("retry") >= 0.05
-    # where dozens of messages come back, what reads them is at fault
-    few = s.e.failed <= _FEW_MESSAGES * max(s.value("redelivery"), 1.0)
-    return (again or s.of("retry") >= max(0.12, 0.2 * s.of("failure"))) and s.troubled < _STORM and few
+    return (again or s.of("retry") >= max(0.12, 0.2 * s.of("failure"))) and s.troubled < _STORM and s.few_messages
 
 
 def _runs_away(s: Signs) -> bool:

@@ -75,6 +75,8 @@ _STEEP: Final = 5.0
 DENIED: Final = frozenset({401, 407})
 #: share of the calls that makes them one caller's doing, whoever else was hit
 _NEARLY_ALL: Final = 0.8
+#: failed runs by deliveries of one message: so many bad messages at most
+_FEW_MESSAGES: Final = 60.0
 #: callers that make a crowd
 CROWD: Final = 20
 
@@ -242,6 +244,11 @@ class Signs:
         """Share of the refused calls that were refused by these statuses."""
         refusals = {status: count for status, count in self.e.statuses.items() if 400 <= status < 500}
         return sum(n for status, n in refusals.items() if status in statuses) / max(sum(refusals.values()), 1)
+
+    @property
+    def few_messages(self) -> bool:
+        """Its failures may be deliveries of few messages; where dozens come back, what reads them is at fault."""
+        return self.e.failed <= _FEW_MESSAGES * max(self.value("redelivery"), 1.0)
 
     @property
     def guesses(self) -> int:

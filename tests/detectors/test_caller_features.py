@@ -459,6 +459,12 @@ def test_clearing_drops_nobody_who_is_remembered_and_everybody_else() -> None:
     assert 0 < kept.sum() < len(kept)
 
 
+def test_who_works_here_is_known_after_a_holiday_and_a_passer_by_is_not() -> None:
+    assert remembered_days(2, 39) >= 10
+    assert remembered_days(0, 2) <= 3
+    assert remembered_days(2, 100_000) == 30
+
+
 def test_who_travels_is_known_by_where_it_came_from(usual: Baselines) -> None:
     batch = in_order(rows([*working_days(), *hers(NOW - HOUR, 1), *odd(2, begin=NOW + 2 * MINUTE, country="Chile")]))
     functions, callers = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9)), CallerFeatures()

@@ -259,6 +259,19 @@ def test_who_is_refused_all_over_looks_around_however_fast() -> None:
     assert classify(replace(fast, functions=everywhere[:2])).id == "flood"
 
 
+def test_hundreds_of_messages_that_fail_slowly_are_an_outage_and_no_crafted_input() -> None:
+    features = {"latency_shift": 0.35, "failure_burst": 0.4, "duration_high": 0.25}
+    example = replace(
+        BY_ID["queue-injection"].example, share=features, signatures=(), exception_types=(), failed=12, invocations=23,
+        duration_ms=(125.0, 20_000.0), value={"redelivery": 6.0, "failure_burst": 7.0},
+    )  # fmt: skip
+    assert classify(example).id == "queue-injection"
+    assert classify(replace(example, failed=2_359, invocations=2_867)).id == "failure-burst"
+    assert classify(replace(example, failed=2_359, invocations=2_867, signatures=("sql injection",))).id == (
+        "queue-injection"
+    )
+
+
 def test_many_known_callers_that_are_refused_a_few_times_each_try_nothing() -> None:
     example = BY_ID["refused-calls"].example
     assert classify(example).id == "refused-calls"

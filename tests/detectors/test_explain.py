@@ -237,6 +237,11 @@ def test_what_comes_seldom_is_missed_by_whole_runs_and_counted_by_the_day() -> N
         since = silent.opened_us - hours * 3_600_000_000
         summary = describe(replace(silent, silence=Silence(an_hour, since)))["summary"]
         assert summary.endswith(f"so far, where {told}."), summary
+    # the run that came again, when it was due, is none of those that are missing
+    for hours, told in ((48, "1 missing"), (47.9, "1 missing"), (72, "2 missing")):
+        since = silent.opened_us - round(hours * 3_600_000_000)
+        summary = describe(replace(silent, silence=Silence(1.2 / 24, since, silent.opened_us)))["summary"]
+        assert summary.endswith(told + "."), summary
     night = tuple(("etl", f"Night{number}", 0) for number in range(8))
     told = describe(replace(BY_ID["silence-app"].example, functions=night, silence=Silence(8 * 1.6 / 25, since)))
     assert "8 a day are usual: " in told["summary"]
@@ -253,6 +258,17 @@ def test_an_app_that_is_silent_as_a_whole_is_told_without_its_functions() -> Non
     told = describe(replace(several, functions=mixed, apps=("shop", "blog")))
     assert told["title"] == "Silence in 2 apps: 2 functions without a call"
     assert told["summary"].startswith("No call to Pay and Post in 2 apps since ")
+
+
+def test_callers_of_several_kinds_are_called_neither_places_nor_queues() -> None:
+    flood = BY_ID["distributed-flood"].example
+    values = {"newcomers": 53.0, **flood.value}
+    told = replace(flood, share={"newcomers": 1.0}, value=values, typical={"newcomers": 14.0})
+    for callers, noun in (
+        ((("queue:a", "queue", 9), ("address:203.0.113.7", "address", 5)), "callers"),
+        ((("geography:Rome", "geography", 9), ("geography:Bari", "geography", 5)), "places"),
+    ):
+        assert noun in describe(replace(told, callers=callers))["reasons"][0]["text"]
 
 
 def test_a_silence_that_ended_is_told_from_its_begin_to_its_end() -> None:

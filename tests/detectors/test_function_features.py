@@ -624,6 +624,8 @@ def test_no_function_is_silent_within_twenty_minutes_however_busy(usual: Baselin
     found = live(usual, before(), silence=1.0, watermark_us=EPOCH_US + NOW + 12 * HOUR)
     (silence,) = found.silences()
     assert silence["at"] - silence["since"] == 20 * MINUTE
+    # told by the hour, however short it is
+    assert silence["per_hour"] == pytest.approx(30.0, rel=0.1)
     back = live(
         usual, before(), ordinary(NOW + 15 * MINUTE, 0.5), silence=1.0, watermark_us=EPOCH_US + NOW + 60 * MINUTE
     )
