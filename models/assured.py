@@ -38,6 +38,11 @@ MIN_SILENCE: Final = 8.0
 #: how many times the promised calls of the worst gap that was lived through must be missing, judged by what the other
 #: days promised
 MARGIN: Final = 2.5
+#: calls a day of functions that tell a holiday, share of a working day's calls up to which a weekend is quiet, and the
+#: share of working days that may be holidays
+A_DAY: Final = 10.0
+QUIET_WEEKEND: Final = 0.6
+HOLIDAYS: Final = 0.2
 #: days from which on an hour of one of them may stand out, which it does where it has so many times what the others
 #: have, and so many calls besides
 DAYS_BESIDE: Final = 3
@@ -71,7 +76,7 @@ def alarms(bins: Floats, who: Ints, covered: Ints, dispersion: Floats) -> Floats
     """
     out = np.zeros((len(dispersion), KINDS_OF_DAY * QUARTERS))
     days = _days(covered)
-    kind = ((days + THURSDAY) % 7 >= SATURDAY).astype(np.int64)
+    kind = _kinds(bins, who, days)
     whole = _whole(covered, days, _BINS)
     for rows, counts in _counted(bins, who, days, len(dispersion)):
         out[rows] = _alarms(counts, whole, kind, dispersion[rows])
@@ -104,6 +109,31 @@ def lasting(bins: Floats, who: Ints, covered: Ints, functions: int) -> Floats:
         beyond = np.maximum(most - (TIMES_OTHERS * others + ONE_DAYS), 0.0)
         out[rows] = np.where((many >= DAYS_BESIDE) & (total > 0.0), 1.0 - beyond / np.maximum(total, 1e-12), 1.0)
     return out
+
+
+def _kinds(bins: Floats, who: Ints, days: Ints) -> Ints:
+    """0 for working days, 1 for those of weekends, int64[len(days)]; a holiday is a working day as quiet as a weekend.
+
+    Only where weekends are far quieter, and of few working days: an office that is closed on one day in three has no
+    holidays, but other hours.
+    """
+    kind: Ints = ((days + THURSDAY) % 7 >= SATURDAY).astype(np.int64)
+    if not len(bins) or kind.all() or not kind.any():
+        return kind
+    place = np.searchsorted(days, bins[:, 1].astype(np.int64) // DAY_BINS)
+    calls = np.zeros((int(who.max()) + 1, len(days)))
+    np.add.at(calls, (who, place), bins[:, 2])
+    steady = calls.mean(axis=1) >= A_DAY
+    if not steady.any():
+        return kind
+    # each function weighs as much as the next, however busy it is
+    busy = (calls[steady] / calls[steady].mean(axis=1, keepdims=True)).mean(axis=0)
+    working, resting = np.median(busy[kind == 0]), np.median(busy[kind == 1])
+    quiet = (kind == 0) & (busy < (working + resting) / 2.0)
+    if resting < QUIET_WEEKEND * working and quiet.sum() <= HOLIDAYS * (kind == 0).sum():
+        # who never works on Fridays has no holiday on each of them
+        kind = np.where(quiet & np.isin(days % 7, days[(kind == 0) & ~quiet] % 7), 1, kind)
+    return kind
 
 
 def _days(covered: Ints) -> Ints:
