@@ -286,7 +286,7 @@ class FunctionFeatures:
         quiet_f, quiet_at, quiet_since, quiet_until = (np.zeros(2 * n + 1, np.int64) for _ in range(4))
         f = np.zeros(0, np.int64)
         owner = app_key = caller = country = np.zeros(0, np.uint64)
-        identified = placed = np.zeros(0, np.bool_)
+        identified = by_place = np.zeros(0, np.bool_)
         quiet = 0
         if n:
             late = np.asarray(rows.column("late"))
@@ -307,7 +307,7 @@ class FunctionFeatures:
             land[placed], lands_in_time = self._lands.rows_in_time(combine(owner, country)[placed], late[placed])
             self._lands.columns["app_key"][land[placed]] = app_key[placed]
             identified = is_text(rows.column("caller_source"), *IDENTIFIED)
-            placed = is_text(rows.column("caller_source"), "geography")
+            by_place = is_text(rows.column("caller_source"), "geography")
             weight = np.asarray(rows.column("item_count")).astype(np.float64)
             duration = rows.column("duration_ms").to_numpy(zero_copy_only=False)
             # Arrow lends it for reading where all rows have one: the loop would be compiled anew for that
@@ -326,7 +326,7 @@ class FunctionFeatures:
             pairs, lands = self._pairs.columns, self._lands.columns
             events = (
                 f, np.asarray(rows.column("at")), np.asarray(rows.column("event_time").cast(pa.int64())), pair,
-                caller.view(np.int64), identified, placed, lnd,
+                caller.view(np.int64), identified, by_place, lnd,
                 failures(rows.column("succeeded")), refusals(rows.column("status")), weight,
                 hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
                 np.where(uncounted, hash_strings(rows.column("operation_id")), np.uint64(0)),
@@ -369,7 +369,7 @@ class FunctionFeatures:
             **{f"{n}{HASH}": pa.array(h) for n, h in (("app", app_key), ("caller", caller), ("country", country))},
             FUNCTION_KEY: pa.array(owner),
             "identified": pa.array(identified),
-            "by_place": pa.array(placed),
+            "by_place": pa.array(by_place),
             **self._places(b[f], rows.column("trigger")),
         }
         schema = pa.schema([*fields, *(pa.field(k, v.type) for k, v in extra.items())])
@@ -446,11 +446,6 @@ class FunctionFeatures:
         if not found and watermark_us < END:
             return None
         names = [*self._names, *((app, "") for app in self._apps)]
-        # of an app what fires most of its calls
-        rows_of = [
-            max(self._usual.of_app.get(app, [-1]), key=lambda row: self._usual.mean_rate[row]) for app in self._apps
-        ]
-        triggers = [COHORTS[cohort] for cohort in self._base.cohort[[*self._rows, *rows_of]]]
         # two at the same moment stand by name: the places of functions are others once state was saved and read
         found.sort(key=lambda one: (one[0], names[one[1]], *one[2:]))
         rows = len(found)
@@ -461,7 +456,7 @@ class FunctionFeatures:
             "event_time": [a for a, *_ in found],
             "app": [names[k][0] for _, k, *_ in found],
             "function": [names[k][1] for _, k, *_ in found],
-            "trigger": [triggers[k] for _, k, *_ in found],
+            "trigger": [self._fired_by(k, names[k][0]) for _, k, *_ in found],
             "candidate": [True] * rows,
             "p_value": [SILENCE_P_VALUE if gone else 1.0 for gone in silent],
             "signal": [signal for _, _, _, signal, _ in found],
@@ -489,6 +484,13 @@ class FunctionFeatures:
                 columns[name].append(None)
             rows += 1
         return raised_batch(columns, rows)
+
+    def _fired_by(self, k: int, app: str) -> str:
+        """What fires a function, or beyond them most of an app's calls."""
+        if k < len(self._names):
+            return COHORTS[self._base.cohort[self._rows[k]]]
+        busiest = max(self._usual.of_app.get(app, [-1]), key=lambda row: float(self._usual.mean_rate[row]))
+        return COHORTS[self._base.cohort[busiest]]
 
     def raised(self) -> pa.RecordBatch | None:
         """Silences found by the last ``advance``, their ends, and at the end how far the logs reach, as RAISED rows."""

@@ -537,7 +537,7 @@ def missed_since(missed: Any, alarms: Any, last: Any, until: Any, nats: Any) -> 
 
 @njit
 def advance_functions(
-    f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, placed: Any, lnd: Any, failed: Any, refused: Any,
+    f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, by_place: Any, lnd: Any, failed: Any, refused: Any,
     weight: Any, version: Any, host: Any, operation: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any,
     signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any,
     spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
@@ -758,7 +758,7 @@ def advance_functions(
         fading = np.exp(-gone / TAU_6H)
         q[P_N6H] = q[P_N6H] * fading + w
         # what comes at once is told by the pace: it counts as far as an hour may hold of what goes on for several
-        an_hour = HOUR_OF_VOLUME if placed[i] else HOUR_OF_OWN_VOLUME
+        an_hour = HOUR_OF_VOLUME if by_place[i] else HOUR_OF_OWN_VOLUME
         slowly = q[P_N60] <= an_hour * (q[P_MOST] + VOLUME_FLOOR)
         q[P_SLOWLY] = q[P_SLOWLY] * fading + (w if slowly else 0.0)
         q[P_PEAK_TODAY] = max(q[P_PEAK_TODAY], q[P_N5])

@@ -101,14 +101,18 @@ def lasting(bins: Floats, who: Ints, covered: Ints, functions: int) -> Floats:
     for rows, counts in _counted(bins, who, days, functions):
         hourly = counts.reshape(len(counts), len(days), HOURS, -1).sum(axis=3)
         # as a rate is smoothed, so is what stands out of it
-        flat = hourly.reshape(len(counts), -1)
-        before, after = np.roll(flat, 1, axis=1), np.roll(flat, -1, axis=1)
-        hourly = np.where(whole, (0.15 * before + 0.7 * flat + 0.15 * after).reshape(hourly.shape), 0.0)
+        hourly = np.where(whole, smoothed(hourly.reshape(len(counts), -1)).reshape(hourly.shape), 0.0)
         total, most = hourly.sum(axis=1), hourly.max(axis=1)
         others = (total - most) / np.maximum(many - 1, 1)
         beyond = np.maximum(most - (TIMES_OTHERS * others + ONE_DAYS), 0.0)
         out[rows] = np.where((many >= DAYS_BESIDE) & (total > 0.0), 1.0 - beyond / np.maximum(total, 1e-12), 1.0)
     return out
+
+
+def smoothed(hourly: Floats) -> Floats:
+    """Hours, along the last axis, each with a part of the one before and of the one after."""
+    found: Floats = 0.15 * np.roll(hourly, 1, axis=-1) + 0.7 * hourly + 0.15 * np.roll(hourly, -1, axis=-1)
+    return found
 
 
 def _kinds(bins: Floats, who: Ints, days: Ints) -> Ints:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.assured import HOURS, alarms, lasting
+from models.assured import HOURS, alarms, lasting, smoothed
 from models.hashing import hash_strings
 from models.lived import HOLE_US, Lived
 from models.portable import exp, log
@@ -436,18 +436,8 @@ _ARRAYS: Final = (
         "failure_rate",
         "refusal_rate",
     ),
-    *(
-        "rate",
-        "dispersion",
-        "alarms",
-        "lasting",
-        "app_alarms",
-        "mean_ms",
-        "square_ms",
-        "phases",
-        "phase_us",
-        "phase_count",
-    ),
+    *("rate", "dispersion", "alarms", "lasting", "app_alarms"),
+    *("mean_ms", "square_ms", "phases", "phase_us", "phase_count"),
 )
 
 
@@ -665,8 +655,7 @@ def _rhythm(
         # the finest step needs more to be believed: a single week shows each of its hours once
         weight = 1.0 if groups < HOURS_A_WEEK else 30.0
         level = level * ((observed + weight) / (expected + weight))[:, group]
-    before, after = np.roll(level, 1, axis=1), np.roll(level, -1, axis=1)
-    rate[:size] = (0.15 * before + 0.7 * level + 0.15 * after) / 3600.0
+    rate[:size] = smoothed(level) / 3600.0
     return rate
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.catalogue.kind import Kind, Signs, finite, level
+from detectors.catalogue.kind import CROWD, Kind, Signs, finite, level
 from detectors.catalogue.samples import sample
 
 #: a version is suspected of what begins this soon after it, s
@@ -29,8 +29,7 @@ _SEVERAL_FAIL: Final = 3
 #: refused calls that show a client with a fault, and the share of them that can't be read
 _SEVERAL: Final = 3
 _NEARLY_ALL: Final = 0.8
-#: callers from which on, share of new ones and refused calls of each up to which a function's usual clients are refused
-_MANY_CALLERS: Final = 20
+#: share of new callers, and refused calls of each, up to which a function's usual clients are refused
 _SOME_NEW: Final = 0.3
 _FEW_EACH: Final = 4.0
 
@@ -60,11 +59,11 @@ def _cannot_be_read(s: Signs) -> bool:
 
 def _turns_many_away(s: Signs) -> bool:
     # as many call as ever, hardly one of them new, and each is refused a few times: nobody tries anything
-    many = not s.one_caller and s.e.distinct_callers >= _MANY_CALLERS
+    many = not s.one_caller and s.e.distinct_callers >= CROWD
     known = s.e.new_callers <= _SOME_NEW * s.e.distinct_callers
     each = s.guesses <= _FEW_EACH * s.e.distinct_callers and s.denied < 0.5
     told = s.of("refusal") >= 0.3 and s.of("pace", "caller_pace", "crowd", "signature", "probe") < 0.1
-    return many and known and each and told and s.guesses >= _MANY_CALLERS and s.refused >= 0.3
+    return many and known and each and told and s.guesses >= CROWD and s.refused >= 0.3
 
 
 def _poisons(s: Signs) -> bool:

@@ -75,7 +75,7 @@ _STEEP: Final = 5.0
 DENIED: Final = frozenset({401, 407})
 #: share of the calls that makes them one caller's doing, whoever else was hit
 _NEARLY_ALL: Final = 0.8
-#: failed runs by deliveries of one message: so many bad messages at most
+#: bad messages at most: where dozens come back, what reads them is at fault
 _FEW_MESSAGES: Final = 60.0
 #: callers that make a crowd
 CROWD: Final = 20
@@ -246,9 +246,14 @@ class Signs:
         return sum(n for status, n in refusals.items() if status in statuses) / max(sum(refusals.values()), 1)
 
     @property
+    def messages(self) -> float:
+        """Messages that failed, about: failures by deliveries of one."""
+        return self.e.failed / max(self.value("redelivery"), 1.0)
+
+    @property
     def few_messages(self) -> bool:
-        """Its failures may be deliveries of few messages; where dozens come back, what reads them is at fault."""
-        return self.e.failed <= _FEW_MESSAGES * max(self.value("redelivery"), 1.0)
+        """Its failures may be deliveries of few bad messages."""
+        return self.messages <= _FEW_MESSAGES
 
     @property
     def guesses(self) -> int:

@@ -176,15 +176,11 @@ class Trouble(Who):
 
     def say_a_message(self) -> str:
         """Whether one message fails or several do."""
-        return "messages fail" if self._messages() > _ONE_OR_TWO else "a message fails"
+        return "messages fail" if self._signs.messages > _ONE_OR_TWO else "a message fails"
 
     def say_each_message(self) -> str:
         """The message, or each of them."""
-        return "a message" if self._messages() > _ONE_OR_TWO else "1 message"
-
-    def _messages(self) -> float:
-        """Messages that failed, about: failures by deliveries of one."""
-        return self._e.failed / max(self._signs.value("redelivery"), 1.0)
+        return "a message" if self._signs.messages > _ONE_OR_TWO else "1 message"
 
     def say_deliveries(self) -> str:
         """Deliveries of one message."""
