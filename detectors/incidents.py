@@ -37,7 +37,7 @@ from detectors.timeline import END, Tables
 from detectors.waiting import MOST, Waiting
 from models.baselines import US
 from models.feedback import Feedback
-from models.hashing import hash_strings
+from models.hashing import combine, hash_strings
 
 Vector = npt.NDArray[Any]
 
@@ -220,10 +220,11 @@ class Incidents:
         silent = np.asarray(rows.column("signal").is_valid())
         key = {n: np.asarray(rows.column(n).fill_null(0)) for n in ("function_key", "caller_key", "app_key", "trouble")}
         if silent.any():
-            own = hash_strings(rows.column("function"))
+            app = hash_strings(rows.column("app"))
+            # by other keys than what is strange there
+            own = combine(hash_strings(rows.column("function")), app)
             key["function_key"] = np.where(silent, own, key["function_key"])
-            # logs that stop arriving silence every app at once: one story
-            key["app_key"] = np.where(silent, np.uint64(0), key["app_key"])
+            key["app_key"] = np.where(silent, app, key["app_key"])
             key["trouble"] = np.where(silent, SILENT, key["trouble"])
         about = {
             "at": np.asarray(rows.column("at")),
@@ -266,7 +267,7 @@ class Incidents:
             joining, known = self._open[number], self._open[host]
             known.first_us, known.last_us = min(known.first_us, joining.first_us), max(known.last_us, joining.last_us)
             row = np.flatnonzero(order == place)[0]
-            what = (us, LEADS.index(joining.lead), joining.trouble, int(clues.floods[row]))
+            what = (us, LEADS.index(joining.lead), joining.trouble, int(clues.floods[row]), int(clues.sprays[row]))
             known.joined.append([number, *joining.keys, int(clues.land[row]), *what])
             story = np.where((story == number) & (order >= place), host, story)
         return story
@@ -322,7 +323,7 @@ class Incidents:
                 opening = begin + int(np.argmax(opened[begin:end]))
                 known.opened_us = int(at[opening])
                 known.arrived, known.floods = bool(clues.arrives[opening]), bool(clues.floods[opening])
-                known.land = int(clues.land[opening])
+                known.sprays, known.land = bool(clues.sprays[opening]), int(clues.land[opening])
                 known.let_go = int(place[opening]) - waiting.most
                 self._add(known, waiting.of(number, known.let_go, before))
                 begin += int(np.searchsorted(place[begin:end], known.let_go))
@@ -470,8 +471,8 @@ def _texts(table: pa.Table) -> dict[int, str]:
 
 def _whereabouts(number: int, story: Story) -> Iterator[tuple[int, Whereabouts]]:
     """A story, and those that joined it, as ``assign`` knows them: numbers, but for the count, and keys."""
-    own = (number, *story.keys, story.opened_us, LEADS.index(story.lead), story.trouble, 0)
-    for one, *keys, _, lead, trouble, _ in (own, *story.joined):
+    own = (number, *story.keys, story.opened_us, LEADS.index(story.lead), story.trouble, 0, 0)
+    for one, *keys, _, lead, trouble, _, _ in (own, *story.joined):
         numbers = (lead, story.last_us, story.first_us, story.opened_us, 0, one, trouble)
         yield one, Whereabouts(numbers, tuple(keys[: len(story.keys)]))
 

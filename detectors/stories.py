@@ -146,18 +146,29 @@ def _place_in_crowd(caller: Any) -> Any:
 
 
 @njit
-def _is_among(caller: Any, crowd: Any) -> Any:
-    """Whether a caller is one of those that make a story's load, whose bits these are."""
+def _is_among(caller: Any, numbers: Any, crowd: Any) -> Any:
+    """Whether a caller is one of those that make the load of a function's story, whose bits these are."""
     word, bit = _place_in_crowd(caller)
-    return crowd[word] & bit != 0
+    return numbers[O_LEAD] == 0 and crowd[word] & bit != 0
+
+
+@njit
+def _loaded_us(numbers: Any, crowd: Any) -> Any:
+    """When who a caller's story is of last made load, us; -1: never. Such a story has no crowd, but this in its place.
+
+    A job of an earlier version wrote 0.
+    """
+    return np.int64(-1) if numbers[O_LEAD] == 0 or crowd[0] == 0 else np.int64(crowd[0])
 
 
 @njit
 def follows(
     now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
-    numbers: Any, keys: Any, among: Any, gap_us: Any, storm_us: Any,
+    numbers: Any, keys: Any, among: Any, loaded_us: Any, gap_us: Any, storm_us: Any,
 ) -> Any:  # fmt: skip
-    """Whether an event that is part of no story comes of one; ``among``: its caller makes load in it.
+    """Whether an event that is part of no story comes of one.
+
+    ``among``: its caller makes load in it; ``loaded_us``: when who a caller's story is of last made load.
 
     A caller that floods a function makes others' calls there slow, too, and what is counted by the hour remembers a
     flood that has ended: both are part of its story; load that one caller makes by itself beside a flood is not, nor
@@ -171,11 +182,13 @@ def follows(
     is_open = numbers[O_OPENED] >= 0
     # a flood leaves slow calls and full windows behind; what fails, or stops, half an hour after has another cause
     behind_us = AFTERMATH_US if trouble in (SLOW, LOAD) or crowd == CROWD else storm_us
-    bystander = is_open and not by_caller and lead > 0 and _near(now, numbers, behind_us)
+    # what a caller does without load slows nobody: what begins there an hour after it came has another cause
+    by_it = lead == 0 or now <= max(numbers[O_FIRST] + OTHER_SOON_US, loaded_us + AFTERMATH_US)
+    bystander = is_open and not by_caller and lead > 0 and by_it and _near(now, numbers, behind_us)
     apart = numbers[O_TROUBLE] == LOAD or (now > numbers[O_FIRST] + OTHER_SOON_US and not among)
     alone = by_caller and crowd == 0 and apart
     remembered = trouble == SLOW or (trouble == LOAD and not alone)
-    after = is_open and remembered and _near(now, numbers, AFTERMATH_US)
+    after = is_open and remembered and by_it and _near(now, numbers, AFTERMATH_US)
     # many callers at once load all of an app, and make it slow
     drained = after and lead == 0 and numbers[O_TROUBLE] == LOAD and keys[K_APP] == app
     drained = drained and not by_caller and _near(now, numbers, storm_us)
@@ -208,7 +221,7 @@ def _crowd_before(now: Any, caller: Any, app: Any, node: Any, behind: Any, numbe
     while node != NONE:
         k = node // 2
         crowd = numbers[k, O_LEAD] == 0 and numbers[k, O_OPENED] >= 0 and keys[k, K_APP] == app
-        if crowd and _is_among(caller, crowds[k]) and _near(now, numbers[k], AFTERMATH_US):
+        if crowd and _is_among(caller, numbers[k], crowds[k]) and _near(now, numbers[k], AFTERMATH_US):
             return k
         node = behind[node]
     return NONE
@@ -340,7 +353,8 @@ def assign(
                         break
                     if follows(
                         now, function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i], vague[i],
-                        numbers[k], keys[k], _is_among(caller[i], crowds[k]), gap_us, storm_us,
+                        numbers[k], keys[k], _is_among(caller[i], numbers[k], crowds[k]),
+                        _loaded_us(numbers[k], crowds[k]), gap_us, storm_us,
                     ):  # fmt: skip
                         found = k
                         # what a caller leaves behind does not keep its story going
@@ -381,6 +395,8 @@ def assign(
         if makes_load and numbers[found, O_LEAD] == 0:
             of_crowd, bit = _place_in_crowd(caller[i])
             crowds[found, of_crowd] |= bit
+        if numbers[found, O_LEAD] > 0 and by_caller[i] and trouble[i] in (LOAD, PACE):
+            crowds[found, 0] = max(crowds[found, 0], np.uint64(now))
         numbers[found, O_COUNT] += 1
         weighed[i] = score[i] * _weight(kind[i], numbers[found, O_COUNT], now - numbers[found, O_FIRST])
         peak[found] = max(peak[found], weighed[i])

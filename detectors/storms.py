@@ -1,9 +1,13 @@
 """Storms: the same trouble in several apps within minutes has a cause that they share, and is one incident.
 
+Slowness does from the third story on, or where it also began at about the same time. What was heard of after another
+app was missed did not fall silent with it.
+
 So are callers new at a function who are strange there one after the other: one who comes from many addresses, or the
-first of a crowd; visitors from a country from which hardly anybody called, within a day of one another; and functions
-never seen before that one caller finds one after the other. And where a flood by one caller is worked off, message by
-message, is that flood's place, too, as is what it makes slow.
+first of a crowd; callers that are refused at one function, from however many addresses; visitors from a country from
+which hardly anybody called, within a day of one another; and functions never seen before that one caller finds one
+after the other. And where a flood by one caller is worked off, message by message, is that flood's place, too, as is
+what it makes slow.
 
 Stories stay apart for as long as they wait, so that what is a little strange elsewhere is not drawn into an incident.
 One that opens within minutes of another joins it, with the rows that waited for that; what comes after goes to its
@@ -19,11 +23,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.blame import LOAD, NEW, PACE, SLOW, TROUBLES
+from detectors.blame import LOAD, NEW, PACE, SILENT, SLOW, TROUBLES
+from detectors.features import FEATURE_NAMES, FEATURES
+from detectors.function_features import refusals
 from detectors.late_stories import FIRST as FIRST_LATE
-from detectors.stories import LEADS
+from detectors.stories import LEADS, SILENT_US
 from detectors.story import Story
-from detectors.story_rows import visitors
+from detectors.story_rows import PART_OF_IT, part_of_the_score, visitors
 from detectors.texts import is_text
 from models.baselines import BY_MESSAGE, US
 from models.hashing import hash_strings
@@ -46,6 +52,9 @@ _SHARED: Final = tuple(TROUBLES.index(name) for name in ("slow", "failing", "loa
 WORKED_OFF_US: Final = 1800 * US
 #: by which the flood is told
 _FLOOD: Final = (LOAD, PACE)
+#: the same for one more caller that is refused at a function
+SPRAY_US: Final = 3 * 3600 * US
+_REFUSALS: Final = [FEATURE_NAMES.index(feature.name) for feature in FEATURES if feature.family == "refusal"]
 #: us within which one more visitor from a country that is news comes of the same: a new market, or a campaign there
 LAND_US: Final = 24 * 3600 * US
 _WITHIN: Final = {
@@ -54,9 +63,13 @@ _WITHIN: Final = {
     "crowd": WORKED_OFF_US,
     "finder": NEW_US,
     "land": LAND_US,
+    "silence": SILENT_US,
+    "spray": SPRAY_US,
 }
-#: hashes of a story: function, caller and app
-_KEYS: Final = 3
+#: how long slowness takes to open differs by function, so that two do so at once by chance
+_SLOWNESS: Final[_Cause] = ("function", SLOW, 0)
+#: where the land stands after the hashes of a story, of function, caller and app
+_LAND: Final = 3
 
 
 class Join(NamedTuple):
@@ -98,12 +111,16 @@ class Clues(NamedTuple):
         fired: a message fired it.
         land: uint64[n], hash of the country from which hardly anybody calls, where no more than that and who calls is
             new; else 0.
+        since: int64[n], of a silence the last event before it, us.
+        sprays: it was refused, and that is part of what is strange, or its caller is new at the function.
     """
 
     arrives: Vector
     floods: Vector
     fired: Vector
     land: Vector
+    since: Vector
+    sprays: Vector
 
     @classmethod
     def of(cls, rows: pa.RecordBatch) -> Clues:
@@ -112,7 +129,13 @@ class Clues(NamedTuple):
         trouble = np.asarray(rows.column("trouble").fill_null(-1))
         fired = is_text(rows.column("trigger"), *BY_MESSAGE)
         land = np.where(visitors(rows), hash_strings(rows.column("country")), np.uint64(0))
-        return cls((age >= 0) & (age < NEW_US), np.isin(trouble, _FLOOD), fired, land)
+        since = np.asarray(rows.column("since").fill_null(0))
+        arrives = (age >= 0) & (age < NEW_US)
+        # at a place there are others, who may be refused for reasons of their own
+        somebody = ~is_text(rows.column("caller_source"), "geography")
+        part_of_it = part_of_the_score(rows, _REFUSALS) >= PART_OF_IT
+        sprays = (arrives | (somebody & part_of_it)) & (refusals(rows.column("status")) > 0)
+        return cls(arrives, np.isin(trouble, _FLOOD), fired, land, since, sprays)
 
     def take(self, rows: Vector) -> Clues:
         """Those of some of the rows, int64[m]."""
@@ -137,35 +160,40 @@ def find_joins(
     ]
     if not opening:
         return []
-    lately: dict[_Cause, dict[int, int]] = {}
+    lately: dict[_Cause, list[tuple[int, int]]] = {}
     for number, one in known.items():
         # what came in time is told the same whether or not something comes late
         if number < FIRST_LATE and one.opened_us >= 0:
             for cause, us in _openings_of(one):
-                lately.setdefault(cause, {})[number] = us
+                lately.setdefault(cause, []).append((us, number))
     joins = []
     for place, number, us, i in sorted(opening):
         one = known[number]
-        arrives, floods = bool(clues.arrives[i]), bool(clues.floods[i])
-        causes = _causes(one.lead, one.trouble, one.keys, int(clues.land[i]), arrives=arrives, floods=floods)
+        told = {name: bool(getattr(clues, name)[i]) for name in ("arrives", "floods", "sprays")}
+        causes = _causes(one.lead, one.trouble, one.keys, int(clues.land[i]), **told)
         asked = [(cause, _WITHIN[cause[0]]) for cause in causes if cause[0] in _WITHIN]
         if clues.fired[i] and one.lead == "function" and one.trouble == LOAD:
             asked += [(("flood", LOAD, one.keys[2]), WORKED_OFF_US), (("flood", LOAD, 0), SPREAD_US)]
         if one.lead == "function" and one.trouble == SLOW:
             asked += [((what, LOAD, one.keys[2]), WORKED_OFF_US) for what in ("flood", "crowd")]
-        near = [
-            (since, host)
-            for cause, within in asked
-            for host, since in lately.get(cause, {}).items()
-            if 0 <= us - since <= within
-        ]
+        near = []
+        for cause, within in asked:
+            found = [(since, host) for since, host in lately.get(cause, []) if 0 <= us - since <= within]
+            if cause[0] == "silence":
+                # what was heard of after another was missed has not stopped with it
+                found = [(since, host) for since, host in found if clues.since[i] <= since]
+            if cause == _SLOWNESS and len(found) == 1:
+                found = [
+                    (since, host) for since, host in found if abs(one.first_us - known[host].first_us) <= SPREAD_US
+                ]
+            near += found
         host = max(near)[1] if near else number
         if near:
             joins.append(Join(number, host, place, us))
         if _drags_along(known[host], one.lead, one.trouble):
             continue
         for cause in causes:
-            lately.setdefault(cause, {})[host] = us
+            lately.setdefault(cause, []).append((us, host))
     return joins
 
 
@@ -182,11 +210,21 @@ def _openings(story: Vector, opened: Vector) -> Iterator[tuple[int, int]]:
     return zip(numbers.tolist(), rows[first].tolist(), strict=True)
 
 
-def _causes(lead: str, trouble: int, keys: Sequence[int], land: int, *, arrives: bool, floods: bool) -> list[_Cause]:
+def _causes(
+    lead: str, trouble: int, keys: Sequence[int], land: int, *, arrives: bool, floods: bool, sprays: bool
+) -> list[_Cause]:
     """What a story, by its hashes of function, caller, app and land, has in common with others of one cause."""
+    if sprays:
+        return [
+            ("spray", 0, keys[0]),
+            *_causes(lead, trouble, keys, land, arrives=arrives, floods=floods, sprays=False),
+        ]
     crowd: list[_Cause] = [("crowd", LOAD, keys[2])]
     finds = keys[1] and (trouble == NEW if lead == "function" else arrives)
     finder: list[_Cause] = [("finder", NEW, keys[1])] if finds else []
+    if trouble == SILENT:
+        # logs that stop arriving silence every app at once
+        return [("silence", SILENT, 0)]
     if lead == "function":
         shared: list[_Cause] = [("function", trouble, 0)] if trouble in _SHARED else []
         return shared + finder + (crowd if trouble == LOAD else [])
@@ -201,12 +239,13 @@ def _causes(lead: str, trouble: int, keys: Sequence[int], land: int, *, arrives:
 def _openings_of(story: Story) -> Iterator[tuple[_Cause, int]]:
     """The causes of a story and of those that joined it, in the order in which they opened, and when, us."""
     own = story.lead, story.trouble, story.keys, story.land
-    for cause in _causes(*own, arrives=story.arrived, floods=story.floods):
+    for cause in _causes(*own, arrives=story.arrived, floods=story.floods, sprays=story.sprays):
         yield cause, story.opened_us
-    for _, *keys, us, lead, trouble, floods in story.joined:
+    for _, *keys, us, lead, trouble, floods, sprays in story.joined:
         if _drags_along(story, LEADS[lead], trouble):
             continue
-        # a caller's story joins as that of one who has just arrived; earlier versions saved no land
-        land = keys[_KEYS] if len(keys) > _KEYS else 0
-        for cause in _causes(LEADS[lead], trouble, keys, land, arrives=True, floods=bool(floods)):
+        # a caller's story joins as that of one who has just arrived
+        for cause in _causes(
+            LEADS[lead], trouble, keys, keys[_LAND], arrives=True, floods=bool(floods), sprays=bool(sprays)
+        ):
             yield cause, us

@@ -63,8 +63,10 @@ class Story:
     floods: bool = False
     #: or with a visitor from a country that is news: its hash, else 0
     land: int = 0
+    #: or with one that was refused as others may be there
+    sprays: bool = False
     #: of each story that joined it: number, hashes as in ``keys``, and as ``land``, when it did, us, places in LEADS
-    #: and in TROUBLES, and whether it floods
+    #: and in TROUBLES, whether it floods, and whether it sprays
     joined: list[list[int]] = field(default_factory=list)
     invocations: int = 0
     failed: int = 0
@@ -131,8 +133,10 @@ class Story:
         return max(self.last_us + gap, self.amended_us)
 
 
-#: numbers that earlier versions saved of each story that joined another
-_JOINED: Final = 5
+#: numbers that earlier versions saved of each story that joined another: number, hashes and when; as what; from where
+_WHO_JOINED, _AS_WHAT, _FROM_WHERE = 5, 8, 9
+#: where the land stands in it
+_LAND: Final = 4
 #: what a story says of itself before anything is known
 _NOTHING_KNOWN: Final = {n: v for n, v in Story("", "", 0, 0).__dict__.items() if n not in ("first_us", "last_us")}
 
@@ -145,10 +149,17 @@ def story_text(story: Story) -> str:
 def story_of(text: str) -> Story:
     """A story from JSON; what another version knew besides is passed over."""
     story = Story(**{name: value for name, value in json.loads(text).items() if name in Story.__dataclass_fields__})
-    # a job of an earlier version saved of what joined no more than number, hashes and when: it was as its host is
-    as_host = [LEADS.index(story.lead), story.trouble, 0]
-    story.joined = [one if len(one) > _JOINED else [*one, *as_host] for one in story.joined]
+    story.joined = [_as_saved_now(one, story) for one in story.joined]
     return story
+
+
+def _as_saved_now(joined: list[int], host: Story) -> list[int]:
+    """What is known of a story that joined another; what an earlier version did not save is as of the host, or 0."""
+    if len(joined) == _WHO_JOINED:
+        joined = [*joined, LEADS.index(host.lead), host.trouble, 0]
+    if len(joined) == _AS_WHAT:
+        joined = [*joined[:_LAND], 0, *joined[_LAND:]]
+    return [*joined, 0] if len(joined) == _FROM_WHERE else joined
 
 
 class Ended:

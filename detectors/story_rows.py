@@ -62,8 +62,8 @@ _FOREIGN: Final = [FEATURE_NAMES.index(name) for name in ("country_rare_here", "
 _NEWNESS: Final = [
     FEATURE_NAMES.index(f.name) for f in FEATURES if f.family in ("novelty", "reach") and f.counted
 ] + _FOREIGN
-#: share of the score from which on the country is part of it
-_PART_OF_IT: Final = 0.2
+#: share of the score from which on what is strange is part of it
+PART_OF_IT: Final = 0.2
 #: the code of a value that is null
 _NONE: Final = -1
 
@@ -181,8 +181,14 @@ def newcomers(rows: pa.RecordBatch) -> Vector:
 def visitors(rows: pa.RecordBatch) -> Vector:
     """Which RAISED rows tell no more than that their caller is new and from where hardly anybody calls, bool[n]."""
     share = _slots(rows.column("share"))
-    visits: Vector = (share[:, _FOREIGN].sum(axis=1) >= _PART_OF_IT) & (share[:, _NEWNESS].sum(axis=1) >= _NEARLY_ALL)
+    visits: Vector = (share[:, _FOREIGN].sum(axis=1) >= PART_OF_IT) & (share[:, _NEWNESS].sum(axis=1) >= _NEARLY_ALL)
     return visits
+
+
+def part_of_the_score(rows: pa.RecordBatch, features: list[int]) -> Vector:
+    """Share of the score of RAISED rows that is these features', float64[n]."""
+    share: Vector = _slots(rows.column("share"))[:, features].sum(axis=1)
+    return share
 
 
 def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:

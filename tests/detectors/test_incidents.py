@@ -100,6 +100,24 @@ def test_the_same_trouble_that_opens_in_several_apps_within_minutes_is_one_incid
     assert {row["incident_id"] for row in verdicts} == {incident["incident_id"]}
 
 
+def test_two_apps_whose_slowness_opens_at_once_but_began_apart_are_two_incidents_and_three_are_one_more() -> None:
+    def slow(number: int, begin: int) -> list[dict[str, Any]]:
+        """Weak at first, told after an hour."""
+        weak = [in_app(number, begin + n * MINUTE, f"{number}-w{n}", trouble="slow", score=3.0) for n in range(3)]
+        return [
+            *weak,
+            *(in_app(number, HOUR + n * SECOND, f"{number}-{n}", trouble="slow", score=20.0) for n in range(6)),
+        ]
+
+    def told(*begins: int) -> list[list[str]]:
+        _, found = incidents_of([event for number, begin in enumerate(begins) for event in slow(number, begin)])
+        return sorted(one["apps"] for one in found)
+
+    assert told(0, 5 * MINUTE) == [["app-0", "app-1"]]
+    assert told(0, 30 * MINUTE) == [["app-0"], ["app-1"]]
+    assert len(told(0, 20 * MINUTE, 40 * MINUTE)) == 2
+
+
 def test_what_waited_in_an_app_is_part_of_the_storm_that_it_joins_and_lasts_as_long() -> None:
     first = [in_app(0, n * MINUTE, f"a{n}") for n in range(3)]
     weak = [in_app(1, -HOUR + n * MINUTE, f"b{n}", score=3.0) for n in range(3)]
@@ -206,6 +224,28 @@ def test_floods_of_an_app_that_come_from_one_place_after_the_other_are_one_incid
     assert len(incidents_of([*one, *late])[1]) == 2
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({}, 1),
+        ({"status": 200}, 3),
+        ({"pair_age_us": 5 * HOUR}, 3),
+        ({"pair_age_us": 5 * HOUR, "feature": "client_error_burst"}, 1),
+        ({"pair_age_us": 5 * HOUR, "feature": "client_error_burst", "caller_source": "geography"}, 3),
+        ({"function": "Refund"}, 2),
+    ],
+    ids=["newcomers refused", "let in", "known there", "too often", "at a place", "elsewhere"],
+)
+def test_who_is_refused_at_one_function_hours_apart_is_part_of_one_spray(more: dict[str, Any], told: int) -> None:
+    plain = {"status": 401, "pair_age_us": 0, "caller_source": "address", "function": "Token", "country": "France"}
+    first = strange(0, "a", **plain, caller="address:198.51.100.7", trouble="other")
+    others = [
+        strange(2 * n * HOUR, f"b{n}", **{**plain, **more}, caller=f"address:203.0.{n}.9", trouble="other")
+        for n in (1, 2)
+    ]
+    assert len(incidents_of([first, *others])[1]) == told
+
+
 def test_what_a_flood_fills_and_what_that_fills_are_one_incident_in_any_cut() -> None:
     first, second = worked_off(8 * MINUTE, 40, app="app-1"), worked_off(15 * MINUTE, 40, app="app-2")
     rows = [*flood(), *first, *({**row, "invocation_id": f"c{n}"} for n, row in enumerate(second))]
@@ -219,13 +259,17 @@ def test_what_a_flood_fills_and_what_that_fills_are_one_incident_in_any_cut() ->
     assert whole.told[-1] == {**cut.told[-1], "revision": whole.told[-1]["revision"]}
 
 
-@pytest.mark.parametrize("knew", [[0, 1, 2, 3, 5], [0, 1, 2, 3, 5, 6, 7, 8]], ids=["who joined", "and as what"])
+@pytest.mark.parametrize(
+    "knew",
+    [[0, 1, 2, 3, 5], [0, 1, 2, 3, 5, 6, 7, 8], [0, 1, 2, 3, 4, 5, 6, 7, 8]],
+    ids=["who joined", "and as what", "and from where"],
+)
 def test_a_storm_that_an_earlier_version_saved_goes_on(knew: list[int]) -> None:
     watched = Watched()
     watched.advance([in_app(n % 2, n * MINUTE, f"i{n}") for n in range(4)], 4 * MINUTE)
     tables = watched.fold.snapshot()
     saved = [json.loads(text) for text in tables["stories"].column("story").to_pylist()]
-    assert [len(one) for story in saved for one in story.get("joined", [])] == [9]
+    assert [len(one) for story in saved for one in story.get("joined", [])] == [10]
     for story in saved:
         story["joined"] = [[one[k] for k in knew] for one in story.get("joined", [])]
     place = tables["stories"].schema.get_field_index("story")
@@ -830,6 +874,19 @@ def test_a_silent_tenant_is_one_incident() -> None:
     assert incident["invocation_ids"] == []
     assert incident["apps"] == [f"app-{n}" for n in range(4)]
     assert "ilen" in incident["title"]
+
+
+def test_an_app_that_was_heard_of_after_another_was_missed_fell_silent_for_a_reason_of_its_own() -> None:
+    first = silent(HOUR, "Tick")
+    with_it, later = (
+        silent(HOUR + HOUR // 2, "Tock", app="other", since=EPOCH_US + at) for at in (HOUR, HOUR + MINUTE)
+    )
+    assert [one["apps"] for one in incidents_of([first, with_it])[1]] == [["other", "shop"]]
+    _, found = incidents_of([first, later])
+    assert sorted(one["apps"] for one in found) == [["other"], ["shop"]]
+    # of one app they are one, the last as much as the first
+    _, (one,) = incidents_of([first, {**later, "app": "shop"}])
+    assert one["functions"] == ["Tick", "Tock"]
 
 
 @pytest.mark.parametrize(("apart", "told"), [(90 * MINUTE, 1), (3 * HOUR, 4)], ids=["hourly", "unrelated"])

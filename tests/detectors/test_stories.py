@@ -214,6 +214,17 @@ def test_what_befalls_others_while_one_caller_floods_a_function_is_part_of_its_s
     assert told({**flood, "score": 3.0}, slowed)[0] == [0, 1]
 
 
+def test_what_becomes_slow_where_a_caller_does_something_without_load_has_another_cause_an_hour_after() -> None:
+    visits = [{"at": hour * HOUR} for hour in range(7)]
+    slow = {**SLOWED, "caller": 2}
+    assert told(visits[0], {**slow, "at": HOUR // 2})[0] == [0, 0]
+    assert told(*visits, {**slow, "at": 6 * HOUR + US})[0][-1] == 1
+    # load slows others for as long as windows remember it
+    load = {"trouble": "load", "at": 4 * HOUR + US}
+    assert told(*visits[:5], load, *visits[5:], {**slow, "at": 6 * HOUR + US})[0][-1] == 0
+    assert told(*visits, {"at": 7 * HOUR}, {"at": 8 * HOUR}, {**slow, "at": 8 * HOUR + US})[0][-1] == 1
+
+
 def test_a_crowd_that_began_with_one_caller_is_part_of_its_story_as_long_as_windows_remember_it() -> None:
     crowd = {"by_caller": False, "caller": 2, "crowd": 2}
     assert told({}, {**crowd, "at": 2 * HOUR})[0] == [0, 0]

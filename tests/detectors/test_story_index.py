@@ -30,6 +30,7 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
     """Story of each event, by asking every open story, newest first."""
     open_: list[tuple[Any, Any, float]] = []
     crowds: dict[int, set[int]] = defaultdict(set)
+    loaded: dict[int, int] = defaultdict(lambda: -1)
     told = []
     gap, storm = module.GAP_US, module.STORM_US
     for next_id, (now, function, caller, app, score, kind, by_caller, crowd, vague) in enumerate(
@@ -58,7 +59,15 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
                 (
                     one
                     for one in reversed(open_)
-                    if module.follows(*about, one[0], one[1], caller in crowds[int(one[0][O_ID])], gap, storm)
+                    if module.follows(
+                        *about,
+                        one[0],
+                        one[1],
+                        caller in crowds[int(one[0][O_ID])],
+                        loaded[int(one[0][O_ID])],
+                        gap,
+                        storm,
+                    )
                 ),
                 None,
             )
@@ -77,6 +86,8 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
         makes_load = crowd == CROWD if numbers[O_TROUBLE] == LOAD else by_caller and trouble == LOAD
         if makes_load and numbers[O_LEAD] == 0:
             crowds[int(numbers[O_ID])].add(int(caller))
+        if numbers[O_LEAD] > 0 and by_caller and trouble in (LOAD, PACE):
+            loaded[int(numbers[O_ID])] = max(loaded[int(numbers[O_ID])], now)
         numbers[O_COUNT] += 1
         if numbers[O_OPENED] < 0 and score * module._weight(kind, numbers[O_COUNT], now - numbers[O_FIRST]) >= OPENS_AT:
             numbers[O_OPENED] = now
