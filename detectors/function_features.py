@@ -319,8 +319,8 @@ class FunctionFeatures:
             trigger = rows.column("trigger")
             manual = is_text(trigger, "host-api")
             home = np.array(COHORTS)[base.cohort[b[f]]]
-            unscheduled = np.asarray(rows.column("unscheduled_reason").is_valid())
-            unscheduled = unscheduled | (manual & (home != "host-api"))
+            unscheduled = np.asarray(rows.column("unscheduled_reason").is_valid()).astype(np.int8)
+            unscheduled[manual & (home != "host-api")] = kernel.BY_HAND
             with np.errstate(invalid="ignore", divide="ignore"):
                 lnd = log(np.maximum(duration.astype(np.float64), 0.01))
             pairs, lands = self._pairs.columns, self._lands.columns
@@ -331,7 +331,7 @@ class FunctionFeatures:
                 hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
                 np.where(uncounted, hash_strings(rows.column("operation_id")), np.uint64(0)),
                 deliveries,
-                unscheduled.astype(np.int8), ~manual,
+                unscheduled, ~manual,
                 late, signature_of(rows), weight > 1.0,
             )  # fmt: skip
             state = (

@@ -96,13 +96,24 @@ TAU_1H: Final = 3600.0 * US
 TAU_6H: Final = 21600.0 * US
 TAU_1D: Final = 86400.0 * US
 DAY_US: Final = 86400 * US
-#: us; no function counts as silent sooner, however busy it was
+#: us; no function counts as silent sooner, however busy it was; unless so many times the calls are missing that tell a
+#: silence of what came on every day
 LEAST_SILENCE_US: Final = np.int64(1200 * US)
+BRIEF_SILENCE_US: Final = np.int64(600 * US)
+BRIEF: Final = 8.0
+#: calls, and days of a caller's calls at a function, that six hours must have held once, faded, before it sends
+#: batches; and how many times what it sent, faded, is the same batch again
+BATCH: Final = 12.0
+BATCH_DAYS: Final = 2.0
+BATCH_MORE: Final = 2.0
+#: of a run that no schedule asked for: somebody started it; else the host says why it did
+BY_HAND: Final = 2
 #: calls missed that no function reaches: one that is not watched
 UNWATCHED: Final = 1e9
 QUARTER_US: Final = DAY_US // QUARTERS
 #: two weeks, after which what came on every day has been missed, or never is
 _ALARM_QUARTERS: Final = 14 * QUARTERS
+_NEVER: Final = np.int64(2**63 - 1)
 #: share of a usual hour that its window must have run for, and share of the calls expected in it that must have come,
 #: before anybody is missed: rows that come days late may stand hours before the logs really begin
 RAN_FOR: Final = 0.4
@@ -452,6 +463,16 @@ def follow_hosts(s: Any, t: Any, place: Any, now: Any) -> None:
 
 
 @njit
+def sends_again(q: Any, days: Any) -> Any:
+    """Whether a caller sends a batch as it did before: far more in hours than its days have, and no more than then.
+
+    Who does a little more every day sends none.
+    """
+    sent_before = days >= KNOWN_DAYS and q[P_MOST] >= max(BATCH, BATCH_DAYS * q[P_SETTLED] / max(days, 1))
+    return sent_before and q[P_N6H] <= BATCH_MORE * q[P_MOST]
+
+
+@njit
 def at_its_pace(calls: Any, expected: Any, an_hour: Any) -> Any:
     """Whether an hour's window has run for a while and holds a fair part of the calls expected in it."""
     return expected >= RAN_FOR * an_hour and calls >= CAME * expected
@@ -505,24 +526,27 @@ def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
 def alarmed_since(alarms: Any, missed: Any, last: Any, until: Any) -> Any:
     """When, after ``last``, what came on every day, by ``Baselines.alarms``, is missed for too long; -1: not before.
 
-    Of a day of the week on which nothing is missed, nothing was promised.
+    Of a day of the week on which nothing is missed, nothing was promised. Where ``BRIEF`` times as many calls are
+    missing as tell a silence, it is one from ``BRIEF_SILENCE_US`` on, else from ``LEAST_SILENCE_US`` on.
     """
     total = 0.0
     at = last
+    strange = _NEVER
     for _ in range(_ALARM_QUARTERS):
-        if at >= until:
+        if at >= min(until, strange):
             break
         border = min((at // QUARTER_US + 1) * QUARTER_US, until)
         hour = _hour(at)
         promised = alarms[(QUARTERS if hour >= WEEKEND else 0) + at % DAY_US // QUARTER_US] / US
         per_us = promised if missed[hour] > 0.0 else 0.0
         step = per_us * (border - at)
-        if total + step >= 1.0 and per_us > 0.0:
+        if total < 1.0 <= total + step:
             strange = max(np.int64(at + (1.0 - total) / per_us), last + LEAST_SILENCE_US)
-            return strange if strange <= until else np.int64(-1)
+        if total < BRIEF <= total + step:
+            strange = min(strange, max(np.int64(at + (BRIEF - total) / per_us), last + BRIEF_SILENCE_US))
         total += step
         at = border
-    return np.int64(-1)
+    return strange if strange <= until else np.int64(-1)
 
 
 @njit
@@ -788,6 +812,8 @@ def advance_functions(
                 part = max(part, 0.5)
             part = max(part, 0.05)
 
+        batch = identified and not by_place[i] and sends_again(q, qt[Q_SETTLED_DAYS])
+
         # one caller that makes most of the calls, in a sample, too: what it does is not the others' doing
         if ident[i]:
             if caller[i] == t[T_TOP] or q[P_N5] > s[S_TOP]:
@@ -821,7 +847,7 @@ def advance_functions(
             app_state[a, A_E60] = app_state[a, A_E60] * f60 + per_us * TAU_1H * (1.0 - f60)
             if not late[i]:
                 crossing = np.int64(-1)
-                if app_armed[a] == PACED and gap_app >= LEAST_SILENCE_US:
+                if app_armed[a] == PACED and gap_app >= BRIEF_SILENCE_US:
                     crossing = alarmed_since(app_alarms[a], app_missed[a], app_last[a], now)
                 if crossing >= 0 or app_armed[a] == MISSED:
                     quiet_function[quiet], quiet_at[quiet] = state.shape[0] + a, crossing
@@ -1070,12 +1096,15 @@ def advance_functions(
             again5 = high_again(s, H_CALLS5, s[S_N5] - expected5, s[S_E5] + few5, campaign_of(s, lift5))
             again60 = high_again(s, H_CALLS60, hour_calls - expected60, s[S_E60] + few60, campaign_of(s, lift60))
             usual5, usual60 = s[S_E5] + again5, s[S_E60] + again60
-            raw[i, 6] = pace_excess(s[S_N5], expected5 + again5) / phi * part
+            # a batch that its caller sent before is no load of the function
+            of_batch5, of_batch60 = (q[P_N5], q[P_N60]) if batch else (0.0, 0.0)
+            raw[i, 6] = pace_excess(max(s[S_N5] - of_batch5, w), expected5 + again5) / phi * part
             # an hour's sum remembers a flood that has ended, and a day's sum long after
             now_on = goes_on(s[S_N5], s[S_E5] * lift5 + GOING_FLOOR)
             # what one caller does now is its own part of the hour, and does not vouch for what others did in it
             own5, own60 = (q[P_N5], q[P_N60]) if ident[i] else (0.0, 0.0)
             lately = min(hour_calls, AT_THIS_PACE * max(s[S_N5] - own5, 0.0) + own60)
+            lately = max(lately - of_batch60, w)
             raw[i, 7] = pace_excess(lately, expected60 + again60) / phi * part * now_on
             going_on = goes_on(hour_calls, s[S_E60] * lift60 + PACE_FLOOR) * now_on
             raw[i, 8] = pace_excess(s[S_NDAY], s[S_EDAY] + DAY_FLOOR) / phi * part * going_on
@@ -1098,6 +1127,8 @@ def advance_functions(
                 # as often as one caller is refused here on most days, whoever calls may be refused
                 peak_habit[i] = usual_peak = max(usual_peak, usual_high(s, H_ONE_REFUSED))
             own_peak = max(habit, q[P_PEAK], usual_peak)
+            if batch:
+                own_peak = max(own_peak, min(q[P_N5], BATCH_MORE * q[P_PEAK]))
             raw[i, 12] = pace_excess(q[P_N5], own_peak + PACE_FLOOR)
             habit = own_peak
             # what it takes over hours, as long as it goes on, of who is known for a while
@@ -1161,9 +1192,13 @@ def advance_functions(
             near = phases[k, phase] + phases[k, (phase + 1) % bins] + phases[k, (phase + bins - 1) % bins]
             s[S_OFF] *= np.exp(-dt / TAU_1D)
             if near <= 0.0 and not past_due(phases[k], phase_us[k], bins, start[i], last):
-                # after n starts on schedule, one off it has a chance of 1 in n + 2 (the rule of succession); each adds
-                s[S_OFF] += 1.0
-                raw[i, 13] = s[S_OFF] * np.log(phase_sum[k] + 2.0)
+                # after n starts on schedule, one off it has a chance of 1 in n + 2 (the rule of succession); each adds,
+                # but for the hour by which clocks are put forward and back
+                hour = HOUR_US // phase_us[k]
+                dst = phases[k, (phase + hour) % bins] + phases[k, (phase + bins - hour) % bins] > 0.0
+                if not dst:
+                    s[S_OFF] += 1.0
+                raw[i, 13] = max(s[S_OFF], 1.0) * np.log((phases[k].sum() if dst else phase_sum[k]) + 2.0)
             distance = 0
             while distance < bins // 2 and near <= 0.0:
                 distance += 1
@@ -1175,9 +1210,10 @@ def advance_functions(
             raw[i, 14] = np.log(tries) + np.log(s[S_AGAIN] + 1.0)
             value[i, 14] = tries
         typical[i, 14] = 1.0
-        if unscheduled[i] == 1:
-            # where nobody ran it by hand on n days, somebody does today with a chance below 1 in 2 n; each more
-            # adds as much as one that never was in n runs, 1 in 2 n
+        if unscheduled[i] > 0:
+            # where none was on n days, one is today with a chance below 1 in 2 n; each more adds as much as one that
+            # never was in n runs, 1 in 2 n. A host that was down runs late what was due, which comes by days; what
+            # somebody runs by hand comes as seldom as runs say, those of the tenant's timers together
             s[S_MANUAL] += 1.0
             s[S_MANUAL_TODAY] += 1.0
             usual = s[S_MANUAL_SETTLED] / max(t[T_DAYS], 1)
@@ -1185,7 +1221,8 @@ def advance_functions(
                 raw[i, 21] = pace_excess(s[S_MANUAL], usual + PACE_FLOOR)
             else:
                 more = max(s[S_MANUAL] - 1.0, 0.0) * np.log(2.0 * s[S_SETTLED] + 2.0)
-                raw[i, 21] = np.log(2.0 * t[T_DAYS] + 2.0) + more
+                never = max(t[T_DAYS], phase_sum[k], s[S_SETTLED]) if unscheduled[i] == BY_HAND else t[T_DAYS]
+                raw[i, 21] = np.log(2.0 * never + 2.0) + more
             value[i, 21], typical[i, 21] = s[S_MANUAL], usual
         if signature[i] > 0:
             q[P_SIGN] += 1.0

@@ -359,14 +359,15 @@ class Baselines:
     def starts_on_schedule(self) -> Floats:
         """Starts on schedule that one off it is held against, float64[F+C]; 0 where no schedule is kept.
 
-        A daily timer showed few in some days. It is held against all timers of the tenant: one start of each a day,
-        over one more than there are timers whose few starts keep no schedule.
+        A daily timer showed few in some days. It is held against all timers of the tenant, of each its starts up to one
+        an hour (what comes all the time can hardly be off), over one more than there are timers whose few starts keep
+        no schedule.
         """
         own: Floats = self.phases.sum(axis=1)
         timer = self.cohort == COHORTS.index("timer")
         timer[len(self) :] = False
         strays = timer & ~self.keeps_schedule & (self.count >= FLOCK) & (self.count <= SPARSE_STARTS)
-        together = np.minimum(own, self.days).sum() / (strays.sum() + 1.0)
+        together = np.minimum(own, 24.0 * self.days).sum() / (strays.sum() + 1.0)
         return np.where(self.keeps_schedule, np.maximum(own, together), 0.0)
 
     def names(self) -> Iterator[tuple[str, str]]:

@@ -280,6 +280,41 @@ def test_a_caller_that_goes_on_as_always_has_no_part_in_anothers_flood(usual: Ba
     assert found.raw("caller_pace_here", f"Pay-shop-{NOW}").max() < 3.0
 
 
+@pytest.mark.parametrize(
+    ("sent", "now", "again"),
+    [([100], 100, True), ([100], 400, False), ([], 100, False), ([10], 16, False)],
+    ids=["as before", "far more", "never before", "a few"],
+)
+def test_a_batch_that_its_caller_sent_before_is_no_load(
+    usual: Baselines, sent: list[int], now: int, again: bool
+) -> None:
+    def batch(day: int, size: int, name: str) -> list[dict[str, Any]]:
+        rows_ = trouble(size, 5 * SECOND, caller=STRANGER)
+        moved = [{**row, "event_time": row["event_time"] - NOW + day * DAY + 10 * HOUR} for row in rows_]
+        return [{**row, "invocation_id": f"{name}{day}-{n}"} for n, row in enumerate(moved)]
+
+    # a few calls on each day besides, for a week
+    habit = [row for day in range(7) for row in ordinary(day * DAY + 9 * HOUR, 0.2, caller=STRANGER)[:2]]
+    before_it = [row for day, size in enumerate(sent) for row in batch(day + 7 - len(sent), size, "sent")]
+    found = live(usual, ordinary(0, 7 * 24 + 10), habit, before_it, batch(7, now, "bad"))
+    told = {name: found.raw(name, "bad").max() for name in ("pace_minutes", "pace_hour", "caller_pace_here")}
+    if again:
+        assert max(told.values()) < 1.0
+    else:
+        assert told["pace_minutes"] > 5.0
+
+
+def test_who_does_more_every_day_sends_no_batch_and_neither_does_who_is_hardly_known() -> None:
+    def again(*days: float) -> bool:
+        pair = np.zeros(kernel.PAIR_STATE)
+        pair[kernel.P_SETTLED], pair[kernel.P_MOST], pair[kernel.P_N6H] = sum(days), days[-1], days[-1]
+        return bool(kernel.sends_again(pair, len(days)))
+
+    assert again(2, 2, 2, 2, 2, 100)
+    assert not again(20, 30, 45, 67, 100)
+    assert not again(100)
+
+
 def exports(calls: int, every: int, **fields: Any) -> list[dict[str, Any]]:
     """Calls of one who has called Pay four times a day until now, two of them within an hour."""
     habit = [
@@ -492,9 +527,46 @@ def test_a_run_that_is_past_due_is_late_and_not_off_its_schedule(usual: Baseline
 def test_a_run_that_no_schedule_asked_for_is_named(usual: Baselines, run: dict[str, Any]) -> None:
     odd = [{**record, **run, "invocation_id": "bad"} for record in timer(NOW, 0.09)]
     found = live(usual, timer(LEARNED - DAY, 24), odd)
-    # of a day without any such run the chance of one tells little
-    assert 0.0 < found.raw("unscheduled", "bad")[0] < np.log(24)
+    claims = found.raw("unscheduled", "bad")[0]
+    if "trigger" in run:
+        # so many runs, and somebody never started one
+        assert claims > np.log(4 * 96)
+    else:
+        # hosts go down by days: of one day without any such run the chance of one tells little
+        assert 0.0 < claims < np.log(24)
     assert (found.raw("unscheduled", "Tick") == 0.0).all()
+
+
+def test_one_run_by_hand_of_a_nightly_job_is_held_against_the_runs_of_all_timers() -> None:
+    night, hourly = (
+        timer(2 * HOUR, 4 * 24, every=DAY, function="Night"),
+        timer(0, 4 * 24, every=HOUR, function="Hourly"),
+    )
+    by_hand = [{**timer(LEARNED + 12 * HOUR, 0.1, function="Night")[0], "trigger": "host-api", "invocation_id": "bad"}]
+    claims = [
+        live(baselines_of(timers), timers, by_hand).raw("unscheduled", "bad")[0]
+        for timers in (night, [*night, *hourly])
+    ]
+    assert claims[0] < np.log(2 * 6 + 2) < np.log(100) < claims[1]
+
+
+@pytest.mark.parametrize(("off", "strange"), [(HOUR, False), (-HOUR, False), (3 * HOUR, True)], ids=str)
+def test_a_job_that_starts_an_hour_off_is_no_more_than_clocks_that_changed(off: int, strange: bool) -> None:
+    night, hourly = (
+        timer(2 * HOUR, 4 * 24, every=DAY, function="Night"),
+        timer(0, 4 * 24, every=HOUR, function="Hourly"),
+    )
+    usual = baselines_of([*night, *hourly])
+    moved = [
+        {**timer(LEARNED + day * DAY + 2 * HOUR + off, 0.1, function="Night")[0], "invocation_id": f"day{day}"}
+        for day in range(3)
+    ]
+    found = live(usual, night, moved)
+    claims = [found.raw("off_schedule", f"day{day}")[0] for day in range(3)]
+    if strange:
+        assert np.log(100) < claims[0] < claims[1] < claims[2]
+    else:
+        assert claims == [pytest.approx(np.log(4 + 2))] * 3
 
 
 def test_a_message_delivered_again_and_again_stands_out(usual: Baselines) -> None:
@@ -647,6 +719,21 @@ def test_what_came_on_each_working_day_is_missed_soon_by_whoever_is_watched() ->
     assert silence["at"] - silence["since"] < HOUR
     assert missed(8, UNWATCHED) == []
     assert missed(14, 1e6) == []
+
+
+def test_what_came_all_the_time_on_every_day_is_missed_after_ten_minutes() -> None:
+    def silence(pace: int, minutes: float) -> list[dict[str, Any]]:
+        usual = baselines_of(ordinary(DAY, 5 * 24, every=pace))
+        calls = ordinary(8 * DAY, 12, every=pace)
+        end = EPOCH_US + 8 * DAY + 12 * HOUR + round(minutes * MINUTE)
+        return [one for one in live(usual, calls, silence=1e6, watermark_us=end).silences() if one["function"]]
+
+    # twelve a minute, and two: a hundred or so are missing, and twenty
+    (brief,) = silence(5 * SECOND, 11)
+    assert brief["at"] - brief["since"] == 10 * MINUTE
+    assert silence(5 * SECOND, 9) == silence(30 * SECOND, 19) == []
+    (longer,) = silence(30 * SECOND, 21)
+    assert longer["at"] - longer["since"] == 20 * MINUTE
 
 
 def seldom(day: int, begin: int = 8, end: int = 18) -> list[dict[str, Any]]:
