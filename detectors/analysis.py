@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from detectors.caller_features import CallerFeatures, by_day
+from detectors.caller_features import CallerFeatures, Reach, by_day
 from detectors.expectations import part_suppressed
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import from_matrix, own_rows
@@ -165,18 +166,22 @@ class _MeasureStage:
     state: Mapping[str, pa.Table]
 
     def make(self, shard: int, shards: int) -> Fold:
-        fold = _Measure(self.judge, self.habit_score)
+        fold = _Measure(self.judge, self.habit_score, self.reach)
         fold.restore(own_rows(self.state, "key", shard, shards))
         return fold
+
+    @cached_property
+    def reach(self) -> Reach:
+        return Reach.of(self.state)
 
 
 class _Measure:
     """Caller features and the judge, as ``CallerScoring``, but all numbers in columns of their own."""
 
-    def __init__(self, judge: Judge, habit_score: float) -> None:
+    def __init__(self, judge: Judge, habit_score: float, reach: Reach) -> None:
         self._judge = judge
         self._habit = habit_score
-        self._callers = CallerFeatures()
+        self._callers = CallerFeatures(reach)
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:  # noqa: ARG002 - a Fold
         return concat([self._one_day(part) for part in by_day(rows)])

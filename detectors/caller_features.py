@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -51,10 +51,54 @@ def _excused(raw_function: Vector, travelled: Vector) -> Vector:
     return out
 
 
-class CallerFeatures:
-    """State of all callers of a shard; adds ``raw_caller`` and what a person would be told."""
+class Reach(NamedTuple):
+    """How seldom callers of other apps come to each app, as training saw it.
 
-    def __init__(self) -> None:
+    Attributes:
+        app: uint64[a], hashes, sorted.
+        nats: float64[a], calls of an app for each caller that had been known elsewhere for a while, in logarithms.
+    """
+
+    app: Vector
+    nats: Vector
+
+    @classmethod
+    def of(cls, tables: Mapping[str, pa.Table] | None) -> Reach:
+        """From ``CallerFeatures.snapshot`` of all callers; without it nothing is known of any app."""
+        callers = tables["callers"].combine_chunks() if tables else None
+        if callers is None or not len(callers):
+            return cls(np.zeros(0, np.uint64), np.zeros(0))
+        state, times, apps, first = (
+            from_matrix(callers.column(name)) for name in ("state", "times", "apps", "app_first")
+        )
+        known = apps != 0
+        calls = state[:, kernel.C_SETTLED] + state[:, kernel.C_TODAY]
+        # of who calls several apps each has a like part
+        parts = np.broadcast_to((calls / np.maximum(known.sum(axis=1), 1))[:, None], apps.shape)
+        came = known & (first - times[:, kernel.D_FIRST, None] > kernel.ARRIVAL_US)
+        app, place = np.unique(apps[known], return_inverse=True)
+        many, others = (np.bincount(place.reshape(-1), part[known], len(app)) for part in (parts, came))
+        # where nobody goes from one app to another, this is as rare as all calls say
+        nobody = np.log((many.sum() + 1.0) / np.square(others.sum() + 1.0))
+        return cls(app, np.maximum(np.log((many + 1.0) / (others + 1.0)), nobody))
+
+    def find(self, app: Vector) -> Vector:
+        """float64[n]: by hash of the app; 0 for one that training did not know."""
+        if not len(self.app):
+            return np.zeros(len(app))
+        place = np.minimum(np.searchsorted(self.app, app), len(self.app) - 1)
+        return np.where(self.app[place] == app, self.nats[place], 0.0)
+
+
+class CallerFeatures:
+    """State of all callers of a shard; adds ``raw_caller`` and what a person would be told.
+
+    Args:
+        reach: of the apps; without it a caller's own calls alone say how rare it is that it comes to another app.
+    """
+
+    def __init__(self, reach: Reach | None = None) -> None:
+        self._reach = reach or Reach.of(None)
         places = kernel.PLACES
         self._callers = KeyedState(
             {
@@ -86,7 +130,7 @@ class CallerFeatures:
         raw_function = from_matrix(rows.column("raw_function"))
         if n == 0:
             return raw, value, typical, raw_function
-        keys = hashed(rows, "caller")
+        keys, apps = hashed(rows, "caller"), hashed(rows, "app")
         weight = np.asarray(rows.column("item_count")).astype(np.float64)
         if "identified" in rows.schema.names:
             somebody = np.asarray(rows.column("identified"))
@@ -94,6 +138,9 @@ class CallerFeatures:
             somebody = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
         ident = somebody & (weight == 1.0)
         failed, refused = _outcomes(rows)
+        # a place is many people, of whom one may well have come to this app before
+        by_place = np.asarray(rows.column("by_place"))
+        seldom = np.where(by_place, 0.0, self._reach.find(apps))
         # only somebody gets a row: queues and timers have no habits of their own
         row = np.zeros(n, np.int64)
         late = np.asarray(rows.column("late"))
@@ -104,7 +151,8 @@ class CallerFeatures:
         c = self._callers.columns
         kernel.advance_callers(
             row, np.asarray(rows.column("at")), ident,
-            hashed(rows, "app"), np.asarray(rows.column(FUNCTION_KEY)).astype(np.int64), hashed(rows, "country"),
+            apps, seldom, np.asarray(rows.column(FUNCTION_KEY)).astype(np.int64),
+            hashed(rows, "country"),
             np.asarray(rows.column("pair_age_us")), failed, refused, weight,
             late, np.asarray(rows.column("company")), np.asarray(rows.column("usual_peak")),
             raw_function[:, INDEX["country_rare_here"]].copy(), raw_function[:, INDEX["country_new"]].copy(),
@@ -115,8 +163,8 @@ class CallerFeatures:
             self.came_from, travelled,
         )  # fmt: skip
         self._callers.take_back(in_time)
-        # a place is many people, and what one of them does is no habit of the others
-        self._row, self._learned = row, ident & ~late & ~np.asarray(rows.column("by_place"))
+        # and what one of them does is no habit of the others
+        self._row, self._learned = row, ident & ~late & ~by_place
         return raw, value, typical, _excused(raw_function, travelled)
 
     def unlearn(self, rows: pa.RecordBatch, strange: Vector) -> None:

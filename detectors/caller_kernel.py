@@ -117,8 +117,8 @@ def _begin_day(s: Any, t: Any, hours: Any, today: Any) -> None:
 
 @njit
 def advance_callers(
-    row: Any, at: Any, ident: Any, app: Any, function: Any, country: Any, pair_age: Any, failed: Any, refused: Any,
-    weight: Any,
+    row: Any, at: Any, ident: Any, app: Any, seldom: Any, function: Any, country: Any, pair_age: Any, failed: Any,
+    refused: Any, weight: Any,
     late: Any, company: Any, usual_peak: Any, rare: Any, news: Any,
     failure_rate: Any, refusal_rate: Any,
     state: Any, times: Any, apps: Any, app_first: Any, app_last: Any, lands: Any, land_first: Any, land_last: Any,
@@ -127,6 +127,7 @@ def advance_callers(
 ) -> None:  # fmt: skip
     """Advance every caller through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 11].
 
+    ``seldom``, in nats: how seldom callers of other apps come to this one, as ``caller_features.Reach`` has it.
     Columns are those of ``features.CALLER_FEATURES``; ``came_from`` gets the other country of who travels sooner
     than anyone can, ``travelled``, bool[n], who may have travelled. Rows of callers without identity are left at 0.
     """
@@ -226,7 +227,8 @@ def advance_callers(
         if since == 0:
             s[C_APPS] += 1.0
         if app_first[c, slot] - t[D_FIRST] > ARRIVAL_US and since < DAY_US:
-            raw[i, 1] = max(history - np.log(max(s[C_APPS] - 1.0, 1.0)), 0.0)
+            # that this caller never did so, or that hardly anybody comes here from elsewhere
+            raw[i, 1] = max(history - np.log(max(s[C_APPS] - 1.0, 1.0)), seldom[i], 0.0)
         value[i, 1], typical[i, 1] = since / US, s[C_SETTLED]
         if pair_age[i] == 0:
             s[C_TODAY_FUNCTIONS] += 1.0

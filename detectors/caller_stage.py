@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.blame import blame, party
-from detectors.caller_features import CallerFeatures, by_day
+from detectors.caller_features import CallerFeatures, Reach, by_day
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import IDENTIFIED, from_matrix, matrix, own_rows
 from detectors.judge import Judge, Judgement
@@ -69,11 +69,17 @@ class CallerStage:
     def make(self, shard: int, shards: int) -> CallerScoring:
         """The fold of one shard."""
         fold = CallerScoring(
-            self.judge, self.join_score, self.habit_score, self.version, self.quiet, strange_only=self.strange_only
+            *(self.judge, self.join_score, self.habit_score, self.version, self.quiet, self.reach),
+            strange_only=self.strange_only,
         )
         if self.state is not None:
             fold.restore(own_rows(self.state, "key", shard, shards))
         return fold
+
+    @cached_property
+    def reach(self) -> Reach:
+        """How seldom callers of other apps come to each app, the same for all shards."""
+        return Reach.of(self.state)
 
     @cached_property
     def quiet(self) -> Quiet | None:
@@ -85,8 +91,8 @@ class CallerScoring:
     """Caller features, then the judge for all that is not plainly normal."""
 
     def __init__(
-        self, judge: Judge, join_score: float, habit_score: float, version: str = "", quiet: Quiet | None = None, *,
-        strange_only: bool = False,
+        self, judge: Judge, join_score: float, habit_score: float, version: str = "", quiet: Quiet | None = None,
+        reach: Reach | None = None, *, strange_only: bool = False,
     ) -> None:  # fmt: skip
         self._judge = judge
         self._join = join_score
@@ -96,7 +102,7 @@ class CallerScoring:
         self._strange_only = strange_only
         #: rows with the columns that a shuffle left aside
         self.recall: Callable[[pa.RecordBatch], pa.RecordBatch] = _as_they_are
-        self._features = CallerFeatures()
+        self._features = CallerFeatures(reach)
         self._raised: pa.RecordBatch | None = None
 
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:  # noqa: ARG002 - a Fold

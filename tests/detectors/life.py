@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.caller_features import CallerFeatures
+from detectors.caller_features import CallerFeatures, Reach
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import FunctionFeatures, from_matrix
 from detectors.order import in_order
@@ -90,8 +90,9 @@ def sketch_of(batch: pa.RecordBatch, cold: npt.NDArray[np.bool_] | None = None) 
 class Measured:
     """Features of rows by name, in order of completion."""
 
-    def __init__(self, featured: pa.RecordBatch, raised: list[dict[str, Any]]) -> None:
+    def __init__(self, featured: pa.RecordBatch, raised: list[dict[str, Any]], callers: CallerFeatures) -> None:
         self.rows = featured
+        self.callers = callers
         self.raised = raised
         both = [
             from_matrix(featured.column(f"{kind}_{who}")) for kind in ("raw", "value") for who in ("function", "caller")
@@ -119,10 +120,11 @@ def live(
     *pieces: Sequence[dict[str, Any]],
     silence: float = 1e9,
     watermark_us: int | None = None,
+    reach: Reach | None = None,
 ) -> Measured:
     """Features of all pieces together; with ``watermark_us`` time goes on so far behind them."""
     functions = FunctionFeatures(baselines, np.full(len(baselines.cohort), silence))
-    callers = CallerFeatures()
+    callers = CallerFeatures(reach)
     batch = in_order(rows([record for piece in pieces for record in piece]))
     raised: list[dict[str, Any]] = []
 
@@ -135,4 +137,4 @@ def live(
     featured = advance(batch, batch["at"][-1].as_py() + 1)
     if watermark_us is not None:
         advance(batch.slice(0, 0), watermark_us)
-    return Measured(callers.advance(featured, END), raised)
+    return Measured(callers.advance(featured, END), raised, callers)

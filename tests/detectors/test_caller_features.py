@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from detectors import caller_kernel as kernel
-from detectors.caller_features import CallerFeatures, by_day
+from detectors.caller_features import CallerFeatures, Reach, by_day
 from detectors.features import CALLER_FEATURES
 from detectors.function_features import FunctionFeatures
 from detectors.function_kernel import remembered, remembered_days
@@ -23,6 +23,7 @@ from tests.detectors.rows import rows
 NAMES = [feature.name for feature in CALLER_FEATURES]
 ANNA = "user:anna"
 NOW = 5 * DAY + 10 * HOUR
+PLAIN: dict[str, Any] = {"caller_source": "user", "duration_ms": 100.0, "succeeded": True, "status": 200}
 
 
 def working_days(days: int = 5, **fields: Any) -> list[dict[str, Any]]:
@@ -31,16 +32,9 @@ def working_days(days: int = 5, **fields: Any) -> list[dict[str, Any]]:
 
 
 def hers(begin: int, hours: float, every: int = 10 * MINUTE, **fields: Any) -> list[dict[str, Any]]:
-    plain: dict[str, Any] = {
-        "caller": ANNA,
-        "caller_source": "user",
-        "duration_ms": 100.0,
-        "succeeded": True,
-        "status": 200,
-    }
     return [
         {**record, "invocation_id": f"anna-{record['invocation_id']}"}
-        for record in calls(begin, hours, every, **{**plain, **fields})
+        for record in calls(begin, hours, every, **{**PLAIN, "caller": ANNA, **fields})
     ]
 
 
@@ -81,6 +75,30 @@ def test_reaching_into_another_app_counts_by_all_that_was_seen_without_it(usual:
     after_days = live(usual, working_days(), odd(1, app="payroll"))
     after_a_day = live(usual, working_days(1), odd(1, begin=DAY + 10 * HOUR, app="payroll"))
     assert after_days.raw("caller_new_to_app", "odd")[0] > after_a_day.raw("caller_new_to_app", "odd")[0] > 2.0
+
+
+def test_reaching_into_an_app_to_which_nobody_comes_from_elsewhere_counts_by_all_calls_there(usual: Baselines) -> None:
+    clerks = calls(0, 120, every=4 * MINUTE, app="payroll", caller=lambda n: f"user:clerk{n % 3}", **PLAIN)
+
+    def claims(*learned: list[dict[str, Any]]) -> list[float]:
+        state = live(usual, working_days(), clerks, *learned).callers.snapshot()
+        reach = Reach.of(state)
+        found = live(usual, working_days(1), odd(1, begin=DAY + 10 * HOUR, app="payroll"), reach=reach)
+        elsewhere = live(usual, working_days(1), odd(1, begin=DAY + 10 * HOUR, app="unknown"), reach=reach)
+        return [part.raw("caller_new_to_app", "odd")[0] for part in (found, elsewhere)]
+
+    nobody, by_her_own = claims()
+    # by the calls of all apps where no caller of one ever came to another
+    assert nobody == pytest.approx(np.log(len(clerks) + len(working_days()) + 1), rel=0.01)
+    assert by_her_own < nobody - 2.0
+    # once four people did, by those that came for each call there; and no more than one's own calls say
+    strangers = [
+        calls(at, 0.1, app=app, caller=f"user:{n}", **PLAIN)
+        for n in range(4)
+        for app, at in (("shop", 100 * HOUR + n), ("payroll", 104 * HOUR + n))
+    ]
+    some, _ = claims(*strangers)
+    assert some == pytest.approx(np.log((len(clerks) + 2) / 5), rel=0.02)
 
 
 def test_all_that_a_caller_touches_in_its_first_hour_is_part_of_its_arrival(usual: Baselines) -> None:
