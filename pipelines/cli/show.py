@@ -123,6 +123,10 @@ def print_incident(one: Incident, run: Mapping[str, Any] | None = None) -> None:
     _print_ids(one.get("invocation_ids") or ())
 
 
+#: what the days of learning can't tell
+ON_TOP: Final = "  (on days like those of learning; new customers, trips abroad and campaigns come on top)"
+
+
 def print_expected(run: Mapping[str, Any]) -> None:
     """Print how many false incidents a day are to be expected; nothing where the run doesn't say.
 
@@ -134,6 +138,7 @@ def print_expected(run: Mapping[str, Any]) -> None:
         # a threshold keeps the budget exactly, but for the lowest there is
         all_of_it = run["expected_false_per_day"] < _SPENT * run["budget"]
         click.echo(f"{expected}{'; a higher budget raises nothing more.' if all_of_it else '.'}")
+        click.echo(ON_TOP)
 
 
 def _expected(run: Mapping[str, Any], text: str) -> str:

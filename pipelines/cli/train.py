@@ -9,7 +9,7 @@ import click
 from pipelines.cli.bars import ShownProgress
 from pipelines.cli.console import print_json, printable
 from pipelines.cli.options import LogsCommand, beam_options, input_option, json_option, models_option, pseudonym_option
-from pipelines.cli.show import plural, print_blind_spots
+from pipelines.cli.show import ON_TOP, plural, print_blind_spots
 
 
 @click.command("train", cls=LogsCommand, short_help="Learn what is normal from logs; adds a version to a registry.")
@@ -65,6 +65,7 @@ def command(
         )
     )
     click.echo(f"False incidents to be expected at --budget 1: about {result.expected:.2g} a day.")
+    click.echo(ON_TOP)
     lost = result.run.get("dead_letter", 0)
     if lost:
         click.echo(f"note: {plural(lost, 'record')} could not be read; replay writes down which, and why.")

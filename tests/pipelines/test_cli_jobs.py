@@ -64,7 +64,7 @@ def test_train_hands_on_paths_registry_and_beam_options(jobs: Jobs, capsys: pyte
     assert jobs.asked["beam_args"] == ["--runner=X"]
     shown = capsys.readouterr()
     assert "Version v1 in m: 40 functions from 3,000,000 invocations, 2026-10-01 to 2026-10-31." in shown.out
-    assert "False incidents to be expected at --budget 1: about 0.9 a day." in shown.out
+    assert "False incidents to be expected at --budget 1: about 0.9 a day.\n  (on days like" in shown.out
     assert "note: masked" in shown.out
     assert "note: 2 records could not be read; replay writes down which, and why." in shown.out
     assert "  - 98% of the calls have no identity." in shown.out
