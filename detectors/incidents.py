@@ -298,7 +298,7 @@ class Incidents:
         columns = (begun.tolist(), named, marks.tolist(), since, keys, trouble)
         for i, caller, mark, us, key, kind in zip(*columns, strict=True):
             lead = _lead(about["by_caller"][i], about["vague"][i]) if caller else "function"
-            self._open[int(story[i])] = Story(f"LT-{mark:016x}"[:15], lead, us, us, list(key), kind)
+            self._open[int(story[i])] = Story(f"LT-{mark:016x}"[:15], lead, us, us, list(key), kind, started_us=us)
         for number, begin, end in zip(story[last].tolist(), at[first].tolist(), at[last].tolist(), strict=True):
             known = self._open[number]
             known.first_us, known.last_us = min(known.first_us, begin), max(known.last_us, end)

@@ -184,7 +184,7 @@ def find_joins(
                 found = [(since, host) for since, host in found if clues.since[i] <= since]
             if cause == _SLOWNESS and len(found) == 1:
                 found = [
-                    (since, host) for since, host in found if abs(one.first_us - known[host].first_us) <= SPREAD_US
+                    (since, host) for since, host in found if abs(one.started_us - known[host].started_us) <= SPREAD_US
                 ]
             near += found
         host = max(near)[1] if near else number

@@ -46,6 +46,8 @@ class Story:
     opened_us: int = -1
     #: when the first of its invocations began; -1 before any is known. ``first_us`` and ``last_us`` are ends of runs
     begun_us: int = -1
+    #: when its own first row came, us, which ``first_us`` is no more once one that began sooner has joined it
+    started_us: int = -1
     #: place of the first row that still waited when it opened
     let_go: int = 0
     rows: int = 0

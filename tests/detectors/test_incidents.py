@@ -118,6 +118,27 @@ def test_two_apps_whose_slowness_opens_at_once_but_began_apart_are_two_incidents
     assert len(told(0, 20 * MINUTE, 40 * MINUTE)) == 2
 
 
+def test_what_slowness_of_apps_is_one_does_not_hang_on_where_batches_are_cut() -> None:
+    def slow(number: int, begin: int, opens: int) -> list[dict[str, Any]]:
+        weak = [in_app(number, begin, f"{number}-w", trouble="slow", score=3.0)]
+        return [
+            *weak,
+            *(in_app(number, opens + n * SECOND, f"{number}-{n}", trouble="slow", score=30.0) for n in range(3)),
+        ]
+
+    # the second began before the first, which it joins; the third as long after that as it may, and opens when the
+    # first is no more within minutes
+    rows = [*slow(0, 8 * MINUTE, 60 * MINUTE), *slow(1, 0, 68 * MINUTE), *slow(2, 12 * MINUTE, 76 * MINUTE)]
+    _, whole = incidents_of(rows)
+    assert [one["apps"] for one in whole] == [["app-0", "app-1", "app-2"]]
+    cut = Watched()
+    for row in sorted(rows, key=lambda row: row["at"]):
+        cut.advance([row], row["at"])
+        cut.restart()
+    cut.advance([], END)
+    assert [one["apps"] for one in cut.told if one["closed"]] == [["app-0", "app-1", "app-2"]]
+
+
 def test_what_waited_in_an_app_is_part_of_the_storm_that_it_joins_and_lasts_as_long() -> None:
     first = [in_app(0, n * MINUTE, f"a{n}") for n in range(3)]
     weak = [in_app(1, -HOUR + n * MINUTE, f"b{n}", score=3.0) for n in range(3)]
