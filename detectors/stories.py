@@ -69,6 +69,8 @@ LEADS: Final = ("function", "caller", "place")
 #: bits that tell who was one of a story's crowd, or made load in other trouble, as words of 64: of a hundred callers
 #: who were not, nine pass for one that was where the crowd has a hundred
 CROWD_WORDS: Final = 16
+#: a caller's story has no crowd: when it last made load, us, stands in this word; 0 where it never did
+LOADED: Final = 0
 _ONE, _SIX, _IN_WORD, _WORDS = np.uint64(1), np.uint64(6), np.uint64(63), np.uint64(CROWD_WORDS)
 #: int64 columns of an open story
 (O_LEAD, O_LAST, O_FIRST, O_OPENED, O_COUNT, O_ID, O_TROUBLE) = range(7)
@@ -153,22 +155,14 @@ def _is_among(caller: Any, numbers: Any, crowd: Any) -> Any:
 
 
 @njit
-def _loaded_us(numbers: Any, crowd: Any) -> Any:
-    """When who a caller's story is of last made load, us; -1: never. Such a story has no crowd, but this in its place.
-
-    A job of an earlier version wrote 0.
-    """
-    return np.int64(-1) if numbers[O_LEAD] == 0 or crowd[0] == 0 else np.int64(crowd[0])
-
-
-@njit
 def follows(
     now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
     numbers: Any, keys: Any, among: Any, loaded_us: Any, gap_us: Any, storm_us: Any,
 ) -> Any:  # fmt: skip
     """Whether an event that is part of no story comes of one.
 
-    ``among``: its caller makes load in it; ``loaded_us``: when who a caller's story is of last made load.
+    ``among``: its caller makes load in it; ``loaded_us``: when who a caller's story is of last made load;
+    of a function's story it says nothing.
 
     A caller that floods a function makes others' calls there slow, too, and what is counted by the hour remembers a
     flood that has ended: both are part of its story; load that one caller makes by itself beside a flood is not, nor
@@ -354,7 +348,7 @@ def assign(
                     if follows(
                         now, function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i], vague[i],
                         numbers[k], keys[k], _is_among(caller[i], numbers[k], crowds[k]),
-                        _loaded_us(numbers[k], crowds[k]), gap_us, storm_us,
+                        np.int64(crowds[k, LOADED]), gap_us, storm_us,
                     ):  # fmt: skip
                         found = k
                         # what a caller leaves behind does not keep its story going
@@ -396,7 +390,7 @@ def assign(
             of_crowd, bit = _place_in_crowd(caller[i])
             crowds[found, of_crowd] |= bit
         if numbers[found, O_LEAD] > 0 and by_caller[i] and trouble[i] in (LOAD, PACE):
-            crowds[found, 0] = max(crowds[found, 0], np.uint64(now))
+            crowds[found, LOADED] = max(crowds[found, LOADED], np.uint64(now))
         numbers[found, O_COUNT] += 1
         weighed[i] = score[i] * _weight(kind[i], numbers[found, O_COUNT], now - numbers[found, O_FIRST])
         peak[found] = max(peak[found], weighed[i])

@@ -68,8 +68,6 @@ _WITHIN: Final = {
 }
 #: how long slowness takes to open differs by function, so that two do so at once by chance
 _SLOWNESS: Final[_Cause] = ("function", SLOW, 0)
-#: where the land stands after the hashes of a story, of function, caller and app
-_LAND: Final = 3
 
 
 class Join(NamedTuple):
@@ -214,26 +212,22 @@ def _causes(
     lead: str, trouble: int, keys: Sequence[int], land: int, *, arrives: bool, floods: bool, sprays: bool
 ) -> list[_Cause]:
     """What a story, by its hashes of function, caller, app and land, has in common with others of one cause."""
-    if sprays:
-        return [
-            ("spray", 0, keys[0]),
-            *_causes(lead, trouble, keys, land, arrives=arrives, floods=floods, sprays=False),
-        ]
-    crowd: list[_Cause] = [("crowd", LOAD, keys[2])]
-    finds = keys[1] and (trouble == NEW if lead == "function" else arrives)
-    finder: list[_Cause] = [("finder", NEW, keys[1])] if finds else []
     if trouble == SILENT:
         # logs that stop arriving silence every app at once
         return [("silence", SILENT, 0)]
+    spray: list[_Cause] = [("spray", 0, keys[0])] if sprays else []
+    crowd: list[_Cause] = [("crowd", LOAD, keys[2])]
+    finds = keys[1] and (trouble == NEW if lead == "function" else arrives)
+    finder: list[_Cause] = [("finder", NEW, keys[1])] if finds else []
     if lead == "function":
         shared: list[_Cause] = [("function", trouble, 0)] if trouble in _SHARED else []
-        return shared + finder + (crowd if trouble == LOAD else [])
+        return spray + shared + finder + (crowd if trouble == LOAD else [])
     flood: list[_Cause] = [("flood", LOAD, keys[2]), ("flood", LOAD, 0)] if floods else []
     if floods and lead == "place":
         # a place is where many call from
         flood += crowd
     arrival: list[_Cause] = [("caller", trouble, keys[0])] if lead == "caller" and arrives else []
-    return flood + arrival + finder + ([("land", 0, land)] if land and arrives else [])
+    return spray + flood + arrival + finder + ([("land", 0, land)] if land and arrives else [])
 
 
 def _openings_of(story: Story) -> Iterator[tuple[_Cause, int]]:
@@ -241,11 +235,9 @@ def _openings_of(story: Story) -> Iterator[tuple[_Cause, int]]:
     own = story.lead, story.trouble, story.keys, story.land
     for cause in _causes(*own, arrives=story.arrived, floods=story.floods, sprays=story.sprays):
         yield cause, story.opened_us
-    for _, *keys, us, lead, trouble, floods, sprays in story.joined:
+    for _, *keys, land, us, lead, trouble, floods, sprays in story.joined:
         if _drags_along(story, LEADS[lead], trouble):
             continue
         # a caller's story joins as that of one who has just arrived
-        for cause in _causes(
-            LEADS[lead], trouble, keys, keys[_LAND], arrives=True, floods=bool(floods), sprays=bool(sprays)
-        ):
+        for cause in _causes(LEADS[lead], trouble, keys, land, arrives=True, floods=bool(floods), sprays=bool(sprays)):
             yield cause, us

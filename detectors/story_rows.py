@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -171,24 +171,24 @@ def _slots(column: pa.Array) -> Vector:
     return numbers[column.offset : column.offset + len(column)]
 
 
+def part_of_the_score(rows: pa.RecordBatch, features: Sequence[int]) -> Vector:
+    """Share of the score of RAISED rows that is these features', float64[n]."""
+    share: Vector = _slots(rows.column("share"))[:, features].sum(axis=1)
+    return share
+
+
 def newcomers(rows: pa.RecordBatch) -> Vector:
     """Which RAISED rows tell no more than that their caller is new, bool[n]: a customer's first calls are that, too."""
-    share, value = _slots(rows.column("share")), _slots(rows.column("value"))
-    nothing_else: Vector = share[:, _ARRIVAL].sum(axis=1) >= _NEARLY_ALL
+    value = _slots(rows.column("value"))
+    nothing_else: Vector = part_of_the_score(rows, _ARRIVAL) >= _NEARLY_ALL
     return nothing_else & (value[:, _ARRIVAL[0]] < _NEW_FOR_S)
 
 
 def visitors(rows: pa.RecordBatch) -> Vector:
     """Which RAISED rows tell no more than that their caller is new and from where hardly anybody calls, bool[n]."""
-    share = _slots(rows.column("share"))
-    visits: Vector = (share[:, _FOREIGN].sum(axis=1) >= PART_OF_IT) & (share[:, _NEWNESS].sum(axis=1) >= _NEARLY_ALL)
+    abroad = part_of_the_score(rows, _FOREIGN) >= PART_OF_IT
+    visits: Vector = abroad & (part_of_the_score(rows, _NEWNESS) >= _NEARLY_ALL)
     return visits
-
-
-def part_of_the_score(rows: pa.RecordBatch, features: list[int]) -> Vector:
-    """Share of the score of RAISED rows that is these features', float64[n]."""
-    share: Vector = _slots(rows.column("share"))[:, features].sum(axis=1)
-    return share
 
 
 def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
