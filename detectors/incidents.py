@@ -249,7 +249,7 @@ class Incidents:
         order = np.argsort(story, kind="stable")
         rows, story, opened = rows.take(pa.array(order)), story[order], opened[order]
         self._begin(rows, {name: column[order] for name, column in about.items()}, story)
-        waiting, joins, clues = self._waiting, [], Clues.of(rows)
+        waiting, joins, clues = self._waiting, [], Clues.of(rows, self._opens_at)
         if amends:
             waiting = self._waiting_late
         else:
@@ -327,6 +327,9 @@ class Incidents:
                 known.let_go = int(place[opening]) - waiting.most
                 self._add(known, waiting.of(number, known.let_go, before))
                 begin += int(np.searchsorted(place[begin:end], known.let_go))
+            if waiting is self._waiting:
+                known.beyond |= bool(clues.beyond[begin:end].any())
+                known.flooded_us = max(known.flooded_us, int(at[begin:end][clues.floods[begin:end]].max(initial=-1)))
             for join in joins:
                 if join.host == number:
                     here = begin + int(np.searchsorted(order[begin:end], join.place))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.blame import CROWD, FAILING, HANGING, LOAD, NEW, OTHER, PACE, SCHEDULE, SILENT, SLOW, told_by
+from detectors.blame import CROWD, FAILING, HANGING, LOAD, LONG, NEW, OTHER, PACE, SCHEDULE, SILENT, SLOW, told_by
 from detectors.function_features import from_matrix, matrix
 from detectors.story_index import (
     CALLERS_AT,
@@ -46,11 +46,16 @@ VAGUE_GAP_US: Final = 12 * 3600 * US
 VAGUE_SOON_US: Final = 3 * 3600 * US
 #: us after which another trouble at the same function is another story
 OTHER_SOON_US: Final = 3600 * US
+#: us of rest after which another trouble of the same caller is another story: who works late one evening travels on the
+#: next day
+REST_US: Final = 6 * 3600 * US
 #: us within which the same trouble in another function of the app is the same story
 STORM_US: Final = 1800 * US
 #: events from which on a story counts in full, and what each that is missing takes from it
 FEW_EVENTS: Final = 5
 ALONE: Final = 0.1
+#: what each takes where there are few runs, of which one that takes long is all that there is to see
+ONE_RUN: Final = 0.05
 #: the same for long runs where there are many runs, of which one may hang whenever something beneath it does
 SEVERAL_HANG: Final = 6
 ONE_HANGS: Final = 0.14
@@ -96,10 +101,15 @@ def _near(now: Any, numbers: Any, us: Any) -> Any:
 @njit
 def _weight(trouble: Any, count: Any, lasted_us: Any) -> Any:
     """How far a strange event counts, by how many its story has and how long that has gone on: 1, or less."""
-    if trouble in (SILENT, SCHEDULE):
+    if trouble in (SILENT, SCHEDULE, NEW):
         return 1.0
-    # one call may be a freak, which a start by hand or off schedule is not; from five on a story counts in full
-    few, each = (SEVERAL_HANG, ONE_HANGS) if trouble == HANGING else (FEW_EVENTS, ALONE)
+    # one call may be a freak, which a start by hand or off schedule, or a function that never was, is not; from five on
+    # a story counts in full
+    few, each = FEW_EVENTS, ALONE
+    if trouble == HANGING:
+        few, each = SEVERAL_HANG, ONE_HANGS
+    if trouble == LONG:
+        each = ONE_RUN
     weight = 1.0 - each * max(few - count, 0)
     if trouble == SLOW:
         weight = min(weight, BLIP + (1.0 - BLIP) * min(lasted_us / SHIFT_US, 1.0))
@@ -123,17 +133,21 @@ def belongs(
         # what it does as one of a crowd is the crowd's; what befalls it where it did something hours before is another
         # story; and who else is at its place is another, sooner or later
         here = mine and crowd != CROWD and (trouble == numbers[O_TROUBLE] or _near(now, numbers, OTHER_SOON_US))
-        alike = lead == 1 or trouble == numbers[O_TROUBLE] or mine or _near(now, numbers, VAGUE_SOON_US)
+        soon_us = REST_US if lead == 1 else VAGUE_SOON_US
+        alike = (trouble == numbers[O_TROUBLE] and (lead == 1 or mine)) or _near(now, numbers, soon_us)
         return caller != 0 and keys[K_CALLER] == caller and (by_caller or here) and alike
     # slow, failing, busy, new or silent functions of one app: one story; new ones until the gap closes it, silent ones
     # for a while, since each is missed when it was due
     together = trouble in (SLOW, FAILING, LOAD, NEW, SILENT)
     soon = _near(now, numbers, SILENT_US if trouble == SILENT else storm_us) or trouble == NEW
+    # what they share slows them at about the same time
+    soon = soon and (trouble != SLOW or numbers[O_OPENED] < 0 or now <= numbers[O_OPENED] + OTHER_SOON_US)
     # what one of a crowd meets is the crowd's doing, slow runs, too
     alike = numbers[O_TROUBLE] == trouble or (crowd == CROWD and numbers[O_TROUBLE] == LOAD)
     storm = keys[K_APP] == app and alike and together and soon
-    if mine and numbers[O_TROUBLE] == NEW:
-        # at a function that is itself news whoever calls is part of that
+    its_own = by_caller and trouble != NEW and now > numbers[O_FIRST] + OTHER_SOON_US
+    if mine and numbers[O_TROUBLE] == NEW and not its_own:
+        # at a function that is itself news whoever calls is part of that, until it is known what else one of them does
         return True
     # another trouble, or somebody's doing, hours after is another story
     mine = mine and (trouble == numbers[O_TROUBLE] or _near(now, numbers, OTHER_SOON_US))
@@ -187,6 +201,7 @@ def follows(
     drained = after and lead == 0 and numbers[O_TROUBLE] == LOAD and keys[K_APP] == app
     drained = drained and not by_caller and _near(now, numbers, storm_us)
     own = is_open and lead == 1 and caller == keys[K_CALLER] and trouble in (LOAD, PACE, OTHER)
+    own = own and (trouble == numbers[O_TROUBLE] or _near(now, numbers, REST_US))
     # who is known by a place only: what comes to one function from several places at once is one story; who comes
     # from one more place hours later has come for something else
     together = trouble in (LOAD, PACE) or now <= numbers[O_FIRST] + OTHER_SOON_US
@@ -204,6 +219,12 @@ def _gives_way(numbers: Any, by_caller: Any) -> Any:
     What befalls all callers of a function is told once, and not once more for each that did something strange besides.
     """
     return not by_caller and numbers[O_LEAD] > 0 and numbers[O_OPENED] < 0
+
+
+@njit
+def _is_open(numbers: Any, keys: Any, function: Any) -> Any:
+    """Whether a story is the open one of a function."""
+    return numbers[O_LEAD] == 0 and numbers[O_OPENED] >= 0 and keys[K_FUNCTION] == function
 
 
 @njit
@@ -330,6 +351,11 @@ def assign(
                 node = behind[node]
             if chain == 0 and found != NONE and by_caller[i]:
                 # its own story comes before that of a function it calls
+                break
+            if chain == 1 and (
+                instead != NONE or (found != NONE and _is_open(numbers[found], keys[found], function[i]))
+            ):
+                # and the open one of its function before those of others of the app
                 break
         if instead != NONE and _gives_way(numbers[found], by_caller[i]):
             found = instead

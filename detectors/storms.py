@@ -111,6 +111,7 @@ class Clues(NamedTuple):
             new; else 0.
         since: int64[n], of a silence the last event before it, us.
         sprays: it was refused, and that is part of what is strange, or its caller is new at the function.
+        beyond: it would open an incident by itself, and not as a visitor's.
     """
 
     arrives: Vector
@@ -119,21 +120,24 @@ class Clues(NamedTuple):
     land: Vector
     since: Vector
     sprays: Vector
+    beyond: Vector
 
     @classmethod
-    def of(cls, rows: pa.RecordBatch) -> Clues:
-        """Those of RAISED rows."""
+    def of(cls, rows: pa.RecordBatch, opens_at: float) -> Clues:
+        """Those of RAISED rows, with the score that opens an incident."""
         age = np.asarray(rows.column("pair_age_us").fill_null(-1))
         trouble = np.asarray(rows.column("trouble").fill_null(-1))
         fired = is_text(rows.column("trigger"), *BY_MESSAGE)
-        land = np.where(visitors(rows), hash_strings(rows.column("country")), np.uint64(0))
+        visits = visitors(rows)
+        land = np.where(visits, hash_strings(rows.column("country")), np.uint64(0))
+        beyond = ~visits & (np.asarray(rows.column("gate").fill_null(0.0)) >= opens_at)
         since = np.asarray(rows.column("since").fill_null(0))
         arrives = (age >= 0) & (age < NEW_US)
         # at a place there are others, who may be refused for reasons of their own
         somebody = ~is_text(rows.column("caller_source"), "geography")
         part_of_it = part_of_the_score(rows, _REFUSALS) >= PART_OF_IT
         sprays = (arrives | (somebody & part_of_it)) & (refusals(rows.column("status")) > 0)
-        return cls(arrives, np.isin(trouble, _FLOOD), fired, land, since, sprays)
+        return cls(arrives, np.isin(trouble, _FLOOD), fired, land, since, sprays, beyond)
 
     def take(self, rows: Vector) -> Clues:
         """Those of some of the rows, int64[m]."""
@@ -164,7 +168,8 @@ def find_joins(
         if number < FIRST_LATE and one.opened_us >= 0:
             for cause, us in _openings_of(one):
                 lately.setdefault(cause, []).append((us, number))
-    joins = []
+    joins: list[Join] = []
+    before = _Before(story, clues, at, order, joins)
     for place, number, us, i in sorted(opening):
         one = known[number]
         told = {name: bool(getattr(clues, name)[i]) for name in ("arrives", "floods", "sprays")}
@@ -180,6 +185,16 @@ def find_joins(
             if cause[0] == "silence":
                 # what was heard of after another was missed has not stopped with it
                 found = [(since, host) for since, host in found if clues.since[i] <= since]
+            if cause[0] == "land":
+                # who turned out to do more than that is no visitor
+                found = [(since, host) for since, host in found if not before.tell_more(known[host], host, place)]
+            if cause[0] in ("flood", "crowd") and one.trouble == SLOW:
+                # what is slow when a flood has been over for a while has another cause
+                found = [
+                    (since, host)
+                    for since, host in found
+                    if us <= max(since, before.flooded_us(known[host], host, place)) + SPREAD_US
+                ]
             if cause == _SLOWNESS and len(found) == 1:
                 found = [
                     (since, host) for since, host in found if abs(one.started_us - known[host].started_us) <= SPREAD_US
@@ -193,6 +208,34 @@ def find_joins(
         for cause in causes:
             lately.setdefault(cause, []).append((us, host))
     return joins
+
+
+class _Before(NamedTuple):
+    """What came to stories before a row, these rows among it, so that it is the same however rows are cut."""
+
+    story: Vector
+    clues: Clues
+    at: Vector
+    order: Vector
+    joins: Sequence[Join]
+
+    def _rows(self, number: int, place: int) -> Vector:
+        """Which of these rows came to a story, or to one that joined it by then, before the row at a place, bool[n]."""
+        rows = self.story == number
+        for join in self.joins:
+            if join.host == number:
+                rows |= (self.story == join.story) & (self.order >= join.place)
+        came: Vector = rows & (self.order < place)
+        return came
+
+    def tell_more(self, known: Story, number: int, place: int) -> bool:
+        """Whether a story that opened with a visitor has told more than of visitors."""
+        return known.beyond or bool((self._rows(number, place) & self.clues.beyond).any())
+
+    def flooded_us(self, known: Story, number: int, place: int) -> int:
+        """When load or pace was strange last in a story, us; -1 where it never was."""
+        flooded = self.at[self._rows(number, place) & self.clues.floods]
+        return max(known.flooded_us, int(flooded.max(initial=-1)))
 
 
 def _drags_along(host: Story, lead: str, trouble: int) -> bool:

@@ -67,6 +67,10 @@ class Story:
     land: int = 0
     #: or with one that was refused as others may be there
     sprays: bool = False
+    #: since it opened it has told of more than visitors; and when load or pace was strange last, us. What comes late
+    #: changes neither
+    beyond: bool = False
+    flooded_us: int = -1
     #: of each story that joined it: number, hashes as in ``keys``, and as ``land``, when it did, us, places in LEADS
     #: and in TROUBLES, whether it floods, and whether it sprays
     joined: list[list[int]] = field(default_factory=list)

@@ -210,6 +210,45 @@ def test_what_a_flood_makes_slow_elsewhere_in_its_app_is_part_of_its_incident() 
     assert len(incidents_of([*crowd, *slowed(MINUTE)])[1]) == 1
 
 
+def cut_anywhere(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The incidents of rows that come at once, and of the same that come by sevens, with restarts between."""
+    rows = sorted(rows, key=lambda row: row["at"])
+    found = []
+    for size in (len(rows), 7):
+        watched = Watched()
+        for begin in range(0, len(rows), size):
+            watched.advance(rows[begin : begin + size], rows[begin]["at"])
+            watched.restart()
+        watched.advance([], END)
+        last = {incident["incident_id"]: incident for incident in watched.told}
+        found.append(sorted(last.values(), key=lambda incident: incident["first_event"]))
+    return found
+
+
+@pytest.mark.parametrize(("after", "told"), [(9 * MINUTE, 1), (25 * MINUTE, 2)])
+def test_what_is_still_becoming_slow_when_a_flood_has_long_ended_is_not_slow_by_it(after: int, told: int) -> None:
+    slow = [{**row, "at": row["at"] + after - MINUTE} for row in slowed(MINUTE)]
+    for incidents in cut_anywhere([*flood(), *slow]):
+        assert len(incidents) == told
+
+
+def test_a_visitor_from_where_an_attacker_came_from_before_is_no_part_of_the_attack() -> None:
+    visits = [{**event, **VISIT, "function": f"F{event['invocation_id'][1]}"} for event in newcomers(2, 2 * HOUR)]
+    probes = [
+        {
+            **event,
+            "invocation_id": f"p{n}",
+            "at": event["at"] + HOUR,
+            "feature": "attack_signature",
+            "pair_age_us": HOUR,
+        }
+        for n, event in enumerate(visits[:4])
+    ]
+    assert [len(incidents) for incidents in cut_anywhere(visits)] == [1, 1]
+    for first, second in cut_anywhere([*visits, *probes]):
+        assert (len(first["invocation_ids"]), len(second["invocation_ids"])) == (8, 4)
+
+
 def test_what_is_slow_in_another_app_since_is_not_slow_by_that_flood() -> None:
     elsewhere = [{**row, "invocation_id": f"e{n}"} for n, row in enumerate(slowed(3 * MINUTE, app="app-1"))]
     whole, cut = Watched(), Watched()

@@ -80,12 +80,14 @@ def test_failures_of_one_moment_are_one_batch() -> None:
 def test_of_many_runs_one_may_hang() -> None:
     hanging = {"score": 10.0, "trouble": "hanging", "by_caller": False}
     assert weighed(*[{**hanging, "at": n * US} for n in range(7)]) == [3.0, 4.4, 5.8, 7.2, 8.6, 10.0, 10.0]
-    assert weighed({**hanging, "trouble": "long"}) == [6.0]
+    # where there are few, one is all that there is to see
+    assert weighed({**hanging, "trouble": "long"}) == [8.0]
     assert told(hanging, {**hanging, "trouble": "slow"}, {**hanging, "trouble": "long"})[0] == [0, 0, 0]
 
 
-def test_a_start_by_hand_or_off_schedule_is_no_freak() -> None:
+def test_a_start_by_hand_or_off_schedule_or_a_function_that_never_was_is_no_freak() -> None:
     assert weighed({"trouble": "schedule", "score": 7.0}) == [7.0]
+    assert weighed({"trouble": "structure", "score": 7.0, "by_caller": False}) == [7.0]
     assert weighed({"trouble": "load", "score": 7.0}) == [4.2]
 
 
@@ -110,13 +112,38 @@ def test_what_fails_half_an_hour_after_a_callers_doing_has_another_cause() -> No
     assert told({}, {**SLOWED, "caller": 7, "at": HOUR})[0] == [0, 0]
 
 
-def test_what_comes_from_a_place_hours_later_is_another_story_unless_it_is_the_same_trouble_or_function() -> None:
+def test_what_comes_from_a_place_hours_later_is_another_story_unless_it_is_the_same_trouble_and_function() -> None:
     place, later = {"vague": True, "trouble": "failing"}, 5 * HOUR
-    elsewhere = {**place, "function": 2, "at": later}
-    assert told(place, elsewhere)[0] == [0, 0]
-    assert told(place, {**elsewhere, "trouble": "load"})[0] == [0, 1]
-    assert told(place, {**elsewhere, "trouble": "load", "at": 2 * HOUR})[0] == [0, 0]
-    assert told(place, {**elsewhere, "trouble": "load", "function": 1})[0] == [0, 0]
+    again = {**place, "at": later}
+    assert told(place, again)[0] == [0, 0]
+    assert told(place, {**again, "function": 2})[0] == [0, 1]
+    assert told(place, {**again, "trouble": "load"})[0] == [0, 1]
+    assert told(place, {**again, "trouble": "load", "function": 2, "at": 2 * HOUR})[0] == [0, 0]
+
+
+def test_another_trouble_of_a_caller_who_has_rested_is_another_story() -> None:
+    late, abroad = {"trouble": "pace"}, {"trouble": "other", "function": 2}
+    assert told(late, {**abroad, "at": 5 * HOUR})[0] == [0, 0]
+    assert told(late, {**abroad, "at": 17 * HOUR})[0] == [0, 1]
+    # the same at the same hour of the next day is no news
+    assert told(late, {**late, "function": 2, "at": 24 * HOUR})[0] == [0, 0]
+
+
+def test_another_function_that_becomes_slow_an_hour_after_the_first_was_told_is_another_story() -> None:
+    first = [{**SLOWED, "at": n * HOUR // 4} for n in range(8)]
+    other = {**SLOWED, "function": 2, "caller": 2}
+    assert told(*first[:2], {**other, "at": HOUR // 2})[0] == [0, 0, 0]
+    assert told(*first, {**other, "at": 8 * HOUR // 4})[0] == [*[0] * 8, 1]
+    # what waits may yet turn out to be of the same
+    weak = [{**event, "score": 3.0} for event in first]
+    assert told(*weak, {**other, "at": 8 * HOUR // 4})[0] == [0] * 9
+
+
+def test_a_functions_own_open_story_comes_before_a_newer_one_of_its_app() -> None:
+    first = [{**SLOWED, "at": n * HOUR // 4} for n in range(8)]
+    other = {**SLOWED, "function": 2, "caller": 2, "at": 8 * HOUR // 4}
+    again = {**SLOWED, "at": 8 * HOUR // 4 + 60 * US}
+    assert told(*first, other, again)[0] == [*[0] * 8, 1, 0]
 
 
 def test_what_a_caller_does_elsewhere_belongs_to_its_story_only_if_it_is_strange_for_the_caller() -> None:
@@ -165,6 +192,15 @@ def test_whoever_calls_a_function_that_is_itself_news_is_part_of_it_unless_it_ha
     assert told(news, {"function": 3})[0] == [0, 1]
     assert told({**news, "trouble": "slow"}, {"function": 2})[0] == [0, 1]
     assert told({"function": 3}, {**news, "caller": 2}, {"function": 2})[0] == [0, 1, 0]
+
+
+def test_what_one_caller_does_hours_after_a_function_was_first_seen_is_a_story_of_its_own() -> None:
+    news = [{"function": 2, "by_caller": False, "trouble": "structure", "at": n * HOUR // 2} for n in range(6)]
+    flood = {"function": 2, "caller": 7, "trouble": "load"}
+    assert told(*news[:2], {**flood, "at": HOUR})[0] == [0, 0, 0]
+    assert told(*news, {**flood, "at": 3 * HOUR})[0] == [*[0] * 6, 1]
+    # and what tells no more than that it is new is part of that, whoever calls
+    assert told(*news, {**flood, "at": 3 * HOUR, "trouble": "structure"})[0] == [0] * 7
 
 
 def test_failures_in_the_functions_of_an_app_are_one_storm_while_they_follow_one_another() -> None:

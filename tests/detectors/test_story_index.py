@@ -41,6 +41,11 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
         about = (now, function, caller, app, trouble, by_caller, crowd)
         part_of = [one for one in reversed(open_) if module.belongs(*about, one[0], one[1], gap, storm)]
         own = [one for one in part_of if by_caller and one[0][O_LEAD] > 0]
+        # what is open of its function comes before what is newer of its app
+        near = [one for one in part_of if one[0][O_LEAD] > 0 or one[1][0] == function]
+        is_open = [one for one in near if one[0][O_LEAD] == 0 and one[0][O_OPENED] >= 0]
+        if own or (is_open and (near[0] is is_open[0] or module._gives_way(near[0][0], by_caller))):
+            part_of = near
         found = next(iter(own or part_of), None)
         if found is not None and module._gives_way(found[0], by_caller):
             found = next((one for one in part_of if one[0][O_LEAD] == 0 and one[0][O_OPENED] >= 0), found)
