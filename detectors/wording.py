@@ -29,8 +29,9 @@ _HARDLY_ANY: Final = 0.05
 NEWS: Final = 1.25
 #: characters of a text that are looked at: more than any field of INVOCATION keeps
 _LOOKED_AT: Final = 16_384
-#: what chat programs, terminals and Markdown may take for markup; the bar that splits table cells is part of many ids
-_MARKUP: Final = str.maketrans({**dict.fromkeys("<>[]`*\\", ""), "|": "¦"})
+#: what chat programs, terminals and Markdown may take for markup; the bar that splits table cells is part of many ids,
+#: the backslash of the names of users in a domain
+_MARKUP: Final = str.maketrans({**dict.fromkeys("<>[]`*", ""), "|": "¦", "\\": "\u2216"})
 #: what tickets, mails and chat programs make links or mentions of, and how incident reports write it
 _LINKS: Final = (
     (re.compile(r"\bh(tt)(ps?)(?=:)", re.IGNORECASE), r"hxx\2"),
@@ -68,6 +69,8 @@ def tame(text: object, limit: int = NAME) -> str:
     'pay 2J bnow/b?code=***'
     >>> tame("auth0|600000263fe")
     'auth0¦600000263fe'
+    >>> tame(r"CORP\anna")
+    'CORP∖anna'
     """
     seen = str(text)[:_LOOKED_AT]
     seen = "".join(" " if unicodedata.category(c) in _UNSEEN else c for c in seen)

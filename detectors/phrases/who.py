@@ -96,7 +96,7 @@ class Who(Amounts):
 
     def say_it(self) -> str:
         """The app, or the apps, as spoken of before."""
-        return "these apps" if len(self._e.apps) > 1 else "this app"
+        return "some of these apps" if len(self._e.apps) > 1 else "this app"
 
     def say_app(self) -> str:
         """The app, or how many."""
