@@ -119,7 +119,8 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     crowd &= load + common + joint >= own + common - joint
     others = (of_calls < OWN_DOING) | ~lively
     degree = np.where(crowd, 2, np.where((load >= CROWD_SURPRISE) & others, 1, 0)).astype(np.int8)
-    return trouble, by_caller & identified & ~crowd, degree
+    # what is new first of all is the function, whoever calls it
+    return trouble, by_caller & identified & ~crowd & (trouble != NEW), degree
 
 
 def told_by(trouble: Vector) -> Vector:

@@ -155,6 +155,7 @@ class CallerFeatures:
             hashed(rows, "country"),
             np.asarray(rows.column("pair_age_us")), failed, refused, weight,
             late, np.asarray(rows.column("company")), np.asarray(rows.column("usual_peak")),
+            raw_function[:, INDEX["new_function"]].copy(),
             raw_function[:, INDEX["country_rare_here"]].copy(), raw_function[:, INDEX["country_new"]].copy(),
             np.asarray(rows.column("failure_rate")), np.asarray(rows.column("refusal_rate")),
             c["state"], c["times"], c["apps"], c["app_first"], c["app_last"],

@@ -76,6 +76,10 @@ DAY_AT_THIS_PACE: Final = 4.0
 UNLEARNED_DAYS: Final = 2
 #: days without anything raised after which these are counted anew
 RAISED_MEMORY_DAYS: Final = 7
+#: how many times the calls of the busiest five minutes those of half an hour may be; six at an even pace, which nobody
+#: knows of a function that is new
+HALF_HOUR: Final = 2.0
+HALF_HOUR_AT_NEW: Final = 6.0
 #: stands for an hour of today in which something was raised, so that it does not become a habit
 RAISED_HOUR: Final = -1.0
 #: refused calls that any caller is allowed in half an hour before they count
@@ -119,7 +123,7 @@ def _begin_day(s: Any, t: Any, hours: Any, today: Any) -> None:
 def advance_callers(
     row: Any, at: Any, ident: Any, app: Any, seldom: Any, function: Any, country: Any, pair_age: Any, failed: Any,
     refused: Any, weight: Any,
-    late: Any, company: Any, usual_peak: Any, rare: Any, news: Any,
+    late: Any, company: Any, usual_peak: Any, new_function: Any, rare: Any, news: Any,
     failure_rate: Any, refusal_rate: Any,
     state: Any, times: Any, apps: Any, app_first: Any, app_last: Any, lands: Any, land_first: Any, land_last: Any,
     settled_hours: Any, today_hours: Any,
@@ -233,7 +237,7 @@ def advance_callers(
         if pair_age[i] == 0:
             s[C_TODAY_FUNCTIONS] += 1.0
         reaches_out = 0 <= pair_age[i] < DAY_US and age > ARRIVAL_US
-        if reaches_out:
+        if reaches_out and new_function[i] <= 0.0:
             raw[i, 9] = max(history - np.log(max(s[C_FUNCTIONS], 1.0)), 0.0)
         value[i, 9], typical[i, 9] = pair_age[i] / US, s[C_SETTLED]
         if country[i] != 0:
@@ -319,9 +323,12 @@ def advance_callers(
             habit = total / t[D_SETTLED_DAYS] * (near + 0.3) / (3.0 * (active + 2.4)) * 0.5
         else:
             habit = 0.0
-        # that somebody calls so often and is refused is the function's habit, not the caller's
-        usual = usual_peak[i] if refused[i] > 0 else usual_peak[i] / (1.0 + t[D_SETTLED_DAYS])
-        habit = max(habit, s[C_PEAK], 2.0 * usual)
+        # that somebody calls so often and is refused is the function's habit, not the caller's; and at a function that
+        # is new nobody has one
+        anybody = refused[i] > 0 or new_function[i] > 0.0
+        usual = usual_peak[i] if anybody else usual_peak[i] / (1.0 + t[D_SETTLED_DAYS])
+        usual *= HALF_HOUR_AT_NEW if new_function[i] > 0.0 else HALF_HOUR
+        habit = max(habit, s[C_PEAK], usual)
         raw[i, 7] = pace_excess(s[C_N30], habit + 1.0)
         odd = 0.0
         value[i, 7], typical[i, 7] = s[C_N30], habit
@@ -333,7 +340,9 @@ def advance_callers(
                 scatter = max(s[C_LOG_DAYS_SQUARED] - days * mean * mean, 0.0) + SCATTER_DAYS * DAY_SCATTER**2
                 usual_scatter = np.sqrt(scatter / (days - 1.0 + SCATTER_DAYS) * (1.0 + 1.0 / days))
                 # what it did this morning, and does no more, has ended: its day counts as far as its pace still agrees
-                lately = min(s[C_CALLS_TODAY], DAY_AT_THIS_PACE * s[C_N30] * active / days)
+                # this call alone says nothing of its pace
+                pace = DAY_AT_THIS_PACE * max(s[C_N30] - w, 0.0)
+                lately = min(s[C_CALLS_TODAY], pace * active / days)
                 z = (np.log(lately + DAY_FLOOR) - mean) / usual_scatter
                 if refused[i] == 0:
                     raw[i, 10] = 0.5 * max(z, 0.0) ** 2

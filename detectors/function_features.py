@@ -115,22 +115,33 @@ def _firsts(column: pa.DictionaryArray) -> tuple[list[int], list[str]]:
 
 @njit
 def _cross(
-    rows: Any, times: Any, missed: Any, alarms: Any, mean_rate: Any, silence_nats: Any, until: Any, known: Any, out: Any
+    rows: Any,
+    state: Any,
+    times: Any,
+    missed: Any,
+    alarms: Any,
+    mean_rate: Any,
+    silence_nats: Any,
+    until: Any,
+    known: Any,
+    out: Any,
 ) -> None:
     """When each function known from training, and at its pace since, has been silent for too long."""
     for k in range(rows.shape[0]):
         row = rows[k]
         if row < known and times[k, kernel.T_ARMED] == kernel.PACED and mean_rate[row] > 0.0:
             last = times[k, kernel.T_LAST]
-            out[k], _ = kernel.missed_since(missed[row], alarms[row], last, until, silence_nats[row])
+            level = kernel.level_of(state[k, kernel.S_N60], state[k, kernel.S_E60])
+            out[k], _ = kernel.missed_since(missed[row], alarms[row], level, last, until, silence_nats[row])
 
 
 @njit
-def _cross_apps(lasts: Any, armed: Any, missed: Any, alarms: Any, until: Any, out: Any) -> None:
+def _cross_apps(state: Any, lasts: Any, armed: Any, missed: Any, alarms: Any, until: Any, out: Any) -> None:
     """When each app that was at its pace has been silent for too long."""
     for a in range(lasts.shape[0]):
         if armed[a] == kernel.PACED:
-            out[a] = kernel.alarmed_since(alarms[a], missed[a], lasts[a], until)
+            level = kernel.level_of(state[a, kernel.A_N60], state[a, kernel.A_E60])
+            out[a] = kernel.alarmed_since(alarms[a], missed[a], level, lasts[a], until)
 
 
 @dataclass(frozen=True)
@@ -188,6 +199,7 @@ class FunctionFeatures:
         self._state = np.zeros((0, kernel.FUNCTION_STATE))
         self._times = np.zeros((0, kernel.FUNCTION_TIMES), np.int64)
         self._hosts = np.zeros((0, kernel.HOSTS), np.uint64)
+        self._host_since = np.zeros((0, kernel.HOSTS), np.int64)
         self._operations = np.zeros((0, kernel.OPERATIONS), np.uint64)
         self._pairs = KeyedState(
             {
@@ -242,6 +254,7 @@ class FunctionFeatures:
         self._state = np.concatenate([self._state, np.zeros((more, kernel.FUNCTION_STATE))])
         self._times = np.concatenate([self._times, np.zeros((more, kernel.FUNCTION_TIMES), np.int64)])
         self._hosts = np.concatenate([self._hosts, np.zeros((more, kernel.HOSTS), np.uint64)])
+        self._host_since = np.concatenate([self._host_since, np.zeros((more, kernel.HOSTS), np.int64)])
         self._operations = np.concatenate([self._operations, np.zeros((more, kernel.OPERATIONS), np.uint64)])
 
     def _usual_of(self, apps: list[str]) -> tuple[Vector, Vector, Vector]:
@@ -267,6 +280,7 @@ class FunctionFeatures:
             self._times[:functions],
         )
         self._state, self._hosts = self._state[:functions], self._hosts[:functions]
+        self._host_since = self._host_since[:functions]
         self._operations = self._operations[:functions]
         self._app_state, self._app_last, self._app_armed, self._app_rate, self._app_missed, self._app_alarms = (
             self._app_state[:apps], self._app_last[:apps], self._app_armed[:apps], self._app_rate[:apps],
@@ -335,8 +349,9 @@ class FunctionFeatures:
                 late, signature_of(rows), weight > 1.0,
             )  # fmt: skip
             state = (
-                self._state, self._times, self._hosts, self._operations, self._app_of, self._app_state, self._app_last,
-                self._app_rate, self._app_missed, self._app_alarms, self._app_armed, land, lands["seen"], lands["day"],
+                self._state, self._times, self._hosts, self._host_since, self._operations,
+                self._app_of, self._app_state, self._app_last, self._app_rate, self._app_missed, self._app_alarms,
+                self._app_armed, land, lands["seen"], lands["day"],
                 base.foreign(country), pairs["state"], pairs["times"],
             )  # fmt: skip
             gone = (quiet_f, quiet_at, quiet_since, quiet_until)
@@ -506,7 +521,7 @@ class FunctionFeatures:
         """Calls that were to be expected of a function, or beyond them of an app, from one moment to another."""
         functions = len(self._names)
         missed = self._usual.missed[self._rows[k]] if k < functions else self._app_missed[k - functions]
-        return float(kernel.silent_since(missed, since_us, until_us, np.inf)[1])
+        return float(kernel.silent_since(missed, 1.0, since_us, until_us, np.inf)[1])
 
     def _crossings(self, until_us: int) -> Vector:
         """int64[functions]: when each function's silence becomes strange if it says nothing until then; -1 if not."""
@@ -514,6 +529,7 @@ class FunctionFeatures:
         if len(out):
             _cross(
                 self._rows,
+                self._state,
                 self._times,
                 self._usual.missed,
                 self._base.alarms,
@@ -529,7 +545,8 @@ class FunctionFeatures:
         """As ``_crossings``, of apps as a whole, int64[apps]."""
         out = np.full(len(self._apps), -1, np.int64)
         if len(out):
-            _cross_apps(self._app_last, self._app_armed, self._app_missed, self._app_alarms, until_us, out)
+            about = (self._app_last, self._app_armed, self._app_missed, self._app_alarms)
+            _cross_apps(self._app_state, *about, until_us, out)
         return out
 
     def disarm(self) -> None:
@@ -556,7 +573,7 @@ class FunctionFeatures:
             ended, begins = int(self._app_last[app]), int(at[first[name]])
             goes_on = ended <= begins and (
                 begins - ended <= GOES_ON_US
-                or kernel.silent_since(self._app_rate[app], ended, begins, np.inf)[1] <= GOES_ON_CALLS
+                or kernel.silent_since(self._app_rate[app], 1.0, ended, begins, np.inf)[1] <= GOES_ON_CALLS
             )
             self._times[mine, kernel.T_ARMED] = kernel.PACED if goes_on else kernel.UNHEARD
             if left_apps[app]:
@@ -592,6 +609,7 @@ class FunctionFeatures:
                 "state": matrix(self._state[order]),
                 "times": matrix(self._times[order]),
                 "hosts": matrix(self._hosts[order]),
+                "host_since": matrix(self._host_since[order]),
                 "operations": matrix(self._operations[order]),
             }
         )
@@ -627,6 +645,11 @@ class FunctionFeatures:
         self._state = _widened(from_matrix(functions.column("state")), kernel.FUNCTION_STATE)
         self._times = _widened(from_matrix(functions.column("times")), kernel.FUNCTION_TIMES)
         self._hosts = from_matrix(functions.column("hosts")).copy()
+        # what an earlier version saved does not say since when
+        saved = "host_since" in functions.schema.names
+        self._host_since = (
+            from_matrix(functions.column("host_since")).copy() if saved else np.zeros_like(self._hosts, np.int64)
+        )
         self._operations = from_matrix(functions.column("operations")).copy()
         self._pairs.load_table(tables["pairs"])
         self._lands.load_table(tables["lands"])

@@ -40,21 +40,38 @@ S_NEW_HOSTS, S_ON_NEW, S_REPLACED = range(76, 79)
 S_FAULTS, S_FAULTS_EW = 79, 80
 #: nats by which more of the last runs than usual took as long as one in four does
 S_SLOWER: Final = 81
-FUNCTION_STATE: Final = 82
+#: of six hours: quarters of an hour in which something failed, and calls; of a day: starts that came late and were
+#: excused; of a timer: the least us between two starts, of the days before and of today, 0 where none is known
+S_FAILING6H, S_N6H, S_EXCUSED, S_LEAST_GAP, S_LEAST_TODAY = range(82, 87)
+FUNCTION_STATE: Final = 87
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
     T_TOP, T_TOP_REFUSED, T_TOP60, T_TOP_RECENT, T_TOP_ROUND, T_TOP_SLOW,
-    T_HOSTS, T_OLD_HOST, T_REPLACED, T_FAILING,
-) = range(18)  # fmt: skip
+    T_HOSTS, T_OLD_HOST, T_REPLACED, T_FAILING, T_FAILED_IN, T_STARTED,
+) = range(20)  # fmt: skip
 #: T_HOSTS: since when new hosts come, which may replace all others; below 0: when a rest ended; T_OLD_HOST: when one of
 #: those was seen last; T_REPLACED: since when there was none of them
-#: T_FAILING: when the last half minute began in which something failed
-FUNCTION_TIMES: Final = 18
+#: T_FAILING: when the last half minute began in which something failed; T_FAILED_IN: the quarter of an hour in which it
+#: last did; T_STARTED: the last start by the clock, if it came on schedule and went well
+FUNCTION_TIMES: Final = 20
 #: values of T_ARMED: at its usual pace when training ended, which counts once these logs are seen to go on from
 #: there; silent, which was told; nothing heard yet in these logs; heard; heard at its usual pace, so that silence would
 #: be news
 LEFT, MISSED, UNHEARD, HEARD, PACED = range(-2, 3)
+#: calls of an hour added to what came and to what was expected, to say how far below the usual it was; and the least
+#: that is believed of that
+A_FEW: Final = 4.0
+LEAST_LEVEL: Final = 0.2
+#: how far beyond the usual, in logarithms, a run time counts in full, and ms that a timer's must be longer for what its
+#: own few runs say
+FAR: Final = np.log(2.0)
+FAR_MS: Final = 1000.0
+#: runs from which on they say how far the next may be; beyond how many they say by themselves how often one is as far;
+#: how even they may be
+FEWEST_RUNS: Final = 8.0
+MANY_RUNS: Final = 400.0
+EVEN: Final = 0.05
 #: refused calls of one caller within minutes that say nothing yet
 TYPOS: Final = 4.0
 #: values of ``refused``: by a client error, and by one that says that the call could not be read
@@ -137,6 +154,16 @@ NEW_FOR_US: Final = DAY_US
 NEW_FUNCTION_US: Final = 7.0 * DAY_US
 #: nats that calls of a new function can add: those of twenty
 MOST_CALLED: Final = 3.0
+#: days after which it is known how often somebody new comes to a function
+OPEN_DAYS: Final = 2
+#: how fast that a function is new is no news any longer: by the so-manieth power of its age
+NEWS_FADE: Final = 2.0
+#: nats that say no more than that a function is new, for the timeline of callers
+IS_NEW: Final = 1e-3
+#: times what callers of an app are at their busiest that callers of a new function of it may be, and the least that
+#: counts as busy, calls in five minutes
+ROOM_AT_NEW: Final = 3.0
+BUSY_AT_NEW: Final = 30.0
 #: columns of an app's state: calls and expected calls, of five minutes and of an hour, and an hour's newcomers
 (A_N5, A_E5, A_N60, A_E60, A_NEW60) = range(5)
 APP_STATE: Final = 5
@@ -197,6 +224,17 @@ ROUND_WITHIN: Final = 60.0
 #: us within which all that fails has one cause, and the nats that one such time can claim, however much failed in it
 ONE_FAULT_US: Final = np.int64(30 * US)
 FAULT_CLAIMS: Final = 6.0
+#: us that count as one of those of six hours in which something failed, so that what failed at once is no part of what
+#: goes on; how many there must be; and nats for looking at another window
+FAILED_IN_US: Final = np.int64(900 * US)
+FAILED_FOR_HOURS: Final = 3.5
+ANOTHER_LOOK: Final = 1.0
+#: starts of a day that may come late, after a host that was down; what comes late more often keeps another schedule
+EXCUSED: Final = 2.5
+#: share of the least time that lay between two starts below which a second one comes too soon, and the starts from
+#: which on that is known
+TOO_SOON: Final = 0.5
+STARTS: Final = 8.0
 #: how far a call that is refused as malformed counts for one that is refused: who guesses writes what can be read
 MALFORMED_CLAIMS: Final = 0.5
 #: expected calls added to every expectation of pace, so that one call is never a flood
@@ -300,6 +338,21 @@ def position(x: Any, quantiles: Any, levels: Any, high: Any, low: Any) -> Any:
 
 
 @njit
+def outlier(x: Any, mean: Any, square: Any, n: Any) -> Any:
+    """Nats that a logarithm of a run time claims beside n that are normal, by their mean and mean square, not in logs.
+
+    The likelihood ratio of one that lies apart (Student's t): a few even runs say how far the next may be.
+    """
+    if n < FEWEST_RUNS or n > MANY_RUNS or mean <= 0.0:
+        return 0.0
+    variance = max(np.log(max(square / (mean * mean), 1.0)), EVEN**2)
+    t = (x - np.log(mean) + 0.5 * variance) / np.sqrt(variance * (1.0 + 1.0 / n))
+    if t <= 0.0:
+        return 0.0
+    return 0.5 * n * np.log(1.0 + t * t / (n - 1.0))
+
+
+@njit
 def poisson_excess(seen: Any, expected: Any) -> Any:
     """Nats by which a count exceeds its expectation (Chernoff bound of a Poisson tail); 0 below it."""
     if seen <= expected:
@@ -354,6 +407,14 @@ def usual_high(s: Any, high: Any) -> Any:
 
 
 @njit
+def next_high(s: Any, high: Any) -> None:
+    """Begin another day's high, as ``usual_high`` reads them."""
+    for day in range(high + 3, high, -1):
+        s[day] = s[day - 1]
+    s[high] = 0.0
+
+
+@njit
 def remember_highs(s: Any, days: Any) -> None:
     """Put a day's highs among those of the days before, which fade by so many days."""
     fading = HIGHS_FADE ** min(days, FORGET_DAYS)
@@ -366,6 +427,16 @@ def remember_highs(s: Any, days: Any) -> None:
         s[high] = 0.0
         s[high + 1] *= fading
         s[high + 2] *= fading
+
+
+@njit
+def busiest_of(a: Any, app: Any, state: Any, times: Any) -> Any:
+    """The busiest that callers of an app's functions are, in five minutes of each; as S_PEAKS has it."""
+    most = 0.0
+    for k in range(app.shape[0]):
+        if app[k] == a and times[k, T_DAYS] > 0:
+            most = max(most, state[k, S_PEAKS])
+    return np.log(1.0 + max(ROOM_AT_NEW * (np.exp(most) - 1.0), BUSY_AT_NEW))
 
 
 @njit
@@ -499,11 +570,11 @@ def _hour(at: Any) -> Any:
 
 
 @njit
-def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
+def silent_since(rate: Any, level: Any, last: Any, until: Any, nats: Any) -> Any:
     """When, after ``last``, a silence is strange (-1: not before ``until``), and the calls expected meanwhile.
 
-    It is when as many calls as ``nats`` are missing, but not sooner than ``LEAST_SILENCE_US``: a restart, or a batch
-    that came sooner.
+    It is when as many calls as ``nats`` are missing, of ``level`` times those that are usual, but not sooner than
+    ``LEAST_SILENCE_US``: a restart, or a batch that came sooner.
     """
     total = 0.0
     at = last
@@ -512,7 +583,7 @@ def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
         if at >= until:
             break
         border = min((at // HOUR_US + 1) * HOUR_US, until)
-        per_us = rate[_hour(at)] / US
+        per_us = level * rate[_hour(at)] / US
         step = per_us * (border - at)
         if total + step >= nats and per_us > 0.0:
             strange = max(np.int64(at + (nats - total) / per_us), last + LEAST_SILENCE_US)
@@ -523,7 +594,7 @@ def silent_since(rate: Any, last: Any, until: Any, nats: Any) -> Any:
 
 
 @njit
-def alarmed_since(alarms: Any, missed: Any, last: Any, until: Any) -> Any:
+def alarmed_since(alarms: Any, missed: Any, level: Any, last: Any, until: Any) -> Any:
     """When, after ``last``, what came on every day, by ``Baselines.alarms``, is missed for too long; -1: not before.
 
     Of a day of the week on which nothing is missed, nothing was promised. Where ``BRIEF`` times as many calls are
@@ -538,7 +609,7 @@ def alarmed_since(alarms: Any, missed: Any, last: Any, until: Any) -> Any:
         border = min((at // QUARTER_US + 1) * QUARTER_US, until)
         hour = _hour(at)
         promised = alarms[(QUARTERS if hour >= WEEKEND else 0) + at % DAY_US // QUARTER_US] / US
-        per_us = promised if missed[hour] > 0.0 else 0.0
+        per_us = level * promised if missed[hour] > 0.0 else 0.0
         step = per_us * (border - at)
         if total < 1.0 <= total + step:
             strange = max(np.int64(at + (1.0 - total) / per_us), last + LEAST_SILENCE_US)
@@ -550,11 +621,17 @@ def alarmed_since(alarms: Any, missed: Any, last: Any, until: Any) -> Any:
 
 
 @njit
-def missed_since(missed: Any, alarms: Any, last: Any, until: Any, nats: Any) -> Any:
+def level_of(calls: Any, expected: Any) -> Any:
+    """How far what came in an hour lies below what was to be expected, as on a holiday: 1, or less."""
+    return max(min((calls + A_FEW) / (expected + A_FEW), 1.0), LEAST_LEVEL)
+
+
+@njit
+def missed_since(missed: Any, alarms: Any, level: Any, last: Any, until: Any, nats: Any) -> Any:
     """As ``silent_since``, or sooner by ``alarmed_since``, of a function that is watched."""
-    strange, total = silent_since(missed, last, until, nats)
+    strange, total = silent_since(missed, level, last, until, nats)
     if nats < UNWATCHED:
-        alarmed = alarmed_since(alarms, missed, last, strange if strange >= 0 else until)
+        alarmed = alarmed_since(alarms, missed, level, last, strange if strange >= 0 else until)
         strange = alarmed if alarmed >= 0 else strange
     return strange, total
 
@@ -567,8 +644,9 @@ def advance_functions(
     spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
     missed: Any, unnoticed: Any, dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any,
     phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, alarms: Any, levels: Any, state: Any, times: Any,
-    hosts: Any, operations: Any, app: Any, app_state: Any, app_last: Any, app_rate: Any, app_missed: Any,
-    app_alarms: Any, app_armed: Any, country_row: Any, lands: Any, land_day: Any, foreign: Any, pair_state: Any,
+    hosts: Any, host_since: Any, operations: Any,
+    app: Any, app_state: Any, app_last: Any, app_rate: Any, app_missed: Any, app_alarms: Any,
+    app_armed: Any, country_row: Any, lands: Any, land_day: Any, foreign: Any, pair_state: Any,
     pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any, arrived_with: Any, peak_habit: Any,
     refused_as_usual: Any, deployed: Any, quiet_function: Any, quiet_at: Any, quiet_since: Any, quiet_until: Any,
 ) -> Any:  # fmt: skip
@@ -582,6 +660,7 @@ def advance_functions(
     median = _MEDIAN
     kept_s, kept_t = np.empty(FUNCTION_STATE), np.empty(FUNCTION_TIMES, np.int64)
     kept_hosts, kept_operations = np.empty(HOSTS, hosts.dtype), np.empty(OPERATIONS, operations.dtype)
+    kept_since = np.empty(HOSTS, np.int64)
     kept_q, kept_qt = np.empty(PAIR_STATE), np.empty(PAIR_TIMES, np.int64)
     kept_app, kept_land = np.empty(APP_STATE), np.empty(2)
     kept_app_last, kept_app_armed, kept_land_day = np.int64(0), np.int64(0), np.int64(0)
@@ -596,6 +675,7 @@ def advance_functions(
             copy_row(s, kept_s)
             copy_row(t, kept_t)
             copy_row(hosts[k], kept_hosts)
+            copy_row(host_since[k], kept_since)
             copy_row(operations[k], kept_operations)
             copy_row(pair_state[pair[i]], kept_q)
             copy_row(pair_times[pair[i]], kept_qt)
@@ -620,6 +700,9 @@ def advance_functions(
         dt = now - last if not fresh else 0
         if t[T_FIRST] == 0:
             t[T_FIRST] = now
+            if not known[k]:
+                # who calls a function that is new is held against those who call the others of its app
+                s[S_PEAKS] = busiest_of(app[k], app, state, times)
 
         # expectations and windows decay to now
         if fresh:
@@ -628,7 +711,8 @@ def advance_functions(
             s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
             s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = s[S_FAULTS] = s[S_FAULTS_EW] = 0.0
             t[T_FAILING] = 0
-            s[S_SLOWER] = 0.0
+            s[S_SLOWER] = s[S_FAILING6H] = s[S_N6H] = 0.0
+            t[T_STARTED] = 0
             s[S_SLOW] = s[S_RUNS] = s[S_RECORDS] = s[S_LIMIT] = s[S_SLOW_LATELY] = s[S_TOP_SLOW] = s[S_SLOW60] = 0.0
             # a window that has not run yet is expected to be empty
         else:
@@ -645,7 +729,8 @@ def advance_functions(
                     eday += per_us * TAU_1D * (np.exp(-b / TAU_1D) - np.exp(-a / TAU_1D))
                     begin = border
                 if t[T_ARMED] == PACED and max_rate[k] * (dt / US) >= 1.0:
-                    crossing, gap = missed_since(missed[k], alarms[k], last, now, silence_nats[k])
+                    level = level_of(s[S_N60], s[S_E60])
+                    crossing, gap = missed_since(missed[k], alarms[k], level, last, now, silence_nats[k])
                     if crossing < 0:
                         s[S_MAX_GAP] = max(s[S_MAX_GAP], gap)
                     elif not late[i]:
@@ -678,6 +763,8 @@ def advance_functions(
             s[S_LIMIT] *= dday
             d6 = np.exp(-dt / TAU_6H)
             s[S_SLOW] *= d6
+            s[S_FAILING6H] *= d6
+            s[S_N6H] *= d6
             s[S_RUNS] *= d6
             s[S_TOP_SLOW] *= d6
             s[S_RECORDS] *= d6
@@ -692,6 +779,7 @@ def advance_functions(
         # an hour counts in the day's sum for at most three times its habit: growth is slow, a flood is not
         s[S_NDAY] += w * (min(1.0, DAY_CAP * (s[S_E60] + PACE_FLOOR) / s[S_N60]) if known[k] else 1.0)
         s[S_N15] += w
+        s[S_N6H] += w
         s[S_COUNT] += w
         s[S_TODAY] += w
 
@@ -708,7 +796,11 @@ def advance_functions(
                 is_cold = True
                 for h in range(HOSTS - 1, 0, -1):
                     hosts[k, h] = hosts[k, h - 1]
-                hosts[k, 0] = host[i]
+                    host_since[k, h] = host_since[k, h - 1]
+                hosts[k, 0], host_since[k, 0] = host[i], now
+            else:
+                # whoever called before the first was answered waited for the host, too
+                is_cold = start[i] < host_since[k, place]
         cold[i] = is_cold
         # two versions are remembered: during a roll-out old and new hosts answer side by side
         if version[i] != 0 and version[i] != t[T_VERSION] and version[i] != t[T_VERSION_BEFORE]:
@@ -745,14 +837,17 @@ def advance_functions(
             s[S_NEW_TODAY] = 0.0
             s[S_SETTLED] += s[S_TODAY]
             s[S_TODAY] = 0.0
+            if s[S_LEAST_TODAY] > 0.0:
+                s[S_LEAST_GAP] = min(s[S_LEAST_GAP], s[S_LEAST_TODAY]) if s[S_LEAST_GAP] > 0.0 else s[S_LEAST_TODAY]
             s[S_MANUAL_SETTLED] += s[S_MANUAL_TODAY]
-            s[S_MANUAL_TODAY] = 0.0
+            s[S_MANUAL_TODAY] = s[S_LEAST_TODAY] = 0.0
             for high in range(H_REFUSED, S_RUN60, 4):
-                for day in range(high + 3, high, -1):
-                    s[day] = s[day - 1]
-                s[high] = 0.0
+                next_high(s, high)
             remember_highs(s, today - t[T_DAY])
             t[T_DAY] = today
+        elif not known[k] and t[T_DAYS] == 0 and last > 0 and last // HOUR_US < now // HOUR_US:
+            # of a function that is new an hour says what a day says of others
+            next_high(s, H_NEWCOMER)
         if age < 0:
             age = np.int64(NOVEL_US)
         if today > qt[Q_DAY]:
@@ -840,6 +935,7 @@ def advance_functions(
         else:
             f5, f60 = np.exp(-gap_app / TAU_5M), np.exp(-gap_app / TAU_1H)
             per_us = app_rate[a, _hour(now)] / US
+            app_level = level_of(app_state[a, A_N60], app_state[a, A_E60])
             app_state[a, A_N5] *= f5
             app_state[a, A_N60] *= f60
             app_state[a, A_NEW60] *= f60
@@ -848,7 +944,7 @@ def advance_functions(
             if not late[i]:
                 crossing = np.int64(-1)
                 if app_armed[a] == PACED and gap_app >= BRIEF_SILENCE_US:
-                    crossing = alarmed_since(app_alarms[a], app_missed[a], app_last[a], now)
+                    crossing = alarmed_since(app_alarms[a], app_missed[a], app_level, app_last[a], now)
                 if crossing >= 0 or app_armed[a] == MISSED:
                     quiet_function[quiet], quiet_at[quiet] = state.shape[0] + a, crossing
                     quiet_since[quiet], quiet_until[quiet] = app_last[a], now
@@ -882,7 +978,11 @@ def advance_functions(
             v = min(max(normal_quantile(u), -4.0), 4.0)
             ms = np.exp(lnd[i])
             usual_ms = np.exp(quantiles[k, median])
-            raw[i, 0] = max(-above - 0.7, 0.0)
+            # what takes half as long again once is no news, however even the runs were
+            far = min(max((x - quantiles[k, median]) / FAR, 0.0), 1.0)
+            raw[i, 0] = far * max(-above - 0.7, 0.0)
+            if by_clock[i] and phase_us[k] > 0 and known[k] and ms > usual_ms + FAR_MS:
+                raw[i, 0] = max(raw[i, 0], far * outlier(x, mean_ms[k], square_ms[k], count[k]))
             # what fails or is refused ends sooner, which is told by that
             raw[i, 1] = max(-below - 0.7, 0.0) if v < 0.0 and failed[i] == 0 and refused[i] == 0 else 0.0
             # a function seen rarely breaks its record often
@@ -890,7 +990,7 @@ def advance_functions(
                 beyond = (x - longest[k]) * count[k] / (count[k] + RECORD_EVENTS)
                 s[S_RECORDS] += beyond
                 # a run a little longer than ever, hours after some that were far longer, is not one more of them
-                raw[i, 22] = min(s[S_RECORDS], RECORDS_ALIKE * beyond)
+                raw[i, 22] = far * min(s[S_RECORDS], RECORDS_ALIKE * beyond)
             value[i, 22], typical[i, 22] = ms, np.exp(longest[k])
             # some runs far longer for hours move no average
             s[S_RUNS] += 1.0
@@ -1049,12 +1149,18 @@ def advance_functions(
                 t[T_FAILING] = now
                 s[S_FAULTS] += 1.0
                 s[S_FAULTS_EW] += 1.0
+            if now // FAILED_IN_US > t[T_FAILED_IN]:
+                t[T_FAILED_IN] = now // FAILED_IN_US
+                s[S_FAILING6H] += 1.0
             raw[i, 4] = max(binomial_excess(s[S_F15], s[S_N15], p), binomial_excess(s[S_FEW], recent, p))
             # a batch that fails at once, and goes well when it is tried again, is one fault; one that goes on is many
             raw[i, 4] = min(raw[i, 4], FAULT_CLAIMS * max(s[S_FAULTS], s[S_FAULTS_EW]))
             if s[S_F15] <= w and s[S_FEW] <= 1.0:
                 # one failure in so many is all that it claims: surprise may go twice as far
                 raw[i, 4] *= 0.5
+            if known[k] and s[S_FAILING6H] >= FAILED_FOR_HOURS:
+                # a few an hour, for hours
+                raw[i, 4] = max(raw[i, 4], binomial_excess(s[S_FAILING6H], s[S_N6H], p) - ANOTHER_LOOK)
         often = usual_high(s, H_REFUSED)
         if refused[i] > 0:
             s[S_C15] += w
@@ -1115,8 +1221,13 @@ def advance_functions(
         # who
         if identified:
             if age < NOVEL_US:
-                raw[i, 11] = np.log(NOVEL_US / (age + NOVEL_FLOOR_US))
-                raw[i, 11] = max(raw[i, 11], 0.0)
+                # who came with a function that is new is not new to it
+                since_us = NOVEL_US if known[k] else min(max(now - t[T_FIRST], 1), NOVEL_US)
+                raw[i, 11] = max(np.log(since_us / (age + NOVEL_FLOOR_US)), 0.0)
+                if known[k] and not by_place[i] and t[T_DAYS] >= OPEN_DAYS:
+                    # where somebody new comes every day it is no news, and where nobody did as rare as all calls say
+                    came = s[S_NEW_HABIT] * t[T_DAYS]
+                    raw[i, 11] = min(raw[i, 11], max(np.log((s[S_SETTLED] + 1.0) / (came + 0.5)), 0.0))
             usual_peak = max(np.exp(s[S_PEAKS]) - 1.0, 0.0)
             if qt[Q_SETTLED_DAYS] == 0:
                 usual_peak = max(usual_peak, usual_high(s, H_NEWCOMER))
@@ -1191,7 +1302,12 @@ def advance_functions(
             phase = (start[i] // phase_us[k]) % bins
             near = phases[k, phase] + phases[k, (phase + 1) % bins] + phases[k, (phase + bins - 1) % bins]
             s[S_OFF] *= np.exp(-dt / TAU_1D)
-            if near <= 0.0 and not past_due(phases[k], phase_us[k], bins, start[i], last):
+            s[S_EXCUSED] *= np.exp(-dt / TAU_1D)
+            off = near <= 0.0
+            if off and past_due(phases[k], phase_us[k], bins, start[i], last):
+                s[S_EXCUSED] += 1.0
+                off = s[S_EXCUSED] > EXCUSED
+            if off:
                 # after n starts on schedule, one off it has a chance of 1 in n + 2 (the rule of succession); each adds,
                 # but for the hour by which clocks are put forward and back
                 hour = HOUR_US // phase_us[k]
@@ -1204,6 +1320,15 @@ def advance_functions(
                 distance += 1
                 near = phases[k, (phase + distance) % bins] + phases[k, (phase + bins - distance) % bins]
             value[i, 13] = distance * (phase_us[k] / US)
+            gap = start[i] - t[T_STARTED] if t[T_STARTED] > 0 else np.int64(0)
+            t[T_STARTED] = start[i] if distance == 0 and failed[i] == 0 else 0
+            if 0 < gap < TOO_SOON * s[S_LEAST_GAP] and s[S_SETTLED] >= STARTS:
+                # the times it keeps never asked for a second one so soon after the first
+                s[S_OFF] += 1.0
+                raw[i, 13] = max(raw[i, 13], s[S_OFF] * np.log(phase_sum[k] + 2.0))
+                value[i, 13], typical[i, 13] = gap / US, s[S_LEAST_GAP] / US
+            elif gap > 0:
+                s[S_LEAST_TODAY] = min(s[S_LEAST_TODAY], float(gap)) if s[S_LEAST_TODAY] > 0.0 else float(gap)
         if not np.isnan(dequeue[i]) and dequeue[i] > tries:
             tries = dequeue[i]
         if tries > 1.0:
@@ -1232,13 +1357,16 @@ def advance_functions(
             grown = now - t[T_FIRST]
             if 0 <= grown < NEW_FUNCTION_US:
                 # one that is called once a month was there before; one that is called all the time was not
-                raw[i, 16] = np.log(NEW_FUNCTION_US / (grown + NOVEL_FLOOR_US)) + min(np.log(s[S_COUNT]), MOST_CALLED)
+                # and the news of the morning is none in the evening
+                news = np.log(NEW_FUNCTION_US / NOVEL_FLOOR_US) - NEWS_FADE * np.log(grown / NOVEL_FLOOR_US + 1.0)
+                raw[i, 16] = max(news + min(np.log(s[S_COUNT]), MOST_CALLED), IS_NEW)
             value[i, 16] = grown / US
             typical[i, 16] = NEW_FUNCTION_US / US
         if late[i]:
             copy_row(kept_s, s)
             copy_row(kept_t, t)
             copy_row(kept_hosts, hosts[k])
+            copy_row(kept_since, host_since[k])
             copy_row(kept_operations, operations[k])
             copy_row(kept_q, pair_state[pair[i]])
             copy_row(kept_qt, pair_times[pair[i]])

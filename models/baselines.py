@@ -61,6 +61,8 @@ TRIM_BINS: Final = 0.02
 HOUR_PHASES: Final = 120
 DAY_PHASES: Final = 1440
 HOUR_MINUTES: Final = 60
+#: runs on hosts that are warm from which on they are what is usual
+FEWEST_WARM: Final = 5
 #: calls a day below which it is a usual day, not an hour, that a function must have been heard for before it is missed:
 #: what comes at the full hour has hardly anything expected of the hour before
 SELDOM: Final = 4.5
@@ -733,7 +735,7 @@ def _cold_extra(chilled: Floats, who: Ints, centre: Floats, ran: npt.NDArray[np.
     others take in milliseconds says more than a factor.
 
     Args:
-        chilled: float64[n], ln(duration) of cold runs.
+        chilled: float64[n], ln(duration) of cold runs, of functions that run on warm hosts, too.
         who: int64[n], their functions.
         centre: float64[F], medians of ln(duration).
         ran: bool[F], whose run times are known.
@@ -768,10 +770,15 @@ def _durations(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> t
     for f in range(size):
         chosen = order[edges[f] : edges[f + 1]]
         warm = value[chosen][~cold[chosen]]
-        parts[f] = np.sort(warm if len(warm) >= 5 else value[chosen])
+        parts[f] = np.sort(warm if len(warm) >= FEWEST_WARM else value[chosen])
         if len(parts[f]):
             centre[f] = np.median(parts[f])
-    cold_extra[:size] = _cold_extra(value[cold], who[cold], centre, np.array([len(part) > 0 for part in parts], bool))
+    # of a function whose runs nearly all are the first on their hosts nobody knows what it takes on others
+    warmed = np.bincount(who[~cold], minlength=size) >= FEWEST_WARM
+    chilled = cold & warmed[who]
+    cold_extra[:size] = _cold_extra(
+        value[chilled], who[chilled], centre, np.array([len(part) > 0 for part in parts], bool)
+    )
     for c in range(len(COHORTS)):
         members = [f for f in range(size) if cohort[f] == c and len(parts[f])]
         residual = (

@@ -188,7 +188,9 @@ class Trouble(Who):
 
     def say_off(self) -> str:
         """How far from the schedule."""
-        off = self._signs.value("off_schedule")
+        off, between = self._signs.value("off_schedule"), finite(self._e.typical.get("off_schedule", 0.0))
+        if between > 0.0:
+            return f"{say.span(off)} after the one before, where at least {say.span(between)} lie between two"
         return f"up to {say.span(off)} away from the times it keeps" if off >= 1.0 else "which no schedule asked for"
 
     def say_gone(self) -> str:

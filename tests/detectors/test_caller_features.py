@@ -233,7 +233,22 @@ def test_a_caller_that_tries_many_functions_spreads(usual: Baselines) -> None:
     spread = found.raw("caller_spread", "odd")
     assert spread[0] == 0.0
     assert spread[-1] > 5.0
-    assert found.raw("caller_new_here", "odd").max() > 3.0
+
+
+def test_a_function_that_is_new_is_new_to_whoever_calls_it(usual: Baselines) -> None:
+    days = [*working_days(), *ordinary(0, 120, function="Refund")]
+    for baselines, least, most in ((baselines_of(days), 3.0, 20.0), (usual, 0.0, 0.0)):
+        found = live(baselines, working_days(), ordinary(DAY, 110, function="Refund"), odd(1, function="Refund"))
+        assert least <= found.raw("caller_new_here", "odd")[0] <= most
+
+
+def test_callers_of_a_function_that_is_new_may_be_as_busy_as_they_are_elsewhere_and_more(usual: Baselines) -> None:
+    partner = {"caller": "user:partner", "every": 10 * SECOND}
+    for function, least, most in (("Pay", 50.0, 999.0), ("Refund", 0.0, 0.0)):
+        found = live(usual, working_days(), odd(360, function=function, **partner))
+        assert least <= found.raw("caller_pace", "odd").max() <= most, function
+    flood = live(usual, working_days(), odd(2_000, function="Refund", caller="user:partner", every=SECOND // 5))
+    assert flood.raw("caller_pace", "odd").max() > 50.0
 
 
 def test_who_comes_for_the_first_time_may_look_around(usual: Baselines) -> None:
@@ -279,6 +294,17 @@ def test_a_day_counts_as_far_as_its_pace_goes_on(usual: Baselines) -> None:
     assert found.raw("caller_day", "odd").max() > 10.0
     assert found.value("caller_day", "after").min() > 2_000.0
     assert found.raw("caller_day", "after").max() < 3.0
+
+
+def test_a_flood_that_is_over_is_not_told_by_each_later_call_of_who_calls_once_an_hour(usual: Baselines) -> None:
+    polls = hers(0, 5 * 24, every=HOUR)
+    flood = odd(480, begin=5 * DAY + HOUR + MINUTE, every=5 * SECOND)
+    after = [{**row, "invocation_id": f"after-{n}"} for n, row in enumerate(hers(5 * DAY + 3 * HOUR, 8, every=HOUR))]
+    found = live(usual, polls, flood, after)
+    assert found.raw("caller_day", "odd").max() > 10.0
+    assert found.value("caller_day", "after").min() > 480.0
+    # half an hour's calls are forgotten in three
+    assert (found.raw("caller_day", "after")[3:] == 0.0).all()
 
 
 def test_who_is_refused_all_day_takes_nothing(usual: Baselines) -> None:
@@ -366,9 +392,10 @@ def test_a_caller_long_gone_comes_back_as_a_new_one(usual: Baselines) -> None:
     assert found.raw("caller_new", "odd")[0] > 9.0
 
 
-def test_whoever_training_knows_is_no_news_when_its_own_logs_are_judged(usual: Baselines) -> None:
-    learned = rows([*working_days(2), *odd(3, begin=DAY + 12 * HOUR, app="payroll", country="France")])
-    learned = in_order(learned)
+def test_whoever_training_knows_is_no_news_when_its_own_logs_are_judged() -> None:
+    abroad = odd(3, begin=DAY + 12 * HOUR, app="payroll", country="France")
+    usual = baselines_of([*working_days(), *ordinary(0, 120), *abroad])
+    learned = in_order(rows([*working_days(2), *abroad]))
     functions, callers = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9)), CallerFeatures()
     until = learned["at"][-1].as_py() + 1
     first, again = (callers.measure(functions.advance(learned, until))[0] for _ in range(2))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
@@ -484,6 +485,57 @@ def test_a_function_that_was_never_seen_to_start_cold_is_excused_for_what_others
     assert hangs.raw("duration_high", "bad")[0] > 1.0
 
 
+def test_who_calls_a_fresh_host_before_the_first_call_is_answered_waits_for_it_too(usual: Baselines) -> None:
+    cold = [
+        {**record, "host_instance": f"host-{number}" if number % 10 == 5 else "host-1"}
+        | ({"duration_ms": 2_000.0} if number % 10 == 5 else {})
+        for number, record in enumerate(ordinary(0, 96))
+    ]
+    known = sketch_of(rows(cold), np.array([record["duration_ms"] == 2_000.0 for record in cold])).fit()
+    first, second = trouble(2, every=500_000, duration_ms=2_000.0, host_instance="host-new")
+    # the second is answered sooner
+    second |= {"duration_ms": 100.0}
+    third = {**first, "invocation_id": "bad-0009", "event_time": first["event_time"] + 4 * SECOND}
+    found = live(known, before(), [first, second, third])
+    assert found.raw("duration_high", "bad-0000")[0] < 1.0 < found.raw("duration_high", "bad-0009")[0]
+
+
+def nightly(*run_ms: float) -> Measured:
+    """A job that took forty-eight seconds, give or take one, on sixteen nights, and then as long as is said."""
+    even = [
+        timer(n * DAY + 3 * HOUR, 0.1, function="Report", duration_ms=48_000.0 + 400.0 * (n % 5))[0] for n in range(16)
+    ]
+    # what others take says nothing of it
+    other = timer(0, 16 * 24, every=HOUR, function="Sync", duration_ms=lambda n: 100.0 * 4.0 ** (n % 6))
+    later = [
+        {**timer((17 + n) * DAY + 3 * HOUR, 0.1, function="Report", duration_ms=ms)[0], "invocation_id": f"bad-{n}"}
+        for n, ms in enumerate(run_ms)
+    ]
+    return live(baselines_of([*even, *other]), even, other, later)
+
+
+def test_a_few_even_runs_of_a_job_say_how_far_the_next_may_be() -> None:
+    even, half, twice, long = nightly(49_500.0, 60_000.0, 96_000.0, 300_000.0).raw("duration_high", "bad")
+    assert even < 0.1
+    assert half < 6.0 < twice < long
+    assert long > 20.0
+
+
+def test_what_takes_less_than_twice_the_usual_once_is_no_news_however_even_the_runs_were(usual: Baselines) -> None:
+    steady = ordinary(0, 96, function="Steady", duration_ms=lambda n: 100.0 + n % 3)
+    known = baselines_of(steady)
+    slow = [
+        {**record, "invocation_id": f"bad-{n}"}
+        for n, record in enumerate(
+            ordinary(
+                LEARNED, 0.2, function="Steady", every=2 * MINUTE, duration_ms=lambda n: (130.0, 170.0, 220.0)[n % 3]
+            )
+        )
+    ][:3]
+    a_little, more, twice = live(known, steady, slow).raw("duration_high", "bad")
+    assert a_little < 0.5 * more < 0.5 * twice
+
+
 def test_a_function_that_mostly_finds_its_host_started_is_excused_where_it_starts_one() -> None:
     # of twenty first runs on a host one waits for it to start; the others came after another function's
     life = [
@@ -517,6 +569,41 @@ def test_a_run_that_is_past_due_is_late_and_not_off_its_schedule(usual: Baseline
     more = [{**late[0], "invocation_id": "more", "event_time": up + 30 * SECOND}]
     found = live(usual, timer(LEARNED - DAY, 24), before, [{**late[0], "invocation_id": "late"}], more, after)
     assert found.raw("off_schedule", "more")[0] > 2.0
+
+
+def test_a_timer_that_starts_late_again_and_again_keeps_another_schedule() -> None:
+    quarter = timer(0, 96, every=15 * MINUTE, function="Quarter")
+    moved = [{**record, "invocation_id": f"late-{n:02d}"} for n, record in enumerate(
+        timer(LEARNED + 7 * MINUTE, 3, every=15 * MINUTE, function="Quarter"))]  # fmt: skip
+    late = live(baselines_of(quarter), quarter, moved).raw("off_schedule", "late")
+    assert (late[:2] == 0.0).all()
+    assert np.log(96 * 4) < late[2] < late[3] < late[-1]
+
+
+def twice(after: int, usual_gap: int = 0, **first: Any) -> Measured:
+    """An hourly timer that starts once more soon after it did; it may have done so once a day before."""
+    hourly, before = timer(0, 96, every=HOUR, function="Hourly"), []
+    if usual_gap:
+        before = [
+            {**record, "invocation_id": f"again-{n}", "event_time": record["event_time"] + usual_gap}
+            for n, record in enumerate(timer(10 * HOUR, 96, every=DAY, function="Hourly"))
+        ]
+    today = timer(LEARNED, 3, every=HOUR, function="Hourly")
+    today[1] |= first
+    second = {**today[1], "invocation_id": "bad", "event_time": today[1]["event_time"] + after, "succeeded": True}
+    return live(baselines_of([*hourly, *before]), hourly, before, today, [second])
+
+
+def test_a_second_start_of_a_timer_soon_after_the_first_is_off_its_schedule() -> None:
+    found = twice(40 * SECOND)
+    assert found.raw("off_schedule", "bad")[0] > np.log(96)
+    assert found.value("off_schedule", "bad")[0] == pytest.approx(40.0)
+    assert (found.raw("off_schedule", "Hourly") == 0.0).all()
+
+
+def test_a_second_start_is_none_too_soon_where_the_first_failed_or_two_ever_lay_so_near() -> None:
+    assert twice(40 * SECOND, succeeded=False).raw("off_schedule", "bad")[0] == 0.0
+    assert twice(40 * SECOND, usual_gap=50 * SECOND).raw("off_schedule", "bad")[0] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -611,11 +698,13 @@ def test_a_function_that_training_did_not_know_is_not_called_slower_or_faster_th
         assert (new == 0.0).all()
 
 
-def test_a_function_never_seen_is_new_for_a_week_and_then_no_more(usual: Baselines) -> None:
+def test_a_function_never_seen_is_news_in_the_first_hours_and_then_no_more(usual: Baselines) -> None:
     found = live(usual, ordinary(LEARNED, 9 * 24, every=HOUR, function="Backdoor"))
     news = found.raw("new_function")
     assert news[0] > 8.0
     assert (np.diff(news) <= 0.0).all()
+    assert 1.0 < news[1] < news[0] / 3.0
+    assert kernel.IS_NEW == pytest.approx(news[24]) == pytest.approx(news[6 * 24])
     assert news[-1] == 0.0
 
 
@@ -626,7 +715,7 @@ def test_a_new_function_that_is_called_all_the_time_is_more_news_than_one_that_i
         )
         for every in (2 * MINUTE, HOUR)
     )
-    assert often[-1] > seldom[-1] + 1.5
+    assert often[-1] > seldom[-1] + 0.9
 
 
 def test_a_caller_whose_calls_alone_are_slow_is_told_from_the_others(usual: Baselines) -> None:
@@ -678,6 +767,28 @@ def test_silence_is_raised_once_at_the_time_when_the_calls_missed_have_added_up(
     assert silence["at"] - last == pytest.approx(2.0 * HOUR, rel=0.2)
     assert silence["per_hour"] == pytest.approx(30.0, rel=0.1)
     assert not silence["horizon"]
+
+
+def test_who_comes_at_a_fifth_of_the_usual_pace_is_missed_at_a_fifth_of_it(usual: Baselines) -> None:
+    by_the_mean = replace(usual, alarms=np.zeros_like(usual.alarms))
+    holiday = [*ordinary(LEARNED - DAY, 24), *ordinary(LEARNED, 6, every=10 * MINUTE)]
+    waited = live(by_the_mean, holiday, silence=60.0, watermark_us=EPOCH_US + NOW + 12 * HOUR).silences()
+    ended = live(by_the_mean, holiday, ordinary(NOW + 9 * HOUR, 1), silence=60.0).silences()
+    assert [row["at"] for row in waited] == [row["at"] for row in ended]
+    (silence,) = waited
+    # 60 calls at some 9 an hour, where 30 are usual
+    assert 5.0 * HOUR < silence["at"] - silence["since"] < 8.0 * HOUR
+    assert live(by_the_mean, holiday, ordinary(NOW + 4 * HOUR, 1), silence=60.0).silences() == []
+
+
+def test_an_app_that_comes_at_a_fifth_of_its_pace_is_missed_later(seldom_called: Baselines) -> None:
+    def told(calls: list[dict[str, Any]]) -> list[int]:
+        found = live(seldom_called, calls, watermark_us=EPOCH_US + 8 * DAY + 14 * HOUR)
+        return [row["at"] - row["since"] for row in found.silences() if not row["function"]]
+
+    as_ever = seldom(8, end=11)
+    thinned = [record for record in as_ever if record["event_time"] % (5 * MINUTE) < MINUTE]
+    assert told(as_ever) < (told(thinned) or [14 * HOUR])
 
 
 def test_an_office_is_not_missed_on_a_day_of_the_week_that_training_did_not_see() -> None:
@@ -1095,3 +1206,46 @@ def test_newcomers_at_a_function_that_is_as_busy_as_usual_are_no_crowd(usual: Ba
         live(usual, days, instead).raw("newcomers", "bad").max()
         < 0.2 * live(usual, days, beside).raw("newcomers", "bad").max()
     )
+
+
+def test_failures_that_are_few_an_hour_stand_out_when_they_go_on_for_hours(usual: Baselines) -> None:
+    def failing(at: list[int]) -> npt.NDArray[Any]:
+        """Single calls that fail, minutes after NOW, beside those that go well."""
+        one = [{**trouble(1, succeeded=False, status=500)[0], "invocation_id": f"bad-{n:02d}",
+                "event_time": NOW + m * MINUTE} for n, m in enumerate(at)]  # fmt: skip
+        return live(usual, before(14.0), one).raw("failure_burst", "bad")
+
+    hours = failing([25 * n for n in range(18)])
+    assert hours[2] < hours[8] < hours[-1]
+    # what failed at once is one quarter of an hour of the six hours
+    burst = failing([*range(8), 200, 400])
+    assert hours[-1] > burst[-1] + 3.0
+
+
+def test_somebody_new_is_news_where_nobody_new_ever_came_and_hardly_any_where_each_day_brings_some() -> None:
+    closed = ordinary(0, 96, function="Approve")
+    opened = ordinary(0, 96, function="Browse", caller=lambda n: f"address:10.{n // 4 // 256}.{n // 4 % 256}.1")
+    usual = baselines_of([*closed, *opened])
+    claims = [
+        live(usual, closed, opened, trouble(1, function=name, caller=STRANGER)).raw("caller_new_to_function", "bad")[0]
+        for name in ("Approve", "Browse")
+    ]
+    assert claims[0] > 8.0 > 4.0 > claims[1]
+
+
+def test_a_job_whose_every_run_finds_a_fresh_host_is_not_excused_for_that() -> None:
+    even = [
+        {**timer(n * DAY + 3 * HOUR, 0.1, function="Report", duration_ms=48_000.0 + 400.0 * (n % 5))[0],
+         "host_instance": f"host-{n}"}
+        for n in range(16)
+    ]  # fmt: skip
+    # of others one start in ten is cold
+    other = [
+        {**record, "host_instance": f"h{n // 10}"} | ({"duration_ms": 2_000.0} if n % 10 == 0 else {})
+        for n, record in enumerate(ordinary(0, 16 * 24, every=20 * MINUTE))
+    ]
+    both = rows([*even, *other])
+    cold = np.array([True] * len(even) + [n % 10 == 0 for n in range(len(other))])
+    known = sketch_of(both, cold).fit()
+    extra = dict(zip(known.functions, known.cold_extra.tolist(), strict=False))
+    assert extra["Report"] < np.log(1.1) < np.log(10.0) < extra["Pay"]
