@@ -234,7 +234,7 @@ EXCUSED: Final = 2.5
 #: share of the least time that lay between two starts below which a second one comes too soon, and the starts from
 #: which on that is known
 TOO_SOON: Final = 0.5
-STARTS: Final = 8.0
+STARTS: Final = 3.0
 #: how far a call that is refused as malformed counts for one that is refused: who guesses writes what can be read
 MALFORMED_CLAIMS: Final = 0.5
 #: expected calls added to every expectation of pace, so that one call is never a flood
