@@ -73,6 +73,8 @@ _SMALL_PART: Final = 0.1
 _STEEP: Final = 5.0
 #: statuses by which a function refuses a credential; 403 refuses somebody whom it knows
 DENIED: Final = frozenset({401, 407})
+#: by which a call is refused that asks for what was done already
+_CONFLICT: Final = frozenset({409})
 #: share of the calls that makes them one caller's doing, whoever else was hit
 _NEARLY_ALL: Final = 0.8
 #: bad messages at most: where dozens come back, what reads them is at fault
@@ -240,6 +242,11 @@ class Signs:
         """Share of the refused calls that were refused since they can't be read."""
         return self._refused_by(UNREADABLE)
 
+    @property
+    def done_already(self) -> float:
+        """Share of the refused calls that asked for what was done already, or is being done."""
+        return self._refused_by(_CONFLICT)
+
     def _refused_by(self, statuses: frozenset[int]) -> float:
         """Share of the refused calls that were refused by these statuses."""
         refusals = {status: count for status, count in self.e.statuses.items() if 400 <= status < 500}
@@ -257,8 +264,8 @@ class Signs:
 
     @property
     def guesses(self) -> int:
-        """Refused calls that tried something; 429 only says that there were too many."""
-        return max(self.e.refused - self.e.statuses.get(429, 0), 0)
+        """Refused calls that tried something; 429 says that there were too many, 409 that the same was done already."""
+        return max(self.e.refused - self.e.statuses.get(429, 0) - self.e.statuses.get(409, 0), 0)
 
     @property
     def caller_source(self) -> str:

@@ -39,6 +39,8 @@ def _expense(s: Signs) -> float:
 
 
 def _retries(s: Signs) -> bool:
+    if s.e.refused >= 10 and s.refused >= 0.5 and s.done_already >= 0.6 and s.one_caller and not s.messaging:
+        return True
     if s.e.failed < 10 or s.failed < 0.5 or s.messaging:
         return False
     known_client = (

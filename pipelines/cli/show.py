@@ -137,7 +137,7 @@ def print_expected(run: Mapping[str, Any]) -> None:
     if expected:
         # a threshold keeps the budget exactly, but for the lowest there is
         all_of_it = run["expected_false_per_day"] < _SPENT * run["budget"]
-        click.echo(f"{expected}{'; a higher budget raises nothing more.' if all_of_it else '.'}")
+        click.echo(f"{expected}{'; a higher budget raises hardly anything more.' if all_of_it else '.'}")
         click.echo(ON_TOP)
 
 

@@ -523,3 +523,12 @@ def test_slow_runs_asked_for_by_one_that_came_within_a_day_run_up_a_bill_whateve
     assert classify(came).id == "denial-of-wallet"
     for other in ({"caller_age_s": 1e7}, {"run_seconds": 500.0}, {"distinct_callers": 40, "caller_age_s": None}):
         assert classify(replace(came, **other)).id != "denial-of-wallet"
+
+
+def test_who_asks_again_and_again_for_what_was_done_already_repeats_calls_and_guesses_nothing() -> None:
+    again = replace(BY_ID["enumeration"].example, invocations=1_119, refused=1_099, statuses={409: 1_099, 200: 20})
+    told = describe(again)
+    assert told["kind"] == "retry-storm"
+    assert told["title"].startswith("Failing calls to PayInvoice and 2 more repeated by address 203.0.113.7")
+    assert "1,099 of them refused" in told["summary"]
+    assert describe(replace(again, statuses={404: 1_099, 200: 20}))["kind"] == "enumeration"

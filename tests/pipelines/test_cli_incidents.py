@@ -80,7 +80,7 @@ def test_one_incident_says_how_many_false_ones_are_to_be_expected_and_what_a_pla
     run(["incidents", out])
     shown = capsys.readouterr().out
     assert (
-        "False incidents to be expected at --budget 1: about 0.52 a day; a higher budget raises nothing more.\n"
+        "False incidents to be expected at --budget 1: about 0.52 a day; a higher budget raises hardly anything more.\n"
         "  (on days like those of learning; new customers, trips abroad and campaigns come on top)\n" in shown
     )
     assert "What these logs don't show, and how to let it be seen:\n  - 98% of the HTTP calls …\n" in shown

@@ -108,7 +108,8 @@ def test_replay_of_what_nobody_can_read_does_not_pass_for_good_news(
     assert "1 record read: 0 scored" in shown
     assert "note: nothing was judged" in shown
     assert (
-        "False incidents to be expected at --budget 1: about 0.52 a day; a higher budget raises nothing more." in shown
+        "False incidents to be expected at --budget 1: about 0.52 a day; a higher budget raises hardly anything more."
+        in shown
     )
 
 
