@@ -77,6 +77,10 @@ FLOCK: Final = 3
 #: function's first call is taken for its beginning
 REST_HOURS: Final = 84.0
 HOURS_MISSED: Final = 20.0
+#: times what days of the working week, or of the weekend, have at an hour on average that one of them may promise, and
+#: calls a second besides
+ONE_DAY: Final = 1.5
+ONE_CALL: Final = 1.0 / 3600.0
 #: share of its mean rate below which a function rests, and the share of hours from which on that is its way
 REST_RATE: Final = 0.1
 REST_SHARE: Final = 1 / 3
@@ -309,7 +313,7 @@ class Baselines:
         weekends are like who saw weekdays only knows no more than the quietest hour, nor the other way round. What came
         on a single day is not missed. A timer that ran on each day is missed within the hour after it was due.
         """
-        out: Floats = self.rate * np.tile(self.lasting, HOURS_A_WEEK // HOURS)
+        out: Floats = _as_on_other_days(self.rate * np.tile(self.lasting, HOURS_A_WEEK // HOURS))
         if self.covered.any():
             usual = out[:, self.covered]
             weekend = np.arange(HOURS_A_WEEK) >= WEEKEND
@@ -852,6 +856,19 @@ def _schedules(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> t
                 width[f], bins[f] = period_us, period
                 break
     return phases, width, bins
+
+
+def _as_on_other_days(rate: Floats) -> Floats:
+    """Rates by hour of the week, float64[n, 168], each up to a half more than days like it have at that hour.
+
+    One busy day promises nothing for its day of the week, but is expected there.
+    """
+    out: Floats = rate.copy()
+    for alike in (slice(0, WEEKEND), slice(WEEKEND, None)):
+        by_day = rate[:, alike].reshape(len(rate), -1, HOURS)
+        most = ONE_DAY * by_day.mean(axis=1, keepdims=True) + ONE_CALL
+        out[:, alike] = np.minimum(by_day, most).reshape(len(rate), -1)
+    return out
 
 
 def _shares(counts: Floats) -> Floats:

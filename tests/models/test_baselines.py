@@ -93,6 +93,19 @@ def test_who_rests_at_night_may_rest_on_a_day_that_training_did_not_see() -> Non
     np.testing.assert_allclose(missed[pay], found.rate[pay], rtol=0.1)
 
 
+def test_one_busy_day_promises_hardly_more_for_its_day_of_the_week() -> None:
+    # twelve days from Sunday on: ten calls an hour, and on the second Tuesday four hundred from ten to eleven
+    calm = ordinary(0, 12 * 24, every=6 * MINUTE)
+    sale = ordinary(9 * DAY + 10 * HOUR, 1, every=9 * SECOND)
+    found = baselines_of([*calm, *[{**one, "invocation_id": f"s{n}"} for n, one in enumerate(sale)]])
+    pay, hour = row_of(found, "Pay"), 24 + 10
+    # it is expected there, and not missed
+    assert 3600.0 * found.rate[pay, hour] > 50.0
+    assert 8.0 < 3600.0 * found.missed()[pay, hour] < 25.0
+    assert found.missed()[pay, hour] < 0.7 * found.rate[pay, hour] * found.lasting[pay, 10]
+    np.testing.assert_allclose(3600.0 * found.missed()[pay, 48:72], 10.0, rtol=0.5)
+
+
 def test_of_a_weekend_that_training_did_not_see_no_more_is_missed_than_in_the_quietest_hour() -> None:
     # from Monday to Friday: by day a call a minute, by night one in five; a timer all the time
     days = [record for day in range(1, 6) for record in ordinary(day * DAY + 6 * HOUR, 16, every=MINUTE)]
