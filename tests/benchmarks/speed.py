@@ -143,19 +143,15 @@ def write(parts: Iterable[pa.Table], folder: Path) -> Path:
 
 def side_by_side(work: Path, days: pa.Table, models: Path, events: int) -> None:
     """Lonetree from Parquet and NDJSON on two threads, and the others on one or two, whichever is faster."""
-    logs = write(copies(days, events), work / "logs")
-    lines = work / "lines"
-    lines.mkdir()
-    for number, part in enumerate(copies(days, events)):
-        with (lines / f"part-{number:05d}.ndjson").open("wb") as file:
-            for batch in part.to_batches(max_chunksize=LINES_AT_ONCE):
-                file.writelines(_line(row) for row in batch.to_pylist())
     found: list[tuple[str, int, float, float, float | None]] = []
     # compiles what is not in the cache yet: whole days, since fewer events come without copies or silences
     lonetree(*_replay(write(copies(days, days.num_rows), work / "few"), models, work / "warm"))
-    for name, folder in (("Lonetree, Parquet", logs), ("Lonetree, NDJSON", lines)):
-        run = replay(folder, models, work / folder.name / "out")
+    for name, made in (("Lonetree, Parquet", write), ("Lonetree, NDJSON", _ndjson)):
+        # one after the other, so that the memory that holds the files of one is free for the other
+        folder = made(copies(days, events), work / made.__name__)
+        run = replay(folder, models, folder / "out")
         found.append((name, run.events, run.wall_s, run.cpu_s, run.peak_mb))
+        shutil.rmtree(folder)
     X = features(next(copies(days, days.num_rows)))
     model = forest(X)
     for name, (rival, rows) in RIVALS.items():
@@ -170,6 +166,16 @@ def side_by_side(work: Path, days: pa.Table, models: Path, events: int) -> None:
         by_clock = f"{n / wall:,.0f} | {a_second / (n / wall):,.1f} x"
         by_cpu = f"{n / cpu:,.0f} | {a_cpu_second / (n / cpu):,.1f} x"
         print(f"| {name} | {n:,} | {by_clock} | {by_cpu} | {f'{peak:,.0f}' if peak else ''} |", flush=True)
+
+
+def _ndjson(parts: Iterable[pa.Table], folder: Path) -> Path:
+    """Tables as files of JSON lines, one each."""
+    folder.mkdir(parents=True)
+    for number, part in enumerate(parts):
+        with (folder / f"part-{number:05d}.ndjson").open("wb") as file:
+            for batch in part.to_batches(max_chunksize=LINES_AT_ONCE):
+                file.writelines(_line(row) for row in batch.to_pylist())
+    return folder
 
 
 def _line(row: dict[str, Any]) -> bytes:
@@ -236,8 +242,6 @@ def main() -> None:
         print(f"\nTraining on {TRAIN_DAYS * A_DAY:,} events or so: {wall:.1f} s, {cpu:.1f} CPU-s, {peak:,.0f} MB")
         if options.side_by_side:
             side_by_side(work, table, models, options.side_by_side)
-            shutil.rmtree(work / "logs")
-            shutil.rmtree(work / "lines")
         print("\n## By stage, one thread, without Beam\n")
         print(profile(write(copies(table, options.events), work / "profiled"), models))
         for what in ("events", "functions", "callers"):
