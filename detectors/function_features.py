@@ -115,17 +115,9 @@ def _firsts(column: pa.DictionaryArray) -> tuple[list[int], list[str]]:
 
 @njit
 def _cross(
-    rows: Any,
-    state: Any,
-    times: Any,
-    missed: Any,
-    alarms: Any,
-    mean_rate: Any,
-    silence_nats: Any,
-    until: Any,
-    known: Any,
-    out: Any,
-) -> None:
+    rows: Any, state: Any, times: Any, missed: Any, alarms: Any, mean_rate: Any, silence_nats: Any, until: Any,
+    known: Any, out: Any,
+) -> None:  # fmt: skip
     """When each function known from training, and at its pace since, has been silent for too long."""
     for k in range(rows.shape[0]):
         row = rows[k]

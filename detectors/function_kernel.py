@@ -70,7 +70,7 @@ FAR_MS: Final = 1000.0
 #: runs from which on they say how far the next may be; beyond how many they say by themselves how often one is as far;
 #: how even they may be
 FEWEST_RUNS: Final = 8.0
-MANY_RUNS: Final = 400.0
+MOST_RUNS: Final = 400.0
 EVEN: Final = 0.05
 #: refused calls of one caller within minutes that say nothing yet
 TYPOS: Final = 4.0
@@ -224,9 +224,8 @@ ROUND_WITHIN: Final = 60.0
 #: us within which all that fails has one cause, and the nats that one such time can claim, however much failed in it
 ONE_FAULT_US: Final = np.int64(30 * US)
 FAULT_CLAIMS: Final = 6.0
-#: us that count as one of those of six hours in which something failed, so that what failed at once is no part of what
-#: goes on; how many there must be; and nats for looking at another window
-FAILED_IN_US: Final = np.int64(900 * US)
+#: quarters of an hour, of six hours, in which something must have failed, so that what failed at once is no part of
+#: what goes on; and nats for looking at another window
 FAILED_FOR_HOURS: Final = 3.5
 ANOTHER_LOOK: Final = 1.0
 #: starts of a day that may come late, after a host that was down; what comes late more often keeps another schedule
@@ -343,7 +342,7 @@ def outlier(x: Any, mean: Any, square: Any, n: Any) -> Any:
 
     The likelihood ratio of one that lies apart (Student's t): a few even runs say how far the next may be.
     """
-    if n < FEWEST_RUNS or n > MANY_RUNS or mean <= 0.0:
+    if n < FEWEST_RUNS or n > MOST_RUNS or mean <= 0.0:
         return 0.0
     variance = max(np.log(max(square / (mean * mean), 1.0)), EVEN**2)
     t = (x - np.log(mean) + 0.5 * variance) / np.sqrt(variance * (1.0 + 1.0 / n))
@@ -404,6 +403,12 @@ def usual_high(s: Any, high: Any) -> Any:
     """What a day's high reaches on most days: the second of the last three, so that a single day makes no habit."""
     a, b, c = s[high + 1], s[high + 2], s[high + 3]
     return max(min(a, b), min(max(a, b), c))
+
+
+@njit
+def lesser(known: Any, other: Any) -> Any:
+    """The lesser of two, of which the first is not known where it is 0."""
+    return min(known, other) if known > 0.0 else other
 
 
 @njit
@@ -838,7 +843,7 @@ def advance_functions(
             s[S_SETTLED] += s[S_TODAY]
             s[S_TODAY] = 0.0
             if s[S_LEAST_TODAY] > 0.0:
-                s[S_LEAST_GAP] = min(s[S_LEAST_GAP], s[S_LEAST_TODAY]) if s[S_LEAST_GAP] > 0.0 else s[S_LEAST_TODAY]
+                s[S_LEAST_GAP] = lesser(s[S_LEAST_GAP], s[S_LEAST_TODAY])
             s[S_MANUAL_SETTLED] += s[S_MANUAL_TODAY]
             s[S_MANUAL_TODAY] = s[S_LEAST_TODAY] = 0.0
             for high in range(H_REFUSED, S_RUN60, 4):
@@ -933,23 +938,24 @@ def advance_functions(
             for column in range(APP_STATE):
                 app_state[a, column] = 0.0
         else:
-            f5, f60 = np.exp(-gap_app / TAU_5M), np.exp(-gap_app / TAU_1H)
-            per_us = app_rate[a, _hour(now)] / US
-            app_level = level_of(app_state[a, A_N60], app_state[a, A_E60])
-            app_state[a, A_N5] *= f5
-            app_state[a, A_N60] *= f60
-            app_state[a, A_NEW60] *= f60
-            app_state[a, A_E5] = app_state[a, A_E5] * f5 + per_us * TAU_5M * (1.0 - f5)
-            app_state[a, A_E60] = app_state[a, A_E60] * f60 + per_us * TAU_1H * (1.0 - f60)
             if not late[i]:
                 crossing = np.int64(-1)
                 if app_armed[a] == PACED and gap_app >= BRIEF_SILENCE_US:
-                    crossing = alarmed_since(app_alarms[a], app_missed[a], app_level, app_last[a], now)
+                    # by its windows as they were when it was heard last
+                    level = level_of(app_state[a, A_N60], app_state[a, A_E60])
+                    crossing = alarmed_since(app_alarms[a], app_missed[a], level, app_last[a], now)
                 if crossing >= 0 or app_armed[a] == MISSED:
                     quiet_function[quiet], quiet_at[quiet] = state.shape[0] + a, crossing
                     quiet_since[quiet], quiet_until[quiet] = app_last[a], now
                     quiet += 1
                     app_armed[a] = HEARD
+            f5, f60 = np.exp(-gap_app / TAU_5M), np.exp(-gap_app / TAU_1H)
+            per_us = app_rate[a, _hour(now)] / US
+            app_state[a, A_N5] *= f5
+            app_state[a, A_N60] *= f60
+            app_state[a, A_NEW60] *= f60
+            app_state[a, A_E5] = app_state[a, A_E5] * f5 + per_us * TAU_5M * (1.0 - f5)
+            app_state[a, A_E60] = app_state[a, A_E60] * f60 + per_us * TAU_1H * (1.0 - f60)
         app_last[a] = now
         app_armed[a] = max(app_armed[a], HEARD)
         if known[k]:
@@ -1149,8 +1155,8 @@ def advance_functions(
                 t[T_FAILING] = now
                 s[S_FAULTS] += 1.0
                 s[S_FAULTS_EW] += 1.0
-            if now // FAILED_IN_US > t[T_FAILED_IN]:
-                t[T_FAILED_IN] = now // FAILED_IN_US
+            if now // QUARTER_US > t[T_FAILED_IN]:
+                t[T_FAILED_IN] = now // QUARTER_US
                 s[S_FAILING6H] += 1.0
             raw[i, 4] = max(binomial_excess(s[S_F15], s[S_N15], p), binomial_excess(s[S_FEW], recent, p))
             # a batch that fails at once, and goes well when it is tried again, is one fault; one that goes on is many
@@ -1301,8 +1307,9 @@ def advance_functions(
             bins = phase_count[k]
             phase = (start[i] // phase_us[k]) % bins
             near = phases[k, phase] + phases[k, (phase + 1) % bins] + phases[k, (phase + bins - 1) % bins]
-            s[S_OFF] *= np.exp(-dt / TAU_1D)
-            s[S_EXCUSED] *= np.exp(-dt / TAU_1D)
+            forgets = np.exp(-dt / TAU_1D)
+            s[S_OFF] *= forgets
+            s[S_EXCUSED] *= forgets
             off = near <= 0.0
             if off and past_due(phases[k], phase_us[k], bins, start[i], last):
                 s[S_EXCUSED] += 1.0
@@ -1328,7 +1335,7 @@ def advance_functions(
                 raw[i, 13] = max(raw[i, 13], s[S_OFF] * np.log(phase_sum[k] + 2.0))
                 value[i, 13], typical[i, 13] = gap / US, s[S_LEAST_GAP] / US
             elif gap > 0:
-                s[S_LEAST_TODAY] = min(s[S_LEAST_TODAY], float(gap)) if s[S_LEAST_TODAY] > 0.0 else float(gap)
+                s[S_LEAST_TODAY] = lesser(s[S_LEAST_TODAY], float(gap))
         if not np.isnan(dequeue[i]) and dequeue[i] > tries:
             tries = dequeue[i]
         if tries > 1.0:

@@ -222,9 +222,9 @@ def _gives_way(numbers: Any, by_caller: Any) -> Any:
 
 
 @njit
-def _is_open(numbers: Any, keys: Any, function: Any) -> Any:
-    """Whether a story is the open one of a function."""
-    return numbers[O_LEAD] == 0 and numbers[O_OPENED] >= 0 and keys[K_FUNCTION] == function
+def _is_open(numbers: Any) -> Any:
+    """Whether a story is one of a function, and open."""
+    return numbers[O_LEAD] == 0 and numbers[O_OPENED] >= 0
 
 
 @njit
@@ -235,7 +235,7 @@ def _crowd_before(now: Any, caller: Any, app: Any, node: Any, behind: Any, numbe
     """
     while node != NONE:
         k = node // 2
-        crowd = numbers[k, O_LEAD] == 0 and numbers[k, O_OPENED] >= 0 and keys[k, K_APP] == app
+        crowd = _is_open(numbers[k]) and keys[k, K_APP] == app
         if crowd and _is_among(caller, numbers[k], crowds[k]) and _near(now, numbers[k], AFTERMATH_US):
             return k
         node = behind[node]
@@ -338,8 +338,7 @@ def assign(
                     break
                 # what shares a bucket with the caller's own stories by chance is looked at in its own chain
                 its_place = chain > 0 or numbers[k, O_LEAD] > 0
-                open_function = numbers[k, O_LEAD] == 0 and numbers[k, O_OPENED] >= 0
-                if (newer or open_function) and its_place and belongs(
+                if (newer or _is_open(numbers[k])) and its_place and belongs(
                     now, function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i],
                     numbers[k], keys[k], gap_us, storm_us,
                 ):  # fmt: skip
@@ -352,11 +351,11 @@ def assign(
             if chain == 0 and found != NONE and by_caller[i]:
                 # its own story comes before that of a function it calls
                 break
-            if chain == 1 and (
-                instead != NONE or (found != NONE and _is_open(numbers[found], keys[found], function[i]))
-            ):
-                # and the open one of its function before those of others of the app
-                break
+            if chain == 1 and found != NONE:
+                here = keys[found, K_FUNCTION] == function[i] and _is_open(numbers[found])
+                if here or instead != NONE:
+                    # and the open one of its function before those of others of the app
+                    break
         if instead != NONE and _gives_way(numbers[found], by_caller[i]):
             found = instead
         if by_caller[i] and trouble[i] == PACE and (found == NONE or numbers[found, O_OPENED] < 0):

@@ -771,14 +771,15 @@ def _durations(sketch: BaselineSketch, rank: Ints, size: int, cohort: Ints) -> t
     parts: list[Floats] = [np.zeros(0)] * size
     order = np.argsort(who, kind="stable")
     edges = np.searchsorted(who[order], np.arange(size + 1))
+    warmed = np.zeros(size, np.bool_)
     for f in range(size):
         chosen = order[edges[f] : edges[f + 1]]
         warm = value[chosen][~cold[chosen]]
-        parts[f] = np.sort(warm if len(warm) >= FEWEST_WARM else value[chosen])
+        # of a function whose runs nearly all are the first on their hosts nobody knows what it takes on others
+        warmed[f] = len(warm) >= FEWEST_WARM
+        parts[f] = np.sort(warm if warmed[f] else value[chosen])
         if len(parts[f]):
             centre[f] = np.median(parts[f])
-    # of a function whose runs nearly all are the first on their hosts nobody knows what it takes on others
-    warmed = np.bincount(who[~cold], minlength=size) >= FEWEST_WARM
     chilled = cold & warmed[who]
     cold_extra[:size] = _cold_extra(
         value[chilled], who[chilled], centre, np.array([len(part) > 0 for part in parts], bool)

@@ -450,13 +450,18 @@ def test_a_campaign_brings_newcomers_to_all_functions_of_an_app_and_a_flood_to_o
     assert campaign < 0.7 * flood
 
 
-def test_a_cold_start_is_excused_for_its_run_time(usual: Baselines) -> None:
+def one_in_ten_cold() -> Baselines:
+    """What is usual where every tenth call finds a fresh host and takes two seconds."""
     cold = [
         {**record, "host_instance": f"host-{number}" if number % 10 == 5 else "host-1"}
         | ({"duration_ms": 2_000.0} if number % 10 == 5 else {})
         for number, record in enumerate(ordinary(0, 96))
     ]
-    known = sketch_of(rows(cold), np.array([record["duration_ms"] == 2_000.0 for record in cold])).fit()
+    return sketch_of(rows(cold), np.array([record["duration_ms"] == 2_000.0 for record in cold])).fit()
+
+
+def test_a_cold_start_is_excused_for_its_run_time(usual: Baselines) -> None:
+    known = one_in_ten_cold()
     started = live(known, before(), trouble(1, duration_ms=2_000.0, host_instance="host-new"))
     warm = live(known, before(), trouble(1, duration_ms=2_000.0))
     assert started.rows["cold"].to_pylist()[-1]
@@ -486,12 +491,7 @@ def test_a_function_that_was_never_seen_to_start_cold_is_excused_for_what_others
 
 
 def test_who_calls_a_fresh_host_before_the_first_call_is_answered_waits_for_it_too(usual: Baselines) -> None:
-    cold = [
-        {**record, "host_instance": f"host-{number}" if number % 10 == 5 else "host-1"}
-        | ({"duration_ms": 2_000.0} if number % 10 == 5 else {})
-        for number, record in enumerate(ordinary(0, 96))
-    ]
-    known = sketch_of(rows(cold), np.array([record["duration_ms"] == 2_000.0 for record in cold])).fit()
+    known = one_in_ten_cold()
     first, second = trouble(2, every=500_000, duration_ms=2_000.0, host_instance="host-new")
     # the second is answered sooner
     second |= {"duration_ms": 100.0}

@@ -251,16 +251,8 @@ def test_a_visitor_from_where_an_attacker_came_from_before_is_no_part_of_the_att
 
 def test_what_is_slow_in_another_app_since_is_not_slow_by_that_flood() -> None:
     elsewhere = [{**row, "invocation_id": f"e{n}"} for n, row in enumerate(slowed(3 * MINUTE, app="app-1"))]
-    whole, cut = Watched(), Watched()
-    rows = sorted([*flood(), *slowed(MINUTE), *elsewhere], key=lambda row: row["at"])
-    whole.advance(rows, END)
-    for begin in range(0, len(rows), 7):
-        cut.advance(rows[begin : begin + 7], rows[begin]["at"])
-        cut.restart()
-    cut.advance([], END)
-    for watched in (whole, cut):
-        last = {incident["incident_id"]: incident for incident in watched.told}
-        assert sorted(incident["apps"] for incident in last.values()) == [["app-0"], ["app-1"]]
+    for incidents in cut_anywhere([*flood(), *slowed(MINUTE), *elsewhere]):
+        assert sorted(incident["apps"] for incident in incidents) == [["app-0"], ["app-1"]]
 
 
 @pytest.mark.parametrize(
