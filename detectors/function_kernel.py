@@ -715,9 +715,8 @@ def advance_functions(
                 s[column] = 0.0
             s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
             s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = s[S_FAULTS] = s[S_FAULTS_EW] = 0.0
-            t[T_FAILING] = 0
+            t[T_FAILING] = t[T_FAILED_IN] = t[T_STARTED] = 0
             s[S_SLOWER] = s[S_FAILING6H] = s[S_N6H] = 0.0
-            t[T_STARTED] = 0
             s[S_SLOW] = s[S_RUNS] = s[S_RECORDS] = s[S_LIMIT] = s[S_SLOW_LATELY] = s[S_TOP_SLOW] = s[S_SLOW60] = 0.0
             # a window that has not run yet is expected to be empty
         else:

@@ -14,6 +14,7 @@ from detectors import function_kernel as kernel
 from detectors.features import INDEX
 from detectors.function_features import FunctionFeatures, from_matrix, refusals
 from detectors.function_kernel import UNWATCHED
+from detectors.order import in_order
 from detectors.timeline import END
 from models.baselines import Baselines
 from tests.detectors.life import (
@@ -1220,6 +1221,24 @@ def test_failures_that_are_few_an_hour_stand_out_when_they_go_on_for_hours(usual
     # what failed at once is one quarter of an hour of the six hours
     burst = failing([*range(8), 200, 400])
     assert hours[-1] > burst[-1] + 3.0
+
+
+def test_failures_of_hours_stand_out_in_an_older_log_than_the_state_has_seen(usual: Baselines) -> None:
+    def failing(begin: int) -> list[dict[str, Any]]:
+        """A day of which one call fails every twenty-five minutes for hours."""
+        bad = [{**trouble(1, succeeded=False, status=500)[0], "invocation_id": f"bad-{begin}-{n}",
+                "event_time": begin + (12 * 60 + 25 * n) * MINUTE} for n in range(18)]  # fmt: skip
+        return [*ordinary(begin, 24), *bad]
+
+    functions = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
+    claims = []
+    for begin in (LEARNED, DAY):
+        batch = in_order(rows(failing(begin)))
+        featured = functions.advance(batch, batch["at"][-1].as_py() + 1)
+        wrong = [name.startswith("bad") for name in featured["invocation_id"].to_pylist()]
+        claims.append(from_matrix(featured["raw_function"])[wrong, INDEX["failure_burst"]])
+    assert claims[0][-1] > claims[0][0] + 3.0
+    np.testing.assert_allclose(claims[1], claims[0], rtol=0.2)
 
 
 def test_somebody_new_is_news_where_nobody_new_ever_came_and_hardly_any_where_each_day_brings_some() -> None:
