@@ -41,6 +41,9 @@ _ASKED_EARLY: Final = ("PrismRunner", "PortableRunner")
 _FOREVER_S: Final = 10 * 365 * 86_400
 #: s within which a job server that the user named has to answer
 _ANSWERS_S: Final = 60.0
+#: ms after which a worker of the local runner sends what it has written, from a thread beside the one that writes:
+#: never, since it does so every 10 MB and with the bundle (docs/decisions/0053). For 0 Beam takes its own second
+_NEVER_MS: Final = -1
 #: how Beam begins to say that it could not download a runner
 _NOT_FETCHED: Final = "Unable to fetch remote"
 
@@ -122,6 +125,8 @@ def begin(pipeline: Any) -> Any:
     if name.lower() not in BOUNDED_ONLY:
         # it may stage files wherever its options say
         import_file_systems()
+    else:
+        _send_whole_elements()
     _must_answer(pipeline.options)
     if name in _ASKED_EARLY:
         _be_patient(pipeline.options)
@@ -164,6 +169,17 @@ def _keeps_in_memory(beam: Sequence[str]) -> bool:
     options = PipelineOptions([*beam])
     master, endpoint = options.view_as(FlinkRunnerOptions).flink_master, options.view_as(PortableOptions).job_endpoint
     return master == "[local]" or (master == "[auto]" and not endpoint)
+
+
+def _send_whole_elements() -> None:
+    """Keep Beam 2.77's local runner from sending an element of which half is written.
+
+    Its workers send what they have once a second, and don't wait until the element that is being written is whole: the
+    reader of the half takes some of its bytes for a number of windows, and makes a list of so many.
+    """
+    from apache_beam.runners.portability.fn_api_runner import worker_handlers
+
+    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = _NEVER_MS
 
 
 def _must_answer(options: Any) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
+from apache_beam.coders import Coder, typecoders
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
+from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
 from models.errors import InputError
 from pipelines.beam_runners import begin, checkpoints_kept, refuse_beam_options, runner_of, stream_arguments
+from pipelines.jobs import local_options
 
 
 @pytest.mark.parametrize(
@@ -125,3 +130,36 @@ def test_a_job_server_that_does_not_answer_is_told_and_not_waited_for(monkeypatc
         with pytest.raises(InputError, match="No job server answered") as raised:
             begin(Begun(PrismRunner(), f"--job_endpoint={endpoint}"))
     assert endpoint in str(raised.value)
+
+
+class Heavy:
+    """Something that takes long to write."""
+
+
+class HeavyCoder(Coder):
+    def encode(self, value: Heavy) -> bytes:
+        # longer than the second after which Beam sends what is there
+        time.sleep(1.3)
+        return b"heavy"
+
+    def decode(self, encoded: bytes) -> Heavy:
+        assert encoded == b"heavy"
+        return Heavy()
+
+    def estimate_size(self, value: Heavy) -> int:
+        return 5
+
+    def is_deterministic(self) -> bool:
+        return True
+
+
+def test_an_element_that_takes_long_to_write_is_not_sent_in_halves(monkeypatch, tmp_path):
+    """Half an element made Beam ask for tens of GB, or, rarer, was lost."""
+    monkeypatch.setattr(worker_handlers, "DATA_BUFFER_TIME_LIMIT_MS", worker_handlers.DATA_BUFFER_TIME_LIMIT_MS)
+    typecoders.registry.register_coder(Heavy, HeavyCoder)
+    pipeline = beam.Pipeline(options=local_options([], 2))
+    heavy = pipeline | beam.Create([1]) | beam.Map(lambda key: (key, Heavy())).with_output_types(tuple[int, Heavy])
+    counted = heavy | beam.GroupByKey() | beam.MapTuple(lambda key, values: f"{key} {len(list(values))}")
+    _ = counted | beam.Map((tmp_path / "counted").write_text)
+    begin(pipeline).wait_until_finish()
+    assert (tmp_path / "counted").read_text() == "1 1"
