@@ -22,6 +22,7 @@ from detectors.order import concat, split, times_of
 from detectors.timeline import END, Fold, Tables, Timeline
 from pipelines.aside import BUFFER_BYTES, AsideWriter, recall
 from pipelines.lexicon import sharing, shortened
+from pipelines.memory import kept_small
 from pipelines.parcels import Parcel, Spooled
 
 #: rows gathered before they are sorted and written: about 20 MB of invocations, twice while they are sorted
@@ -138,6 +139,7 @@ def slices(timeline: Timeline, parcels: Iterable[Parcel], *, ahead: bool = False
             timeline.push(batch)
         del batches
         yield timeline.advance(watermark_us)
+        kept_small()
     if not waiting:
         yield timeline.advance(END)
 

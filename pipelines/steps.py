@@ -18,6 +18,7 @@ from detectors.order import split, with_at
 from pipelines import coders, meter
 from pipelines.engine import part
 from pipelines.lanes import take
+from pipelines.memory import kept_small
 from pipelines.messages import Message
 from pipelines.parcels import Inline, Parcel
 from pipelines.sources.files import FileRef, parts, read
@@ -101,6 +102,7 @@ class ReadDoFn(beam.DoFn):  # type: ignore[misc]
                     yield beam.pvalue.TaggedOutput(DEAD, piece.dead)
                 if piece.rows.num_rows:
                     yield with_at(piece.rows)
+                kept_small()
             meter.add(self._run, 0, parts=1)
 
 

@@ -14,8 +14,9 @@ from detectors.conform import Conformed, ConformOptions, columns_needed, conform
 from pipelines.sources.json_files import Inflated
 from pipelines.sources.refs import TO_THE_END, FileRef, broken, local, one_line, open_binary
 
-#: rows of a batch: large enough that a batch's cost vanishes, small enough for a cache
-BATCH_ROWS: Final = 65_536
+#: rows of a batch: large enough that a batch's cost vanishes, small enough that two of them, read side by side with all
+#: that their text says, take no more memory than what comes later
+BATCH_ROWS: Final = 32_768
 #: rows of a part, about: a quarter of a second of reading, so that lanes end together
 PART_ROWS: Final = 131_072
 #: bytes of each column read at a time, so that a row group of any size takes no more memory than a small one

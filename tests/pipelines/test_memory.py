@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.memory import _glibc, given_back, one_heap, reused
+from pipelines import memory
+from pipelines.memory import _glibc, free_bytes, given_back, kept_small, one_heap, reused
 
 
 def judge(rows: int) -> pa.Array:
@@ -54,3 +55,25 @@ def test_what_small_pieces_keep_from_the_system_is_given_back():
     given_back()
     assert full - resident() > 100e6
     assert all((piece == 1.0).all() for piece in kept)
+
+
+@pytest.mark.skipif(free_bytes() is None, reason="needs glibc 2.33")
+def test_gaps_between_batches_are_given_back_as_soon_as_there_are_too_many():
+    taken = [np.ones(250) for _ in range(100_000)]
+    kept = taken[::50]
+    del taken
+    free = free_bytes()
+    assert free is not None
+    full = resident()
+    kept_small(free + (64 << 20))
+    assert full - resident() < 20e6
+    kept_small(free - (64 << 20))
+    assert full - resident() > 100e6
+    assert all((piece == 1.0).all() for piece in kept)
+
+
+def test_a_c_library_that_does_not_say_what_is_free_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_glibc", object)
+    monkeypatch.setattr(memory, "given_back", lambda: pytest.fail("nothing is known of what is free"))
+    assert free_bytes() is None
+    kept_small(-1)
