@@ -241,8 +241,8 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     _count(story.counts.setdefault("where", {}), where, here)
     _weigh(story.counts.setdefault("strange", {}), where, here, counted)
     _weigh(story.counts.setdefault("long", {}), where, here, rows.long[here])
-    _count(story.counts.setdefault("status", {}), rows.names["status"], here, own)
-    _count(story.counts.setdefault("any_status", {}), rows.names["status"], here)
+    _count(story.counts.setdefault("status", {}), rows.names["status"], here, own, weight)
+    _count(story.counts.setdefault("any_status", {}), rows.names["status"], here, weight=weight)
     found = rows.attacks[here]
     for kind in np.unique(found[found > 0]).tolist():
         signatures = story.counts.setdefault("signature", {})
@@ -308,10 +308,19 @@ def _add_silence(story: Story, rows: pa.RecordBatch, i: int) -> None:
     story.p_value = min(story.p_value, SILENCE_P_VALUE)
 
 
-def _count(counts: dict[str, int], column: _Coded, here: slice, where: Vector | None = None) -> None:
-    """Add up how often each value occurs."""
+def _count(
+    counts: dict[str, int],
+    column: _Coded,
+    here: slice,
+    where: Vector | None = None,
+    weight: Vector | None = None,
+) -> None:
+    """Add up how often each value occurs; with weights, how many invocations have it."""
     codes = column.codes[here] if where is None else column.codes[here][where]
     found, often = column.found(codes)
+    if weight is not None:
+        kept = weight if where is None else weight[where]
+        often = np.bincount(codes[codes >= 0], kept[codes >= 0], len(column.texts))[found].astype(np.int64)
     _add(counts, [column.texts[code] for code in found.tolist()], often)
 
 

@@ -1109,3 +1109,10 @@ def test_a_flood_that_a_few_calls_follow_for_hours_is_told_by_the_minutes_in_whi
     assert "611 calls in 11 hours, most of them within 10 minutes, to" in incident["summary"]
     _, (incident,) = incidents_of(flood[::60] + tail)
     assert "most of them" not in incident["summary"]
+
+
+def test_statuses_of_sampled_logs_are_counted_by_weight_as_refusals_are() -> None:
+    found = {"feature": "caller_client_errors", "status": 404, "item_count": 4}
+    _, (incident,) = incidents_of([strange(n * SECOND, f"i{n}", **found) for n in range(10)])
+    assert "40 of them refused" in incident["summary"]
+    assert "(40 with 404)" in incident["summary"]
