@@ -94,6 +94,8 @@ class Evidence:
     apps: tuple[str, ...] = ()
     #: (app, function, count), most frequent first, at most 50
     functions: tuple[tuple[str, str, int], ...] = ()
+    #: (app, function) of those that training did not know; empty where that is not known
+    unborn: tuple[tuple[str, str], ...] = ()
     #: (app, function) of those whose runs were far longer than usual, the strangest first
     long_at: tuple[tuple[str, str], ...] = ()
     #: (caller, source, count), those who carry most of it first, at most 50; a caller has its prefix, as in INVOCATION

@@ -221,7 +221,8 @@ def evidence_of(story: Story) -> Evidence:
         slow=story.slow,
         apps=tuple(top(counts.get("app", {}))),
         functions=tuple(where[:SHOWN_NAMES]),
-        long_at=_long_at(counts.get("long", {})),
+        unborn=_places(counts.get("unborn", {})),
+        long_at=_places(counts.get("long", {})),
         callers=tuple((c, c.split(":", 1)[0], n) for c, n in callers[:SHOWN_NAMES]),
         distinct_callers=len(callers),
         new_callers=story.new_callers,
@@ -260,9 +261,9 @@ def _came_from(elsewhere: Mapping[str, int], here: Mapping[str, int]) -> str | N
     return name if name and name not in here else None
 
 
-def _long_at(long: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
-    """App and name of the functions with long runs."""
-    parted = [name.partition("\x1f") for name in top({name: n for name, n in long.items() if n})]
+def _places(counts: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
+    """App and name of the functions that were counted, most frequent first."""
+    parted = [name.partition("\x1f") for name in top({name: n for name, n in counts.items() if n})]
     return tuple((app, function) for app, _, function in parted)
 
 

@@ -52,6 +52,7 @@ _NAMES: Final = (
 #: of these, those that are told of whom the story is about
 _OF_ITS_OWN: Final = ("country", "came_from")
 _DURATION_AT: Final = FEATURE_NAMES.index("duration_high")
+_UNBORN: Final = FEATURE_NAMES.index("new_function")
 _LONG: Final = tuple(FEATURE_NAMES.index(name) for name in ("duration_high", "duration_record", "time_limit"))
 #: that a caller is new, where it is new everywhere, s; and the share of the score that makes it all there is to tell
 _ARRIVAL: Final = tuple(FEATURE_NAMES.index(name) for name in ("caller_new", "caller_new_to_function"))
@@ -243,6 +244,8 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     _weigh(story.counts.setdefault("long", {}), where, here, rows.long[here])
     _count(story.counts.setdefault("status", {}), rows.names["status"], here, own, weight)
     _count(story.counts.setdefault("any_status", {}), rows.names["status"], here, weight=weight)
+    unborn = (rows.matrices[1][here, _UNBORN] > 0.0) & ~silent
+    _count(story.counts.setdefault("unborn", {}), where, here, unborn)
     found = rows.attacks[here]
     for kind in np.unique(found[found > 0]).tolist():
         signatures = story.counts.setdefault("signature", {})

@@ -126,7 +126,7 @@ MANUAL_RUN: Final = Kind(
 
 NEW_FUNCTION: Final = Kind(
     id="new-function",
-    title="New function: {spot} in {app}",
+    title="New function: {newborn} in {app}",
     summary="{Calls} {during} {to} {where} in {app}, {born}, {from_whom}{each}{bad}.",
     meaning="A function runs that the training logs don't have. A release looks the same: it comes with a deployment.",
     attack=("T1648",),

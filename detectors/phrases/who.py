@@ -67,9 +67,20 @@ class Who(Amounts):
     def say_born(self) -> str:
         """Since when a function has been seen that training did not know."""
         known = self._signs.known_for_s
-        if known < _JUST_NOW_S:
-            return f"never seen before {say.clock(self._began_us())}"
-        return f"first seen {say.span(known)} before"
+        new = f"never seen before {say.clock(self._began_us())}"
+        if known >= _JUST_NOW_S:
+            new = f"first seen {say.span(known)} before"
+        if not self._e.unborn or len(self._newborn()) == len({name for _, name, _ in self._e.functions if name}):
+            return new
+        return f"of which {say.listed(self._newborn())} {'was' if len(self._newborn()) == 1 else 'were'} {new}"
+
+    def say_newborn(self) -> str:
+        """The functions that training did not know, as in a title."""
+        names = self._newborn()
+        return self.say_spot() if not names else names[0] + (f" and {len(names) - 1:,} more" if names[1:] else "")
+
+    def _newborn(self) -> list[str]:
+        return [say.tame(name) for name in dict.fromkeys(name for _, name in self._e.unborn if name)]
 
     def say_where(self) -> str:
         """The function most touched, the others counted."""

@@ -604,3 +604,17 @@ def test_what_messages_come_from_is_called_what_it_is() -> None:
     assert "queue photos" in told["servicebus"]
     assert "container photos" in told["blob"]
     assert "event hub photos" in told["eventhub"]
+
+
+def test_of_the_functions_of_a_story_only_those_are_called_new_that_are() -> None:
+    bought = replace(
+        BY_ID["new-function"].example,
+        functions=(("shop", "BuyItem", 60), ("shop", "GiftItem", 75)),
+        unborn=(("shop", "GiftItem"),),
+    )
+    told = describe(bought)
+    assert told["title"] == "New function: GiftItem in shop"
+    assert "BuyItem and 1 other function in shop, of which GiftItem was never seen before" in told["summary"]
+    both = describe(replace(bought, unborn=(("shop", "GiftItem"), ("shop", "BuyItem"))))
+    assert both["title"] == "New function: GiftItem and 1 more in shop"
+    assert "in shop, never seen before" in both["summary"]

@@ -1116,3 +1116,11 @@ def test_statuses_of_sampled_logs_are_counted_by_weight_as_refusals_are() -> Non
     _, (incident,) = incidents_of([strange(n * SECOND, f"i{n}", **found) for n in range(10)])
     assert "40 of them refused" in incident["summary"]
     assert "(40 with 404)" in incident["summary"]
+
+
+def test_a_function_that_training_knew_is_not_called_new_beside_one_that_is() -> None:
+    bought = [strange(n * SECOND, f"b{n}", function="BuyItem", score=30.0) for n in range(5)]
+    gifts = [strange((9 + n) * SECOND, f"g{n}", function="GiftItem", feature="new_function") for n in range(40)]
+    _, (incident,) = incidents_of([*bought, *gifts])
+    assert incident["kind"] == "new-function"
+    assert "New function: GiftItem in shop" in incident["title"]
