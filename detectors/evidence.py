@@ -23,6 +23,7 @@ class Silence(NamedTuple):
         until_us: the next one, UTC us; -1 while there is none.
         missing: calls that did not come, of functions that fell silent one after the other; -1: what that time holds.
         longest_us: the longest silence of one function, us; -1: all of that time.
+        shortest_us: the shortest silence of one function, us; -1: all of that time.
     """
 
     expected_per_hour: float
@@ -30,6 +31,7 @@ class Silence(NamedTuple):
     until_us: int = -1
     missing: float = -1.0
     longest_us: int = -1
+    shortest_us: int = -1
 
     @property
     def over(self) -> bool:
@@ -49,15 +51,19 @@ class Silence(NamedTuple):
         """It has ended, and functions were silent one after the other: none of them for all of that time."""
         return 0 <= self.longest_us < ALL_THE_TIME * (self.until_us - self.since_us)
 
+    def unlike(self, seconds: float) -> bool:
+        """Of functions that are told together, one was silent for far less than all of those seconds."""
+        return 0 <= self.shortest_us < ALL_THE_TIME * seconds * 1e6
+
     def in_whole_runs(self, hours: float, functions: int) -> tuple[int, int] | None:
         """Runs usual in a day and runs missing after some hours, of so many functions with a few runs a day each.
 
-        None where they have more. What comes a few times a day comes a whole number of times; training expects a little
-        more of it than came, since it knows few runs.
+        None where they have more, or were not silent for as long as each other. What comes a few times a day comes a
+        whole number of times; training expects a little more of it than came, since it knows few runs.
         """
         number = max(functions, 1)
         each = self.expected_per_hour / number
-        if not 0.0 <= each < SELDOM:  # nor where it is no number
+        if not 0.0 <= each < SELDOM or self.unlike(hours * 3600.0):  # nor where it is no number
             return None
         runs = each * hours / SURE
         # the run that ends a silence is none of those that are missing

@@ -104,7 +104,7 @@ def _silence(evidence: Evidence) -> dict[str, Any]:
         "typical": expected,
         "unit": "count",
         "share": 1.0,
-        "text": f"about {number(expected)} calls missing" if silent.in_turn else text,
+        "text": f"about {number(expected)} calls missing" if silent.in_turn or silent.unlike(hours * 3600.0) else text,
     }
 
 

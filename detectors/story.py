@@ -282,6 +282,7 @@ def _silence(story: Story) -> Silence | None:
         max(ends.values()) if back_us >= 0 else -1,
         missing / MICRO / HOUR_US,
         max((ends[name] - since.get(name, now) for name in told), default=-1),
+        min((ends[name] - since.get(name, now) for name in told), default=-1),
     )
 
 

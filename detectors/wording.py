@@ -149,6 +149,15 @@ def span(seconds: float) -> str:
     return f"{whole} second" + ("" if whole == 1 else "s")
 
 
+def span_range(shortest: float, longest: float) -> str:
+    """Two stretches of time as one: 4 to 31 hours, 12 minutes to 5 hours."""
+    low, high = span(shortest), span(longest)
+    if low == high:
+        return high
+    number_of, _, unit = low.partition(" ")
+    return f"{number_of if high.endswith(unit) else low} to {high}"
+
+
 def times(value: float, typical: float) -> str:
     """How many times as much: "twice", "30 times"; "" where that says nothing."""
     if not (math.isfinite(value) and math.isfinite(typical)) or typical <= 0.0 or value / typical < NEWS:

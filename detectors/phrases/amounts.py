@@ -7,8 +7,10 @@ from typing import Final
 from detectors import wording as say
 from detectors.catalogue.kind import finite
 from detectors.cost import cost
+from detectors.evidence import Silence
 from detectors.phrases.telling import Telling
 
+_US: Final = 1_000_000
 #: share of the score from which on something is a part of the story
 _PART_OF_IT: Final = 0.05
 #: of the largest share: what makes so much may be told in its place
@@ -51,7 +53,11 @@ class Amounts(Telling):
         silent = self._e.silence
         if silent is None or not silent.over:
             return f"{self.say_none()} any more"
-        return f"{self.say_none()} for {say.span(silent.lasts_us(silent.until_us) / 1e6)}"
+        return f"{self.say_none()} for {self._silent_for(silent, silent.lasts_us(silent.until_us) / _US)}"
+
+    def _silent_for(self, silent: Silence, seconds: float) -> str:
+        """How long nothing came; the shortest and the longest, where functions were not silent alike."""
+        return say.span_range(silent.shortest_us / _US, seconds) if silent.unlike(seconds) else say.span(seconds)
 
     def say_to(self) -> str:
         """Calls go to a function, runs are a function's own."""

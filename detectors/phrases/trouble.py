@@ -204,9 +204,9 @@ class Trouble(Who):
             longest = f"for up to {say.span(silent.longest_us / _US)}, one after the other"
             return f"{longest} since {say.clock(silent.since_us)}: about {say.number(missing)} missing"
         if silent.over:
-            since = f"for {say.span(seconds)} since {say.clock(silent.since_us)}, where"
+            since = f"for {self._silent_for(silent, seconds)} since {say.clock(silent.since_us)}, where"
         else:
-            since = f"since {say.clock(silent.since_us)}, {say.span(seconds)} so far, where"
+            since = f"since {say.clock(silent.since_us)}, {self._silent_for(silent, seconds)} so far, where"
         if (whole := silent.in_whole_runs(seconds / 3600.0, len(self._e.functions))) is not None:
             a_day, gone = whole
             return f"{since} {a_day} a day {'is' if a_day == 1 else 'are'} usual: {gone} missing"

@@ -618,3 +618,15 @@ def test_of_the_functions_of_a_story_only_those_are_called_new_that_are() -> Non
     both = describe(replace(bought, unborn=(("shop", "GiftItem"), ("shop", "BuyItem"))))
     assert both["title"] == "New function: GiftItem and 1 more in shop"
     assert "in shop, never seen before" in both["summary"]
+
+
+@pytest.mark.parametrize(
+    ("shortest_h", "told"),
+    [(4, "for 4 to 31 hours since"), (31, "for 31 hours since"), (1, "for 60 minutes to 31 hours since")],
+)
+def test_functions_that_were_silent_for_unlike_times_are_told_with_the_shortest(shortest_h: float, told: str) -> None:
+    example, hour = BY_ID["silence-app"].example, 3_600_000_000
+    begin = example.silence.since_us
+    silence = Silence(13.0, begin, begin + 31 * hour, 95.0, 31 * hour, shortest_h * hour)
+    assert told in describe(replace(example, silence=silence))["summary"]
+    assert describe(replace(example, silence=silence))["summary"].endswith("about 95 missing.")

@@ -1124,3 +1124,9 @@ def test_a_function_that_training_knew_is_not_called_new_beside_one_that_is() ->
     _, (incident,) = incidents_of([*bought, *gifts])
     assert incident["kind"] == "new-function"
     assert "New function: GiftItem in shop" in incident["title"]
+
+
+def test_functions_that_fell_silent_an_hour_apart_are_not_told_as_silent_alike() -> None:
+    silences = [silent(HOUR, "Tick"), silent(2 * HOUR, "Tock")]
+    _, (incident,) = incidents_of([*silences, speech(3 * HOUR, "Tick"), speech(3 * HOUR, "Tock")])
+    assert "for 2 to 3 hours since" in incident["summary"]
