@@ -236,14 +236,18 @@ REFUSED_CALLS: Final = Kind(
 
 FAILURE_BURST: Final = Kind(
     id="failure-burst",
-    title="Far more failures than usual {failing}",
+    title="{More_failures} {failing}",
     summary="{Failures}{from_one}{exceptions}{slow}.",
     meaning=(
         "More calls throw than this function's own rate allows. The log's level can "
         "mislead: see Host.Results in host.json."
     ),
     attack=(),
-    severity=lambda s: level("medium", s.failed > 0.3 and s.e.failed >= 20, s.failed > 0.8 and s.e.failed >= 200),
+    severity=lambda s: level(
+        "low" if s.fails_once else "medium",
+        s.failed > 0.3 and s.e.failed >= 20,
+        s.failed > 0.8 and s.e.failed >= 200,
+    ),
     runbook=(
         "In AppExceptions of the function, count by ExceptionType and OuterMessage since the beginning.",
         "In AppDependencies with the same OperationIds, look for the call that fails first.",

@@ -79,6 +79,8 @@ _CONFLICT: Final = frozenset({409})
 _NEARLY_ALL: Final = 0.8
 #: bad messages at most: where dozens come back, what reads them is at fault
 _FEW_MESSAGES: Final = 60.0
+#: failures, counted in a window that fades, from which on there was a second one
+_SECOND: Final = 1.5
 #: callers that make a crowd
 CROWD: Final = 20
 
@@ -236,6 +238,11 @@ class Signs:
         """The caller fails more than the function does: where it fails for everybody, the caller is not the cause."""
         own, everybody = (finite(self.e.share.get(name)) for name in ("caller_failures", "failure_burst"))
         return own >= max(everybody, 0.05)
+
+    @property
+    def fails_once(self) -> bool:
+        """A single call failed, and no other beside it."""
+        return self.e.failed == 1 and max(self.value(name) for name in GROUPS["failure"]) < _SECOND
 
     @property
     def unreadable(self) -> float:

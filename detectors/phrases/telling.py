@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.catalogue.kind import Signs, finite
+from detectors.catalogue.kind import GROUPS, Signs, finite
 from detectors.cost import PRICES, Prices
 from detectors.evidence import Evidence
 from detectors.reasons import reason_text
 
 _DAY_S: Final = 86_400.0
-#: features that count all calls of a function, whoever makes them
-_OF_FUNCTION: Final = frozenset({"pace_minutes", "pace_hour"})
+#: features that count all calls of a function, whoever makes them; and what went wrong, in the incident or beside it
+_MORE_THAN_IT: Final = frozenset({"pace_minutes", "pace_hour", *GROUPS["failure"], *GROUPS["refusal"]})
 
 
 class Telling:
@@ -48,4 +48,4 @@ class Telling:
             # a busy hour counts for less in the sum of a day
             value = max(value, float(self._e.invocations))
         text = reason_text(name, value, self._e.typical.get(name), self._signs.caller_source)
-        return f"among {text}" if name in _OF_FUNCTION and finite(value) >= 1.5 * self._e.invocations else text
+        return f"among {text}" if name in _MORE_THAN_IT and finite(value) >= 1.5 * self._e.invocations else text

@@ -69,7 +69,7 @@ class Trouble(Who):
         if 1.0 <= most < self._e.failed / _CLEARLY_MORE:
             return f"{those}, up to {_OF_FAILURES.sub('', self._of(name)).removeprefix('about ')}"
         if name == "caller_failures" and most >= _CLEARLY_MORE * self._e.failed:
-            return f"{those}, among {self._of(name)}"
+            return f"{those}, among {self._of(name).removeprefix('among ')}"
         return those + self._instead("failed")
 
     def say_failing(self) -> str:
@@ -77,6 +77,12 @@ class Trouble(Who):
         name = self._failing()
         elsewhere = name == "caller_failures" and finite(self._e.value.get(name)) >= _CLEARLY_MORE * self._e.failed
         return f"{self.say_from_whom()}, now at {self.say_spot()}" if elsewhere else f"at {self.say_spot()}"
+
+    def say_more_failures(self) -> str:
+        """That more fails than usual; of a single failure that it is one."""
+        if not self._signs.fails_once:
+            return "far more failures than usual"
+        return f"1 {'run' if self._runs() else 'call'} failed"
 
     def say_from_one(self) -> str:
         """The caller, where the story is one caller's."""

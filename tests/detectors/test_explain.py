@@ -630,3 +630,25 @@ def test_functions_that_were_silent_for_unlike_times_are_told_with_the_shortest(
     silence = Silence(13.0, begin, begin + 31 * hour, 95.0, 31 * hour, shortest_h * hour)
     assert told in describe(replace(example, silence=silence))["summary"]
     assert describe(replace(example, silence=silence))["summary"].endswith("about 95 missing.")
+
+
+def test_a_single_failure_is_told_as_one() -> None:
+    once = replace(
+        BY_ID["failure-burst"].example, invocations=1, failed=1, exception_types=(), value={"failure_burst": 1.0}
+    )
+    told = describe(once)
+    assert (told["title"], told["severity"]) == ("1 call failed at PayInvoice", "low")
+    many = describe(replace(once, value={"failure_burst": 7.0}))
+    assert many["title"].startswith("Far more failures than usual")
+
+
+def test_refused_calls_beside_those_of_the_story_are_told_as_such() -> None:
+    one = replace(
+        BY_ID["unusual"].example,
+        invocations=1,
+        refused=1,
+        share={"client_error_burst": 0.2, "pace_hour": 0.1},
+        value={"client_error_burst": 2.0},
+        typical={"client_error_burst": 0.02},
+    )
+    assert ": among 2 refused calls in a quarter of an hour" in describe(one)["summary"]
