@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from detectors.wording import number
-
 _PER_MILLION: Final = 1e6
 
 
@@ -45,11 +43,9 @@ class Cost:
     usd: tuple[float, float]
 
     def words(self) -> str:
-        """As in a sentence: 12 to 190 GB-seconds, $0.01 to $0.40."""
-        low, high = self.gb_seconds
+        """As in a sentence, in money alone: $0.01 to $0.40."""
         least, most = _dollars(self.usd[0]), _dollars(self.usd[1])
-        money = most if least == most else f"{least} to {most}"
-        return f"{number(low)} to {number(high)} GB-seconds, {money}"
+        return most if least == most else f"{least} to {most}"
 
 
 def cost(run_seconds: float, invocations: int, prices: Prices = PRICES) -> Cost:

@@ -100,11 +100,11 @@ class Amounts(Telling):
         return self._most(("cost_hour", "cost_days")) or f"{say.span(self._e.run_seconds)} of run time"
 
     def say_bill(self) -> str:
-        """Cost so far, as a range over plans and memory."""
+        """Cost so far, in money: what the plan and its memory make of it is not logged."""
         if self._e.run_seconds <= 0.0:
             return ""
         spent = cost(self._e.run_seconds, self._e.invocations, self._prices)
-        return f"; cost so far {spent.words()}, by plan and memory"
+        return f"; cost so far {spent.words()}, depending on plan and memory"
 
     def say_money(self) -> str:
         """As ``bill``, where there may be a dollar to it."""

@@ -652,3 +652,9 @@ def test_refused_calls_beside_those_of_the_story_are_told_as_such() -> None:
         typical={"client_error_burst": 0.02},
     )
     assert ": among 2 refused calls in a quarter of an hour" in describe(one)["summary"]
+
+
+def test_what_a_bill_comes_to_is_told_in_money_alone() -> None:
+    summary = describe(BY_ID["denial-of-wallet"].example)["summary"]
+    assert summary.endswith("; cost so far $0.05 to $2.81, depending on plan and memory.")
+    assert "GB-seconds" not in summary
