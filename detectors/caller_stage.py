@@ -17,7 +17,7 @@ from detectors.caller_features import CallerFeatures, Reach, by_day
 from detectors.features import FEATURE_NAMES
 from detectors.function_features import IDENTIFIED, from_matrix, matrix, own_rows
 from detectors.judge import Judge, Judgement
-from detectors.order import concat
+from detectors.order import concat, with_methods
 from detectors.quiet import Quiet, quiet_of
 from detectors.raised import SCORED, raised_batch
 from detectors.schema import REASON
@@ -33,12 +33,12 @@ REASONS: Final = 4
 #: columns that only a strange invocation carries, for the story that it may be part of
 EVIDENCE: Final = (
     *("caller_source", "country", "city", "trigger_source", "duration_ms", "succeeded", "status", "item_count"),
-    *("path", "exception_type", "pair_age_us", "deployed_us"),
+    *("method", "path", "exception_type", "pair_age_us", "deployed_us"),
 )
 #: columns that are read only of invocations that get a verdict: a shuffle may leave them aside
 _ASIDE: Final = (
     *("invocation_id", "event_time", "app", "function", "trigger", "trigger_source", "caller", "caller_source"),
-    *("country", "city", "duration_ms", "path", "exception_type"),
+    *("country", "city", "duration_ms", "method", "path", "exception_type"),
     *("value_function", "typical_function", "cold", "deployed_us"),
 )
 _NOTHING: Final = pa.RecordBatch.from_pylist([], schema=SCORED)
@@ -211,6 +211,10 @@ class CallerScoring:
     def snapshot(self) -> Tables:
         """State of all callers of the shard."""
         return self._features.snapshot()
+
+    def renewed(self, rows: pa.Table) -> pa.Table:
+        """Rows that an earlier version saved on their way here."""
+        return with_methods(rows)
 
     def restore(self, tables: Mapping[str, pa.Table]) -> None:
         """Take over a snapshot."""

@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.order import AT, ID, LATE, concat, in_order, is_sorted, pick, times_of
+from detectors.order import AT, ID, LATE, concat, in_order, is_sorted, pick, times_of, with_methods
 from detectors.seen import HOUR_US, REMEMBERED_SPANS, SPAN_US, Seen, recall
 from detectors.texts import constant, is_text, told
 from detectors.timeline import Tables
@@ -131,13 +131,17 @@ class Collate:
             tables |= {f"{_BEHIND}{name}": table for name, table in self._behind.snapshot().items()}
         return tables
 
+    def renewed(self, rows: pa.Table) -> pa.Table:
+        """Rows that an earlier version saved on their way here."""
+        return with_methods(rows)
+
     def restore(self, tables: Mapping[str, pa.Table]) -> None:
         """Take over a snapshot."""
         self._seen.restore(tables["seen"])
         self._counts = {name: int(count) for name, count in tables["counts"].to_pylist()[0].items()}
         self._held, self._due, self._behind = None, None, None
         if "held" in tables:
-            self._held = concat(tables["held"].to_batches())
+            self._held = concat(with_methods(tables["held"]).to_batches())
             # an advance to before everything gives nothing and finds what is due
             self._merge(self._held.slice(0, 0), -(2**62))
         late = {n.removeprefix(_BEHIND): table for n, table in tables.items() if n.startswith(_BEHIND)}

@@ -113,6 +113,8 @@ class Evidence:
     countries: tuple[tuple[str, int], ...] = ()
     #: the one country that a traveller's other calls came from; None where it is not known, or where there are several
     came_from: str | None = None
+    #: HTTP methods of the calls; empty where none is known
+    methods: tuple[str, ...] = ()
     #: trigger kinds, as in schema.TRIGGERS
     triggers: tuple[str, ...] = ()
     #: queues, topics, containers that fired the functions

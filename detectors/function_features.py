@@ -59,7 +59,8 @@ KEPT: Final = (
         "caller",
         "caller_source",
     ),
-    *("country", "city", "duration_ms", "succeeded", "status", "item_count", "path", "exception_type"),
+    *("country", "city", "duration_ms", "succeeded", "status", "item_count", "method", "path"),
+    "exception_type",
 )
 
 #: columns of an invocation, with ``at`` and ``late``, that the first stage reads: what is not here need not travel

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from detectors.order import concat, in_order, split
-from detectors.timeline import END, Fold, FoldFactory, Tables, Timeline, counts_of, due_of, lag_of, raised_by
+from detectors.timeline import (
+    END,
+    Fold,
+    FoldFactory,
+    Tables,
+    Timeline,
+    counts_of,
+    due_of,
+    lag_of,
+    raised_by,
+    renewed_by,
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,10 @@ class Chain:
     def snapshot(self) -> Tables:
         """The tables of all parts, numbered."""
         return {f"{i}/{name}": table for i, fold in enumerate(self._folds) for name, table in fold.snapshot().items()}
+
+    def renewed(self, rows: pa.Table) -> pa.Table:
+        """Rows that an earlier version saved on their way to the first fold."""
+        return renewed_by(self._folds[0], rows)
 
     def restore(self, tables: Mapping[str, pa.Table]) -> None:
         """Each part its own."""

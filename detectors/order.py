@@ -200,6 +200,14 @@ def aligned(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
+def with_methods(rows: pa.Table) -> pa.Table:
+    """Rows that were saved on their way by a version that left HTTP methods behind, with none in their place."""
+    before = rows.schema.get_field_index("path")
+    if before < 0 or "method" in rows.schema.names:
+        return rows
+    return rows.add_column(before, pa.field("method", pa.string()), pa.nulls(rows.num_rows, pa.string()))
+
+
 def _tied(*keys: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     """Rows equal in all keys to the row before or behind, bool[n]."""
     rows = len(keys[0])

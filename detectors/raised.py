@@ -62,6 +62,7 @@ RAISED: Final[pa.Schema] = pa.schema(
         _field("succeeded", pa.bool_(), doc="as in INVOCATION"),
         _field("status", pa.int32(), doc="as in INVOCATION"),
         _field("item_count", pa.int32(), doc="as in INVOCATION"),
+        _field("method", pa.string(), doc="as in INVOCATION"),
         _field("path", pa.string(), doc="as in INVOCATION"),
         _field("exception_type", pa.string(), doc="as in INVOCATION"),
         _field("pair_age_us", pa.int64(), doc="since the caller was first seen at the function, us"),

@@ -228,6 +228,7 @@ def evidence_of(story: Story) -> Evidence:
         new_callers=story.new_callers,
         countries=tuple(sorted(counts.get("country", Counter()).items(), key=lambda i: (-i[1], i[0]))[:SHOWN_NAMES]),
         came_from=_came_from(counts.get("came_from", {}), counts.get("country", {})),
+        methods=tuple(top(counts.get("method", {}))),
         triggers=tuple(top(counts.get("trigger", {}))),
         sources=tuple(top(counts.get("trigger_source", {}))),
         score=story.score,

@@ -47,10 +47,10 @@ _QUOTED: Final = 3.0
 #: columns whose values a story counts
 _NAMES: Final = (
     *("app", "function", "caller", "caller_source", "country", "trigger", "trigger_source", "exception_type"),
-    "came_from",
+    *("came_from", "method"),
 )
 #: of these, those that are told of whom the story is about
-_OF_ITS_OWN: Final = ("country", "came_from")
+_OF_ITS_OWN: Final = ("country", "came_from", "method")
 _DURATION_AT: Final = FEATURE_NAMES.index("duration_high")
 _UNBORN: Final = FEATURE_NAMES.index("new_function")
 _LONG: Final = tuple(FEATURE_NAMES.index(name) for name in ("duration_high", "duration_record", "time_limit"))

@@ -111,7 +111,7 @@ def raised_by(fold: Fold) -> pa.RecordBatch | None:
     return batch if batch is not None and batch.num_rows else None
 
 
-def _renewed(fold: Fold, rows: pa.Table) -> pa.Table:
+def renewed_by(fold: Fold, rows: pa.Table) -> pa.Table:
     """Rows that waited for the fold, saved by an earlier version, with the columns that they have now."""
     renewed = getattr(fold, "renewed", None)
     return rows if renewed is None else renewed(rows)
@@ -227,7 +227,7 @@ class Timeline:
         self.watermark_us, self.late = own["watermark_us"], own["late"]
         self._schema, self._pending = self._takes, []
         if "pending" in tables:
-            pending = _renewed(self.fold, tables["pending"])
+            pending = renewed_by(self.fold, tables["pending"])
             self._schema = pending.schema
             self._pending = pending.to_batches()
         self.fold.restore(

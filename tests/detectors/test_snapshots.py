@@ -17,7 +17,7 @@ from detectors.function_features import FunctionFeatures, from_matrix, matrix, o
 from detectors.incidents import Incidents
 from detectors.local import Chain, Stage, run_local
 from detectors.model import Model
-from detectors.order import concat, in_order, with_at
+from detectors.order import concat, in_order, times_of, with_at
 from detectors.stories import Stories
 from detectors.timeline import END, Fold, Timeline
 from models.errors import BundleNewerError
@@ -213,6 +213,28 @@ def test_rows_that_an_earlier_version_saved_while_they_waited_go_on() -> None:
 
     assert ended(without) == ended(lambda table: table)
     assert [row["anomalous"] for row in ended(without)[0]] == [True] * 3
+
+
+@pytest.mark.parametrize("stage", ["function", "caller"])
+def test_rows_that_an_earlier_version_saved_without_their_methods_go_on(made: Any, inputs: Any, stage: str) -> None:
+    rows = inputs[stage]
+    half, until = rows.slice(0, rows.num_rows // 2), int(times_of(rows)[rows.num_rows // 3])
+    before, after = Timeline(made[stage]()), Timeline(made[stage]())
+    before.push(half)
+    before.advance(until)
+    saved = {
+        name: table.drop_columns(["method"]) if "method" in table.schema.names else table
+        for name, table in before.snapshot().items()
+    }
+    after.restore(saved)
+    after.push(rows.slice(half.num_rows))
+    given = sum(batch.num_rows for batch in after.advance(END))
+    assert given == sum(batch.num_rows for batch in _all_of(before, rows.slice(half.num_rows)))
+
+
+def _all_of(timeline: Timeline, rows: pa.RecordBatch) -> list[pa.RecordBatch]:
+    timeline.push(rows)
+    return timeline.advance(END)
 
 
 @pytest.mark.parametrize("name", ["state", "times"])
