@@ -102,6 +102,8 @@ class Evidence:
     functions: tuple[tuple[str, str, int], ...] = ()
     #: (app, function) of those that training did not know; empty where that is not known
     unborn: tuple[tuple[str, str], ...] = ()
+    #: (app, function, calls) where the callers told of had been seen for less than a day, most frequent first
+    fresh: tuple[tuple[str, str, int], ...] = ()
     #: (app, function) of those whose runs were far longer than usual, the strangest first
     long_at: tuple[tuple[str, str], ...] = ()
     #: (caller, source, count), those who carry most of it first, at most 50; a caller has its prefix, as in INVOCATION

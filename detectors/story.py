@@ -202,6 +202,7 @@ def evidence_of(story: Story) -> Evidence:
     statuses = "status" if touched is story.beside else "any_status"
     if hushed := story.hushed():
         where = [one for one in where if f"{one[0]}\x1f{one[1]}" in hushed]
+    fresh = story.counts.get("fresh", {})
     durations = sorted(story.durations)
     usual = story.typical[FEATURE_NAMES.index("duration_high")]
 
@@ -222,6 +223,7 @@ def evidence_of(story: Story) -> Evidence:
         apps=tuple(top(counts.get("app", {}))),
         functions=tuple(where[:SHOWN_NAMES]),
         unborn=_places(counts.get("unborn", {})),
+        fresh=tuple((*place, fresh["\x1f".join(place)]) for place in _places(fresh)),
         long_at=_places(counts.get("long", {})),
         callers=tuple((c, c.split(":", 1)[0], n) for c, n in callers[:SHOWN_NAMES]),
         distinct_callers=len(callers),

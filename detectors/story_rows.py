@@ -246,6 +246,8 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     _count(story.counts.setdefault("any_status", {}), rows.names["status"], here, weight=weight)
     unborn = (rows.matrices[1][here, _UNBORN] > 0.0) & ~silent
     _count(story.counts.setdefault("unborn", {}), where, here, unborn)
+    fresh = own & ~silent & rows.aged[here] & (rows.age_us[here] < NEW_FOR_US)
+    _count(story.counts.setdefault("fresh", {}), where, here, fresh, weight)
     found = rows.attacks[here]
     for kind in np.unique(found[found > 0]).tolist():
         signatures = story.counts.setdefault("signature", {})

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.catalogue.kind import ONE_CALLER, Kind, Severity, Signs, level
+from detectors.catalogue.kind import GROUPS, ONE_CALLER, STRONG, Kind, Severity, Signs, level
 from detectors.catalogue.load import BILL_S, grows
 from detectors.catalogue.samples import sample
 
 #: share of the score that is most of it, and times the usual load that one caller alone brings about
 _MOST_OF_IT: Final = 0.5
 _FAR_BUSIER: Final = 10.0
+#: surprise at the load of a function, -log10 p, that chance and a new customer don't bring about
+_FAR_BEYOND: Final = 4.0
 #: no plane is faster between two countries that are worth telling apart, s
 FASTEST_TRAVEL_S: Final = 3 * 3600.0
 _DAY_S: Final = 86_400.0
@@ -42,7 +44,9 @@ def reaches(s: Signs) -> bool:
     tries = s.refused < 0.6 or reach >= s.of("refusal")
     # who is told that it may not knows where it knocks; who guesses is told that there is no such thing
     forbidden = s.e.statuses.get(401, 0) + s.e.statuses.get(403, 0) >= 0.8 * max(s.e.refused, 1)
-    arrives = (reach >= 0.1 and tries) or (reach >= 0.03 and forbidden)
+    # where it is new tells more than where it calls from
+    strong = s.surprise("caller_new_to_app") >= max(STRONG, s.surprise(*GROUPS["place"])) and tries
+    arrives = (reach >= 0.1 and tries) or (reach >= 0.03 and (forbidden or strong))
     return known_elsewhere and arrives and s.caller_source in ONE_CALLER
 
 
@@ -62,7 +66,9 @@ def _takes_much(s: Signs) -> bool:
 
 def _takes_over(s: Signs) -> bool:
     # one who makes nearly all of a function's calls, and many times as many as ever, is no customer's first visit
-    return s.own_load and s.of("pace") >= _MOST_OF_IT and s.ratio("pace_minutes", "pace_hour") >= _FAR_BUSIER
+    load = ("pace_minutes", "pace_hour")
+    tells = s.of("pace") >= _MOST_OF_IT or s.surprise(*load) >= _FAR_BEYOND
+    return s.own_load and tells and s.ratio(*load) >= _FAR_BUSIER
 
 
 def _odd_hours(s: Signs) -> bool:
@@ -73,7 +79,8 @@ def _odd_hours(s: Signs) -> bool:
 
 
 def _arrives(s: Signs) -> bool:
-    first = s.first_day and s.one_caller and s.of("novelty", "reach", "caller_pace", "pace") >= 0.3
+    first = (s.first_day or s.out_of_place) and s.one_caller
+    first = first and s.of("novelty", "reach", "caller_pace", "pace") >= 0.3
     return first or s.of("novelty", "reach", "spread", "crowd") >= (0.2 if s.by_caller else 0.4)
 
 
@@ -99,7 +106,7 @@ def _severity_of_new(s: Signs) -> Severity:
     in_vain = s.failed + s.refused > 0.2
     busy = s.functions > _LOOKS_AROUND or s.e.invocations >= 200 or _takes_over(s)
     # a scanner of the internet that is refused within seconds wakes nobody
-    return level("low", in_vain or busy, in_vain and busy and s.e.invocations >= _HARVEST)
+    return level("low", in_vain or busy or s.out_of_place, in_vain and busy and s.e.invocations >= _HARVEST)
 
 
 def _severity_of_country(s: Signs) -> Severity:
@@ -213,7 +220,7 @@ NEW_COUNTRY: Final = Kind(
         "Review what it called from there: AppRequests, columns Name, Url and ResultCode.",
     ),
     made_by=("place",),
-    fits=lambda s: s.of("place") >= 0.15,
+    fits=lambda s: s.of("place") >= 0.15 or s.abroad,
     example=sample(
         "caller", 41, 150, {"caller_new_country": 0.6, "caller_pace": 0.2, "caller_new_here": 0.2},
         caller="property:9f2c", countries=(("Brazil", 41),), caller_confidence=1.0,
@@ -267,7 +274,7 @@ UNUSUAL_PACE: Final = Kind(
 
 NEW_CALLER: Final = Kind(
     id="new-caller",
-    title="New at {spot}: {caller}",
+    title="New at {new_spot}: {caller}",
     summary="{Calls} {during} {to} {where} {from_whom}, {unknown}{busy}{bad}{slow}.",
     meaning=(
         "Someone calls a function for the first time, and does what others don't. "

@@ -79,8 +79,15 @@ _CONFLICT: Final = frozenset({409})
 _NEARLY_ALL: Final = 0.8
 #: bad messages at most: where dozens come back, what reads them is at fault
 _FEW_MESSAGES: Final = 60.0
+#: surprise, -log10 p, from which on where a caller is, or what it reaches, speaks for itself, small as its share of the
+#: score may be: how rarely something was seen has a bound, and pace has none
+STRONG: Final = 2.0
 #: failures, counted in a window that fades, from which on there was a second one
 _SECOND: Final = 1.5
+#: share of the calls from a country that makes it the country of all of them
+_ALL_BUT: Final = 0.9
+#: share of the calls that makes functions new to their caller the story
+_MOSTLY: Final = 0.5
 #: callers that make a crowd
 CROWD: Final = 20
 
@@ -203,8 +210,24 @@ class Signs:
 
     @property
     def first_day(self) -> bool:
-        """The first caller was not seen at these functions a day ago."""
-        return self.e.caller_age_s is not None and self.e.caller_age_s < _DAY_S
+        """The first caller was not seen at these functions a day before it began, however long it has gone on since."""
+        return self.e.caller_age_s is not None and self.e.caller_age_s - self.span_s < _DAY_S
+
+    @property
+    def abroad(self) -> bool:
+        """One caller calls from a country that is strange in itself: to it, or of a place, there."""
+        here = self.e.countries[0][1] if self.e.countries else 0
+        place = GROUPS["place"] if self.caller_source not in ONE_CALLER else ("caller_new_country",)
+        all_there = here >= _ALL_BUT * sum(count for _, count in self.e.countries)
+        return self.one_caller and here > 0 and all_there and self.surprise(*place) >= STRONG
+
+    @property
+    def out_of_place(self) -> bool:
+        """A caller that is known calls what it had not called a day before, and hardly anybody calls as much of."""
+        known = self.one_caller and self.caller_source in ONE_CALLER and not self.first_day
+        fresh = sum(count for _, _, count in self.e.fresh)
+        seldom = self.own_load and self.surprise("pace_minutes", "pace_hour") >= STRONG
+        return known and seldom and fresh >= _MOSTLY * self.e.invocations > 0
 
     @property
     def peak_a_minute(self) -> float:

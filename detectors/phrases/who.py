@@ -53,8 +53,23 @@ class Who(Amounts):
         new = min(e.new_callers, e.distinct_callers)
         return f" ({new:,} of them new)" if new and not self._signs.one_caller and e.distinct_callers > 1 else ""
 
+    def say_new_spot(self) -> str:
+        """What is new to the caller, as in a title."""
+        names = self._fresh()
+        if len(names) == len({name for _, name, _ in self._e.functions if name}):
+            return self.say_spot()
+        return names[0] + (f" and {len(names) - 1:,} more" if names[1:] else "")
+
+    def _fresh(self) -> list[str]:
+        """The functions that a known caller had not called a day before, where that is the story; else all."""
+        fresh = [(app, name) for app, name, _ in self._e.fresh] if self._signs.out_of_place else []
+        every = [(app, name) for app, name, _ in self._e.functions]
+        return [say.tame(name) for name in dict.fromkeys(name for _, name in fresh or every if name)]
+
     def say_unknown(self) -> str:
         """Since when the caller has been seen there."""
+        if len(self._fresh()) < len({name for _, name, _ in self._e.functions if name}):
+            return f"not seen at {say.listed(self._fresh())} a day before"
         age = self._e.caller_age_s
         # the age is that of its last event
         before = None if age is None else finite(age) - self._signs.span_s

@@ -532,3 +532,61 @@ def test_who_asks_again_and_again_for_what_was_done_already_repeats_calls_and_gu
     assert told["title"].startswith("Failing calls to PayInvoice and 2 more repeated by address 203.0.113.7")
     assert "1,099 of them refused" in told["summary"]
     assert describe(replace(again, statuses={404: 1_099, 200: 20}))["kind"] == "enumeration"
+
+
+def test_a_first_country_chooses_the_kind_however_fast_the_calls() -> None:
+    busy = {"caller_pace": 0.9, "caller_new_country": 0.05}
+    away = replace(
+        BY_ID["unusual-pace"].example,
+        share=busy,
+        surprise={"caller_pace": 15.0, "caller_new_country": 2.9},
+        value={"caller_pace": 89.0, "caller_new": 5e6, "caller_new_country": 0.0},
+        countries=(("Ukraine", 110),),
+        caller_confidence=0.9,
+    )
+    told = describe(away)
+    assert (told["kind"], told["severity"]) == ("new-country", "high")
+    # one call of many from there, or a country that is merely rare, makes a busy caller no traveller
+    assert classify(replace(away, countries=(("Finland", 60), ("Ukraine", 50)))).id == "unusual-pace"
+    assert classify(replace(away, surprise={**away.surprise, "caller_new_country": 1.2})).id == "unusual-pace"
+    # what is rare where a known caller calls says nothing of where it calls from
+    rare = {"caller_pace": 0.9, "country_rare_here": 0.05}
+    at_home = replace(away, share=rare, surprise={"caller_pace": 15.0, "country_rare_here": 2.9})
+    assert classify(at_home).id == "unusual-pace"
+    place = (("geography:Ukraine/Kyiv City/Kyiv", "geography", 110),)
+    assert classify(replace(at_home, callers=place)).id == "new-country"
+
+
+def test_a_first_reach_into_an_app_chooses_the_kind_however_fast_the_calls() -> None:
+    example = BY_ID["lateral-movement"].example
+    fast = replace(
+        example,
+        share={"caller_pace": 0.94, "caller_new_to_app": 0.06},
+        surprise={"caller_pace": 15.0, "caller_new_to_app": 3.5},
+        statuses={404: 9},
+    )
+    assert classify(fast).id == "lateral-movement"
+    assert classify(replace(fast, surprise={"caller_pace": 15.0, "caller_new_to_app": 1.5})).id != "lateral-movement"
+
+
+def test_a_known_caller_at_functions_that_hardly_anybody_calls_is_new_there() -> None:
+    share = {"caller_pace": 0.8, "pace_hour": 0.2}
+    employee = replace(
+        BY_ID["unusual-pace"].example,
+        invocations=54,
+        share=share,
+        surprise=dict.fromkeys(share, 15.0),
+        functions=(("pay", "Export", 15), ("pay", "Payslip", 21), ("pay", "Salaries", 18)),
+        fresh=(("pay", "Salaries", 18), ("pay", "Export", 15)),
+        value={"caller_pace": 52.0, "pace_hour": 17.0},
+        typical={"caller_pace": 3.7, "pace_hour": 0.1},
+        caller_age_s=100_000.0,
+    )
+    told = describe(employee)
+    assert (told["kind"], told["severity"]) == ("new-caller", "medium")
+    assert told["title"] == "New at Salaries and 1 more: user u-1"
+    assert "not seen at Salaries and Export a day before" in told["summary"]
+    # at what it calls every week, or at what everybody calls, it is merely busy
+    assert classify(replace(employee, fresh=(("pay", "Export", 15),))).id == "unusual-pace"
+    crowded = {**employee.value, "pace_hour": 900.0}
+    assert classify(replace(employee, value=crowded)).id == "unusual-pace"

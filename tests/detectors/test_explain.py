@@ -383,7 +383,7 @@ def test_a_place_is_named_once_and_is_no_caller() -> None:
     assert probes["title"] == "Injection probes at PayInvoice from Odesa, Ukraine"
 
 
-@pytest.mark.parametrize(("surprise", "told"), [(2.0, "user u-1 in Vietnam: about"), (0.5, "user u-1: about")])
+@pytest.mark.parametrize(("surprise", "told"), [(1.8, "user u-1 in Vietnam: about"), (0.5, "user u-1: about")])
 def test_who_hurries_in_a_strange_country_is_told_to_be_there(surprise: float, told: str) -> None:
     busy = replace(
         BY_ID["unusual-pace"].example,

@@ -194,3 +194,10 @@ def test_where_a_traveller_came_from_is_told_where_it_is_one_other_country(came_
     story = Story("LT-1", "function", 0, 0)
     add_rows(story, StoryRows(rows, np.ones(3)), 0, 3)
     assert evidence_of(story).came_from == told
+
+
+def test_calls_at_functions_that_are_new_to_their_caller_are_counted_with_their_weight():
+    rows = raised([("eve", "b", hours, 0, False, False) for hours in (0, 23, 30, -1)])
+    index = rows.schema.get_field_index("item_count")
+    rows = rows.set_column(index, rows.schema.field(index), pa.array([3, 2, 5, 7], pa.int32()))
+    assert evidence_of(told(rows, [])).fresh == (("app", "f0", 3), ("app", "f1", 2))
