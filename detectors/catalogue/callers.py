@@ -52,7 +52,7 @@ def reaches(s: Signs) -> bool:
 
 def _takes_much(s: Signs) -> bool:
     # of a place that many share nobody can say that it takes anything
-    known = s.one_caller and s.caller_source in ONE_CALLER and not (s.new_here or s.first_day)
+    known = s.one_caller and s.caller_source in ONE_CALLER and not (s.new_here or s.first_day or s.only_writes)
     much = s.caller_load >= 0.2 and s.e.invocations >= _HARVEST
     slower = s.share("caller_slow_here", "duration_high", "latency_shift", "cost_hour", "cost_days") >= 0.08
     longer = slower or s.typical_run > 1.5

@@ -88,6 +88,8 @@ _SECOND: Final = 1.5
 _ALL_BUT: Final = 0.9
 #: share of the calls that makes functions new to their caller the story
 _MOSTLY: Final = 0.5
+#: methods that write, and read nothing
+_WRITING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 #: callers that make a crowd
 CROWD: Final = 20
 
@@ -212,6 +214,11 @@ class Signs:
     def first_day(self) -> bool:
         """The first caller was not seen at these functions a day before it began, however long it has gone on since."""
         return self.e.caller_age_s is not None and self.e.caller_age_s - self.span_s < _DAY_S
+
+    @property
+    def only_writes(self) -> bool:
+        """All calls write, by their methods, and none reads."""
+        return bool(self.e.methods) and _WRITING.issuperset(method.upper() for method in self.e.methods)
 
     @property
     def abroad(self) -> bool:

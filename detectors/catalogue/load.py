@@ -84,7 +84,9 @@ def _floods(s: Signs) -> bool:
         of_function = ("pace_minutes", "pace_hour") if s.own_load else ()
         steep = s.ratio("caller_pace", "caller_pace_here", *of_function)
         fast = s.peak_a_minute >= _FLOOD_A_MINUTE and s.e.invocations >= 300
-        many = fast or max(s.value("caller_pace"), s.e.invocations) >= _FLOOD_CALLS
+        # what a newcomer calls by and by, over hours, is what it came for
+        comes = s.first_day and s.span_s >= _BY_AND_BY_S
+        many = fast or max(s.value("caller_pace"), 0 if comes else s.e.invocations) >= _FLOOD_CALLS
         return many and ((_load(s) >= 0.25 and steep >= 5.0) or (_load(s) >= 0.1 and steep >= _FLOODING))
     return _load(s) >= 0.3 and s.e.invocations >= _FEW_CALLS and s.share("growth_days") <= _load(s)
 

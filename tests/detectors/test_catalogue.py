@@ -590,3 +590,21 @@ def test_a_known_caller_at_functions_that_hardly_anybody_calls_is_new_there() ->
     assert classify(replace(employee, fresh=(("pay", "Export", 15),))).id == "unusual-pace"
     crowded = {**employee.value, "pace_hour": 900.0}
     assert classify(replace(employee, value=crowded)).id == "unusual-pace"
+
+
+def test_a_newcomer_stays_one_for_as_long_as_its_first_story_goes_on() -> None:
+    acquirer = replace(
+        BY_ID["exfiltration"].example,
+        invocations=5_071,
+        last_us=START_US + 216_000_000_000,
+        callers=(("property:acq-1", "property", 5_071),),
+        caller_age_s=218_000.0,
+    )
+    assert classify(acquirer).id == "new-caller"
+    assert classify(replace(acquirer, caller_age_s=5e6)).id != "new-caller"
+
+
+def test_who_only_writes_takes_nothing_away() -> None:
+    example = BY_ID["exfiltration"].example
+    assert classify(replace(example, methods=("POST", "PUT"))).id != "exfiltration"
+    assert classify(replace(example, methods=("POST", "GET"))).id == "exfiltration"
