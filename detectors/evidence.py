@@ -117,6 +117,8 @@ class Evidence:
     came_from: str | None = None
     #: HTTP methods of the calls; empty where none is known
     methods: tuple[str, ...] = ()
+    #: share of the invocations that came in the first quarter of its time
+    early: float = 1.0
     #: trigger kinds, as in schema.TRIGGERS
     triggers: tuple[str, ...] = ()
     #: queues, topics, containers that fired the functions

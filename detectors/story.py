@@ -26,6 +26,9 @@ BEFORE_A_VERSION: Final = 0.1
 #: invocations are counted by spans of five minutes, to tell in which time so large a share of them came
 SPAN_US: Final = 300_000_000
 CORE_SHARE: Final = 0.9
+#: part of its time in which a story begins, and spans from which on that part tells something
+BEGINNING: Final = 0.25
+LONG_SPANS: Final = 48
 #: shares of scores and rates are kept in millionths, as integers, so that sums do not depend on how rows are cut
 MICRO: Final = 1_000_000
 #: calls of a bystander for which one counts that points at its caller
@@ -231,6 +234,7 @@ def evidence_of(story: Story) -> Evidence:
         countries=tuple(sorted(counts.get("country", Counter()).items(), key=lambda i: (-i[1], i[0]))[:SHOWN_NAMES]),
         came_from=_came_from(counts.get("came_from", {}), counts.get("country", {})),
         methods=tuple(top(counts.get("method", {}))),
+        early=_early(story),
         triggers=tuple(top(counts.get("trigger", {}))),
         sources=tuple(top(counts.get("trigger_source", {}))),
         score=story.score,
@@ -318,6 +322,16 @@ def _core_s(story: Story) -> float:
         if held >= wanted:
             best = min(best, float(last - spans[first][0] + 1))
     return best * SPAN_US / 1e6 if spans else 0.0
+
+
+def _early(story: Story) -> float:
+    """Share of the invocations of a long story that came in the first quarter of its time."""
+    spans = {int(span): n for span, n in story.counts.get("span", {}).items() if n}
+    long = max(spans, default=0) - min(spans, default=0) + 1
+    if long < LONG_SPANS:
+        return 1.0
+    until = min(spans) + BEGINNING * long
+    return sum(n for span, n in spans.items() if span < until) / sum(spans.values())
 
 
 def callers_of(counts: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from detectors.catalogue.kind import Kind, Signs, finite, level
+from detectors.catalogue.kind import ONE_CALLER, Kind, Signs, finite, level
 from detectors.catalogue.samples import sample
 
 #: signatures that speak of looking around rather than of breaking in
@@ -15,6 +15,8 @@ _PARSING: Final = ("json", "parse", "format", "syntax", "serializ", "decod", "sq
 _WIDE: Final = 5
 #: share of the score below which failures are not what the story is about
 _ABOUT_FAILURES: Final = 0.12
+#: share of refused calls from which on somebody tries what others don't know
+_MOSTLY_IN_VAIN: Final = 0.8
 #: refused calls below this are typing mistakes
 _GUESSES: Final = 8
 #: share of the score below which delays say nothing: among slow runs some end at round seconds
@@ -23,6 +25,9 @@ _TELLING: Final = 0.04
 _DELAYS: Final = 3.0
 #: times the usual run that speak of a delay put in on purpose
 _SLEEPS: Final = 8.0
+#: deliveries of one message from which on it has come back, and failed runs that many messages take
+_COMES_BACK: Final = 2.0
+_BREAKS: Final = 10
 #: runs near this end by a time limit, ms
 _LIMIT_MS: Final = 200_000.0
 #: calls a minute from which on the amount, if it makes more of the score, is the trouble
@@ -55,8 +60,11 @@ def _injects_by_message(s: Signs) -> bool:
         s.of("duration", "cost") >= 0.1 and s.longest >= _SLEEPS
     )
     # delays that are put in end before the time limit does
+    # a slow dependency makes a few runs fail; messages come back, break many runs, or name what breaks in them
+    broken = s.value("redelivery") >= _COMES_BACK or s.e.failed >= _BREAKS or bool(s.e.exception_types)
     slow_too = (
         slow
+        and broken
         and s.e.duration_ms[1] < _LIMIT_MS
         and s.e.failed >= 2
         and s.failed < 1.0
@@ -76,7 +84,20 @@ def _floods(s: Signs) -> bool:
     return s.peak_a_minute >= _FLOODING and s.of("caller_pace", "pace") >= 2.0 * s.of("refusal")
 
 
+def _spams(s: Signs) -> bool:
+    """Many write, and some of it is taken, or it is refused for what it is: that is spam, and tries no names."""
+    # a place is where many may call from
+    many = not s.one_caller or s.caller_source not in ONE_CALLER
+    return s.only_writes and many and (s.refused < _MOSTLY_IN_VAIN or s.unreadable >= _MOSTLY_IN_VAIN)
+
+
+def _mistypes(s: Signs) -> bool:
+    return s.guesses < _GUESSES and s.denied >= 0.5
+
+
 def _enumerates(s: Signs) -> bool:
+    if _spams(s):
+        return False
     # who asks everywhere and is refused again and again looks around, however fast
     wide = s.functions >= _WIDE and s.guesses >= max(_GUESSES, 0.1 * s.e.invocations) and s.of("refusal") >= 0.1
     if wide and s.one_caller:
@@ -195,7 +216,9 @@ ENUMERATION: Final = Kind(
         "broken link in a busy client looks the same."
     ),
     attack=("T1595.003", "T1087"),
-    severity=lambda s: level("medium", s.e.refused >= 50 and s.refused < 0.95, s.functions >= 8),
+    severity=lambda s: level(
+        "low" if _mistypes(s) else "medium", s.e.refused >= 50 and s.refused < 0.95, s.functions >= 8
+    ),
     runbook=(
         "In AppRequests, look at Url of this caller's calls: running numbers or word lists show a tool at work.",
         "Those answered with 200 were found: check whether they gave away other people's data (missing authorisation).",

@@ -11,6 +11,8 @@ from detectors.catalogue.samples import sample
 _SUSPECT_S: Final = 2700.0
 #: the same where no version is logged, but hosts were replaced, which has other reasons, too
 _SUSPECT_HOSTS_S: Final = 900.0
+#: share of a story's invocations that come in the first quarter of its time, at night and few as they may be
+_FROM_THE_START: Final = 0.02
 #: functions in the same trouble at once that make a storm
 _STORM: Final = 3
 #: deliveries of one message after which a queue gives it up, or is about to
@@ -44,6 +46,8 @@ def _since_version(s: Signs) -> bool:
         not s.by_caller
         and ago is not None
         and 0.0 <= ago <= (_SUSPECT_HOSTS_S if s.e.by_hosts else _SUSPECT_S)
+        # what a version brings shows from then on; what only begins to grow then was on its way
+        and s.e.early >= _FROM_THE_START
         and s.of("failure", "duration", "latency") >= 0.3
     )
 

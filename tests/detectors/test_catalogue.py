@@ -608,3 +608,51 @@ def test_who_only_writes_takes_nothing_away() -> None:
     example = BY_ID["exfiltration"].example
     assert classify(replace(example, methods=("POST", "PUT"))).id != "exfiltration"
     assert classify(replace(example, methods=("POST", "GET"))).id == "exfiltration"
+
+
+def test_spam_that_is_taken_is_a_flood_and_tries_no_names() -> None:
+    share = {"pace_hour": 0.65, "client_error_burst": 0.25, "newcomers": 0.1}
+    spam = replace(
+        BY_ID["distributed-flood"].example,
+        invocations=698,
+        refused=353,
+        share=share,
+        statuses={201: 345, 403: 353},
+        methods=("POST",),
+        value={"pace_hour": 473.0, "client_error_burst": 112.0, "newcomers": 73.0},
+        typical={"pace_hour": 6.5, "client_error_burst": 5.7, "newcomers": 3.8},
+    )
+    assert classify(spam).id == "distributed-flood"
+    assert classify(replace(spam, methods=("GET",))).id == "enumeration"
+    # of cards that are tried nearly all are refused
+    assert classify(replace(spam, refused=660, statuses={201: 38, 402: 660})).id == "enumeration"
+
+
+def test_a_password_mistyped_a_few_times_is_low() -> None:
+    share = {"caller_client_errors": 1.0}
+    few = replace(BY_ID["enumeration"].example, invocations=3, refused=3, share=share, statuses={401: 3})
+    told = describe(replace(few, functions=(("shop", "Login", 3),)))
+    assert (told["kind"], told["severity"]) == ("enumeration", "low")
+
+
+def test_a_slow_dependency_that_fails_a_few_runs_breaks_on_no_message() -> None:
+    example = BY_ID["queue-injection"].example
+    slow = replace(
+        example,
+        invocations=5,
+        failed=4,
+        exception_types=(),
+        share={"failure_burst": 0.78, "duration_high": 0.22},
+        surprise={"failure_burst": 5.7, "duration_high": 3.6},
+        value={"failure_burst": 1.4},
+        duration_ms=(2_100.0, 47_000.0),
+        usual_ms=373.0,
+    )
+    assert classify(slow).id == "failure-burst"
+    assert classify(replace(slow, value={"failure_burst": 1.4, "redelivery": 3.0})).id == "queue-injection"
+
+
+def test_what_grew_by_and_by_is_laid_to_no_version() -> None:
+    example = BY_ID["bad-deployment"].example
+    assert classify(replace(example, early=0.2)).id == "bad-deployment"
+    assert classify(replace(example, early=0.007)).id != "bad-deployment"

@@ -196,6 +196,18 @@ def test_where_a_traveller_came_from_is_told_where_it_is_one_other_country(came_
     assert evidence_of(story).came_from == told
 
 
+def test_what_comes_early_in_a_long_story_is_told_by_its_first_quarter():
+    def early(*spans: tuple[int, int]) -> float:
+        story = Story("LT-1", "function", 0, 0)
+        story.counts["span"] = {str(span): n for span, n in spans}
+        return evidence_of(story).early
+
+    assert early((100, 1), (150, 9), (199, 90)) == 0.01
+    # an hour has no slow beginning
+    assert early((100, 1), (112, 99)) == 1.0
+    assert early() == 1.0
+
+
 def test_calls_at_functions_that_are_new_to_their_caller_are_counted_with_their_weight():
     rows = raised([("eve", "b", hours, 0, False, False) for hours in (0, 23, 30, -1)])
     index = rows.schema.get_field_index("item_count")
