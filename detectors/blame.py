@@ -19,8 +19,10 @@ from models.hashing import hash_strings
 Vector = npt.NDArray[Any]
 
 #: kinds of trouble that events, and stories of functions, are told apart by
-TROUBLES: Final = ("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace", "long", "hanging")
-SLOW, FAILING, LOAD, SCHEDULE, NEW, SILENT, OTHER, PACE, LONG, HANGING = range(len(TROUBLES))
+TROUBLES: Final = (
+    *("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace", "long", "hanging", "fewer"),
+)
+SLOW, FAILING, LOAD, SCHEDULE, NEW, SILENT, OTHER, PACE, LONG, HANGING, FEWER = range(len(TROUBLES))
 _TROUBLE_OF: Final = {
     "run": "long",
     "latency": "slow",
@@ -31,6 +33,7 @@ _TROUBLE_OF: Final = {
     "structure": "structure",
     "caller_pace": "pace",
     "hours": "pace",
+    "absence": "fewer",
 }
 TROUBLE_OF_FAMILY: Final = np.array([TROUBLES.index(_TROUBLE_OF.get(f, "other")) for f in FAMILIES])
 #: families that point at the caller by themselves

@@ -65,6 +65,7 @@ FUNCTION_FEATURES: Final = (
     Feature("long_runs", "latency", "function", "runs as long as one in a hundred is, in six hours", "count", 10800),
     Feature("time_limit", "run", "function", "runs that ended at a time limit, in a day", "count", 3600),
     Feature("caller_volume_here", "caller_pace", "caller", "calls by this caller in six hours", "count", 10800),
+    Feature("fewer_calls", "absence", "function", "calls in an hour, of those that are usual", "count", 10800),
 )
 
 #: measured on the caller's timeline, in the order of its kernel's columns

@@ -144,13 +144,15 @@ class Usual:
     Attributes:
         rows: row of each function, by app and name.
         of_app: rows of each app.
-        missed, unnoticed, phase_sum: as ``Baselines.missed``, ``unnoticed`` and ``starts_on_schedule`` give them.
+        missed, steady, unnoticed, phase_sum: as ``Baselines.missed``, ``steady``, ``unnoticed`` and
+            ``starts_on_schedule`` give them.
         mean_rate, max_rate: float64[F+C], invocations per second in a mean hour of the week and in the busiest.
     """
 
     rows: Mapping[tuple[str, str], int]
     of_app: Mapping[str, list[int]]
     missed: Vector
+    steady: Vector
     unnoticed: Vector
     phase_sum: Vector
     mean_rate: Vector
@@ -166,6 +168,7 @@ class Usual:
             {name: row for row, name in enumerate(baselines.names())},
             of_app,
             baselines.missed(),
+            baselines.steady(),
             baselines.unnoticed(),
             baselines.starts_on_schedule(),
             baselines.rate.mean(axis=1),
@@ -404,6 +407,7 @@ class FunctionFeatures:
             self._usual.mean_rate[b],
             self._usual.max_rate[b],
             self._usual.missed[b],
+            self._usual.steady[b],
             self._usual.unnoticed[b],
             *(getattr(base, n)[b] for n in ("dispersion", "mean_ms", "square_ms", "phases", "phase_us", "phase_count")),
             self._usual.phase_sum[b],

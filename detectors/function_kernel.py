@@ -43,7 +43,9 @@ S_SLOWER: Final = 81
 #: of six hours: quarters of an hour in which something failed, and calls; of a day: starts that came late and were
 #: excused; of a timer: the least us between two starts, of the days before and of today, 0 where none is known
 S_FAILING6H, S_N6H, S_EXCUSED, S_LEAST_GAP, S_LEAST_TODAY = range(82, 87)
-FUNCTION_STATE: Final = 87
+#: nats by which fewer calls than usual came, for hours
+S_FEWER: Final = 87
+FUNCTION_STATE: Final = 88
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
@@ -164,6 +166,16 @@ IS_NEW: Final = 1e-3
 #: counts as busy, calls in five minutes
 ROOM_AT_NEW: Final = 3.0
 BUSY_AT_NEW: Final = 30.0
+#: of each call that was to be expected, and of each that came, what says that four of ten come and not all (a
+#: cumulative sum: Page, 1954): it grows where less than two thirds come; calls of an hour beyond which more say no
+#: more, since what is missing for minutes comes again; and the most nats that it claims
+DUE_CLAIMS: Final = 1.0 - 0.4
+CAME_CLAIMS: Final = -np.log(0.4)
+CALLS_TOLD: Final = 24.0
+MOST_FEWER: Final = 40.0
+#: share of the usual that an hour may hold at most where fewer calls come, and below which that counts in full
+STILL_FEWER: Final = 0.75
+SURELY_FEWER: Final = 0.55
 #: columns of an app's state: calls and expected calls, of five minutes and of an hour, and an hour's newcomers
 (A_N5, A_E5, A_N60, A_E60, A_NEW60) = range(5)
 APP_STATE: Final = 5
@@ -224,9 +236,13 @@ ROUND_WITHIN: Final = 60.0
 #: us within which all that fails has one cause, and the nats that one such time can claim, however much failed in it
 ONE_FAULT_US: Final = np.int64(30 * US)
 FAULT_CLAIMS: Final = 6.0
+#: failures, faded, up to which it is one that failed
+NEARLY_ONE: Final = 1.1
 #: quarters of an hour, of six hours, in which something must have failed, so that what failed at once is no part of
 #: what goes on; and nats for looking at another window
 FAILED_FOR_HOURS: Final = 3.5
+#: quarters of an hour without a failure after which it no longer goes on
+FAILS_AGAIN: Final = 8
 ANOTHER_LOOK: Final = 1.0
 #: starts of a day that may come late, after a host that was down; what comes late more often keeps another schedule
 EXCUSED: Final = 2.5
@@ -647,7 +663,7 @@ def advance_functions(
     weight: Any, version: Any, host: Any, operation: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any,
     signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any,
     spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
-    missed: Any, unnoticed: Any, dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any,
+    missed: Any, steady: Any, unnoticed: Any, dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any,
     phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, alarms: Any, levels: Any, state: Any, times: Any,
     hosts: Any, host_since: Any, operations: Any,
     app: Any, app_state: Any, app_last: Any, app_rate: Any, app_missed: Any, app_alarms: Any,
@@ -655,7 +671,7 @@ def advance_functions(
     pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any, arrived_with: Any, peak_habit: Any,
     refused_as_usual: Any, deployed: Any, quiet_function: Any, quiet_at: Any, quiet_since: Any, quiet_until: Any,
 ) -> Any:  # fmt: skip
-    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 27].
+    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 28].
 
     Returns the number of silences written to ``quiet_*``: whose (of an app its number, beyond all functions'), when it
     became strange (-1: it was told before), the last event before and the first after. Columns are those of
@@ -703,6 +719,8 @@ def advance_functions(
             t[T_FIRST] = min(t[T_FIRST], now - np.int64(NEW_FUNCTION_US))
         fresh = last == 0
         dt = now - last if not fresh else 0
+        # calls that are missed if they don't come, since the last
+        due = 0.0
         if t[T_FIRST] == 0:
             t[T_FIRST] = now
             if not known[k]:
@@ -716,7 +734,7 @@ def advance_functions(
             s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
             s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = s[S_FAULTS] = s[S_FAULTS_EW] = 0.0
             t[T_FAILING] = t[T_FAILED_IN] = t[T_STARTED] = 0
-            s[S_SLOWER] = s[S_FAILING6H] = s[S_N6H] = 0.0
+            s[S_SLOWER] = s[S_FAILING6H] = s[S_N6H] = s[S_FEWER] = 0.0
             s[S_SLOW] = s[S_RUNS] = s[S_RECORDS] = s[S_LIMIT] = s[S_SLOW_LATELY] = s[S_TOP_SLOW] = s[S_SLOW60] = 0.0
             # a window that has not run yet is expected to be empty
         else:
@@ -731,6 +749,7 @@ def advance_functions(
                     e5 += per_us * TAU_5M * (np.exp(-b / TAU_5M) - np.exp(-a / TAU_5M))
                     e60 += per_us * TAU_1H * (np.exp(-b / TAU_1H) - np.exp(-a / TAU_1H))
                     eday += per_us * TAU_1D * (np.exp(-b / TAU_1D) - np.exp(-a / TAU_1D))
+                    due += steady[k, _hour(begin)] / US * (border - begin)
                     begin = border
                 if t[T_ARMED] == PACED and max_rate[k] * (dt / US) >= 1.0:
                     level = level_of(s[S_N60], s[S_E60])
@@ -743,6 +762,9 @@ def advance_functions(
                         quiet_at[quiet] = crossing
                         quiet_since[quiet], quiet_until[quiet] = last, now
                         quiet += 1
+                    if crossing >= 0:
+                        # that nothing came is told
+                        due = s[S_FEWER] = 0.0
             s[S_E5], s[S_E60], s[S_EDAY] = e5, e60, eday
             s[S_N5] *= d5
             s[S_N60] *= d60
@@ -772,10 +794,13 @@ def advance_functions(
             s[S_RUNS] *= d6
             s[S_TOP_SLOW] *= d6
             s[S_RECORDS] *= d6
-        if t[T_ARMED] == MISSED and not fresh and not late[i]:
-            quiet_function[quiet], quiet_at[quiet] = k, np.int64(-1)
-            quiet_since[quiet], quiet_until[quiet] = last, now
-            quiet += 1
+        if t[T_ARMED] == MISSED:
+            # it was told while nothing came
+            due = s[S_FEWER] = 0.0
+            if not fresh and not late[i]:
+                quiet_function[quiet], quiet_at[quiet] = k, np.int64(-1)
+                quiet_since[quiet], quiet_until[quiet] = last, now
+                quiet += 1
         t[T_LAST] = now
         t[T_ARMED] = max(t[T_ARMED], HEARD)
         s[S_N5] += w
@@ -972,6 +997,17 @@ def advance_functions(
             a_day = mean_rate[k] * (TAU_1D / US)
             if a_day < SELDOM and s[S_EDAY] >= RAN_FOR * a_day:
                 t[T_ARMED] = PACED
+            # fewer calls than usual, where neither the app has fewer nor the day had
+            level = min((max(others, 0.0) + SIBLINGS) / (max(usual_others, 0.0) + SIBLINGS), 1.0)
+            level *= min((s[S_NDAY] + DAY_FLOOR) / (s[S_EDAY] + DAY_FLOOR), 1.0)
+            each = min(CALLS_TOLD / (3600.0 * steady[k, hour] + 1e-9), 1.0 / dispersion[k])
+            s[S_FEWER] += each * (DUE_CLAIMS * level * due - CAME_CLAIMS * w)
+            s[S_FEWER] = min(max(s[S_FEWER], 0.0), MOST_FEWER)
+            # what has come back is told no longer
+            surely = level * s[S_E60] * min(steady[k, hour] / (rate[k, hour] + 1e-12), 1.0)
+            came = (s[S_N60] + PACE_FLOOR) / (surely + PACE_FLOOR)
+            raw[i, 27] = s[S_FEWER] * min(max((STILL_FEWER - came) / (STILL_FEWER - SURELY_FEWER), 0.0), 1.0)
+            value[i, 27], typical[i, 27] = s[S_N60], level * s[S_E60]
 
         # run time against the function's own distribution
         v = 0.0
@@ -1098,8 +1134,9 @@ def advance_functions(
 
             # this caller's run times against its own and the function's
             settled = q[P_SETTLED_V] / (q[P_SETTLED] + 10.0)
+            # that all are slow excuses each; that many are quick, as who is refused is, makes nobody slow
             common = s[S_VSLOW] * SLOW if s[S_WSLOW] > 30.0 else 0.0
-            own = v - settled - min(max(common, -1.0), 1.0)
+            own = v - settled - min(max(common, 0.0), 1.0)
             q[P_V] = 0.875 * q[P_V] + own
             q[P_VVAR] = 0.875 * 0.875 * q[P_VVAR] + 1.0
             q[P_TODAY_V] += v * w
@@ -1155,12 +1192,15 @@ def advance_functions(
                 s[S_FAULTS] += 1.0
                 s[S_FAULTS_EW] += 1.0
             if now // QUARTER_US > t[T_FAILED_IN]:
+                if now // QUARTER_US > t[T_FAILED_IN] + FAILS_AGAIN:
+                    # what fails hours after all else has failed is no part of what went on
+                    s[S_FAILING6H] = 0.0
                 t[T_FAILED_IN] = now // QUARTER_US
                 s[S_FAILING6H] += 1.0
             raw[i, 4] = max(binomial_excess(s[S_F15], s[S_N15], p), binomial_excess(s[S_FEW], recent, p))
             # a batch that fails at once, and goes well when it is tried again, is one fault; one that goes on is many
             raw[i, 4] = min(raw[i, 4], FAULT_CLAIMS * max(s[S_FAULTS], s[S_FAULTS_EW]))
-            if s[S_F15] <= w and s[S_FEW] <= 1.0:
+            if s[S_F15] <= NEARLY_ONE * w and s[S_FEW] <= NEARLY_ONE:
                 # one failure in so many is all that it claims: surprise may go twice as far
                 raw[i, 4] *= 0.5
             if known[k] and s[S_FAILING6H] >= FAILED_FOR_HOURS:

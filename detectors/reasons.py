@@ -42,6 +42,8 @@ def is_news(feature: str, value: float | None, typical: float | None) -> bool:
     """Whether a person learns anything from the reason: not from what is as it always is."""
     if feature == "caller_hours" and value is not None:
         return value < _AN_HOUR_OF_MANY
+    if feature == "fewer_calls" and value is not None and typical is not None:
+        return typical >= say.NEWS * value
     if feature not in _AMOUNTS or value is None or typical is None or typical <= 0.0:
         return True
     return value >= say.NEWS * typical
@@ -151,6 +153,7 @@ _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
     "caller_new_to_function": _first("the caller was seen here"),
     "caller_pace_here": _amount("call", "by one caller in five minutes"),
     "caller_volume_here": _amount("call", "by one caller in six hours"),
+    "fewer_calls": _amount("call", "in an hour"),
     "off_schedule": _schedule,
     "redelivery": lambda value, _: f"1 message was delivered {say.counted(value, 'time')}",
     "attack_signature": _several("call", "with an attack's signature"),

@@ -14,7 +14,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.blame import CROWD, FAILING, HANGING, LOAD, LONG, NEW, OTHER, PACE, SCHEDULE, SILENT, SLOW, told_by
+from detectors.blame import (
+    CROWD,
+    FAILING,
+    FEWER,
+    HANGING,
+    LOAD,
+    LONG,
+    NEW,
+    OTHER,
+    PACE,
+    SCHEDULE,
+    SILENT,
+    SLOW,
+    told_by,
+)
 from detectors.function_features import from_matrix, matrix
 from detectors.story_index import (
     CALLERS_AT,
@@ -138,7 +152,7 @@ def belongs(
         return caller != 0 and keys[K_CALLER] == caller and (by_caller or here) and alike
     # slow, failing, busy, new or silent functions of one app: one story; new ones until the gap closes it, silent ones
     # for a while, since each is missed when it was due
-    together = trouble in (SLOW, FAILING, LOAD, NEW, SILENT)
+    together = trouble in (SLOW, FAILING, LOAD, NEW, SILENT, FEWER)
     soon = _near(now, numbers, SILENT_US if trouble == SILENT else storm_us) or trouble == NEW
     # what they share slows them at about the same time
     soon = soon and (trouble != SLOW or numbers[O_OPENED] < 0 or now <= numbers[O_OPENED] + OTHER_SOON_US)

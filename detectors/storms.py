@@ -46,7 +46,7 @@ ARRIVAL_US: Final = 1800 * US
 NEW_US: Final = 3600 * US
 #: trouble that a shared cause brings to many: a database, a network, a customer, a region that starts again; functions
 #: that are new in two apps are news of each, unless one caller finds them
-_SHARED: Final = tuple(TROUBLES.index(name) for name in ("slow", "failing", "load", "schedule"))
+_SHARED: Final = tuple(TROUBLES.index(name) for name in ("slow", "failing", "load", "schedule", "fewer"))
 #: us after a flood opened in which a queue of its app that is busier than ever is busy with it, in which a function of
 #: the app that has become slow is slowed by it, and in which more of it comes from another place
 WORKED_OFF_US: Final = 1800 * US

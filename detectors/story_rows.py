@@ -33,7 +33,7 @@ MAX_PATHS: Final = 5
 #: bool[len(FEATURES)]: of these the larger value is the stranger one
 _GROWS: Final = np.array(
     [
-        feature.unit == "count"
+        (feature.unit == "count" and feature.name != "fewer_calls")
         or feature.name
         in (
             *("duration_high", "duration_record", "latency_shift", "caller_slow_here"),

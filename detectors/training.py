@@ -67,8 +67,8 @@ HONEST_SLOPE: Final = 0.6
 BUSY_FAMILIES: Final = 5
 MIN_WEIGHT: Final = 0.8
 MAX_WEIGHT: Final = 1.2
-#: the same where each event is somebody's doing, and normal life hardly has any
-MAX_WEIGHTS: Final = {"schedule": 1.8}
+#: the same where each event is somebody's doing, or what never rests stays away: normal life hardly has any
+MAX_WEIGHTS: Final = {"schedule": 1.8, "absence": 1.5}
 #: held-out events kept in memory, about 0.5 kB each
 MAX_HELD_OUT: Final = 2_000_000
 #: features that are silent until there is a habit, and the held-out events that must have one

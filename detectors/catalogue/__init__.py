@@ -24,6 +24,7 @@ from detectors.evidence import Evidence
 KINDS: Final[tuple[Kind, ...]] = (
     presence.SILENCE_APP,
     presence.SILENCE,
+    presence.FEWER_CALLS,
     presence.MANUAL_RUN,
     presence.OFF_SCHEDULE,
     presence.NEW_FUNCTION,

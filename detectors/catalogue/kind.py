@@ -41,6 +41,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "hours": ("caller_hours",),
     "schedule": ("off_schedule", "unscheduled"),
     "structure": ("new_function",),
+    "absence": ("fewer_calls",),
     "signature": ("attack_signature",),
 }
 #: features that only callers with a past have
@@ -138,6 +139,10 @@ class Signs:
     def value(self, feature: str, default: float = 0.0) -> float:
         """Value of a feature where it was most surprising; the default where it is unknown."""
         return finite(self.e.value.get(feature), default)
+
+    def typical(self, feature: str) -> float:
+        """What is usual of a feature where it was most surprising; 0 where that is unknown."""
+        return finite(self.e.typical.get(feature))
 
     def ratio(self, *features: str) -> float:
         """By how many times the features exceed what is typical, the largest; typical is taken as 1 at least."""

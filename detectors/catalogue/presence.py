@@ -13,6 +13,8 @@ _HOUR_US: Final = 3_600_000_000
 _HOUR_S: Final = 3_600.0
 #: share of refused calls that no client of a new function sees
 _TURNED_AWAY: Final = 0.2
+#: calls of an hour that are missed by somebody
+_MANY_MISSED: Final = 100.0
 #: functions that fall silent together are an app
 _TOGETHER: Final = 2
 
@@ -43,6 +45,10 @@ def _app_silent(s: Signs) -> bool:
 
 def _expected(s: Signs) -> float:
     return s.e.silence.expected_per_hour if s.e.silence is not None else 0.0
+
+
+def _many_missed(s: Signs) -> bool:
+    return s.typical("fewer_calls") - s.value("fewer_calls") >= _MANY_MISSED
 
 
 _SILENCE_RUNBOOK: Final = (
@@ -93,6 +99,34 @@ SILENCE: Final = Kind(
     fits=lambda s: s.e.silence is not None,
     example=sample("function", 0, 0, {}, opened_us=START_US + 3 * _HOUR_US, silence=Silence(12.0, START_US)),
 )
+
+FEWER_CALLS: Final = Kind(
+    id="fewer-calls",
+    title="Far fewer calls than usual at {spot}",
+    summary="{Calls} {during} {to} {where}: {fewer}{bad}.",
+    meaning=(
+        "Much of what comes as a rule stays away, for an hour or more: part of the senders is down or cut off, or part "
+        "of the logs is lost. A holiday, or a customer who left, looks the same."
+    ),
+    attack=(),
+    severity=lambda s: level("low", s.value("fewer_calls") <= 0.5 * s.typical("fewer_calls"), _many_missed(s)),
+    runbook=(
+        (
+            "In AppRequests, chart sum(ItemCount) by bin(TimeGenerated, 15m) for a week: "
+            "did it fall at once, and is it the same on other days?"
+        ),
+        "Split the chart by caller, country and AppRoleInstance: who is missing? All a little, or some altogether?",
+        "Look at who sends: a gateway, a region, a partner, the queue or hub before it, an instance that is stuck.",
+        "Check that no logs are lost: sampling (ItemCount), the workspace's daily cap, ingestion delay.",
+        "If it stays so and is right, train again.",
+    ),
+    made_by=("absence",),
+    fits=lambda s: s.of("absence") >= 0.3,
+    example=sample(
+        "function", 520, 140, {"fewer_calls": 1.0}, function="TakeReading", trigger="eventHub", distinct_callers=1,
+        value={"fewer_calls": 230.0}, typical={"fewer_calls": 880.0},
+    ),
+)  # fmt: skip
 
 MANUAL_RUN: Final = Kind(
     id="manual-run",

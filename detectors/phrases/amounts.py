@@ -95,6 +95,10 @@ class Amounts(Telling):
         """The growth that stands out most, with what is usual."""
         return self._most(("growth_days", "cost_days", "pace_hour")) or self.say_pace()
 
+    def say_fewer(self) -> str:
+        """How many come, with what is usual."""
+        return f"only {self._most(('fewer_calls',))}"
+
     def say_expense(self) -> str:
         """Run time paid for, with what is usual."""
         return self._most(("cost_hour", "cost_days")) or f"{say.span(self._e.run_seconds)} of run time"

@@ -378,6 +378,67 @@ def test_growth_shows_in_the_days_sum_before_any_minute_is_strange(usual: Baseli
     assert live(usual, messages(LEARNED - DAY, 48)).raw("growth_days").max() < 0.5
 
 
+def thinned(begin: int, hours: float, **fields: Any) -> list[dict[str, Any]]:
+    """Every third of the queue's messages."""
+    rest = messages(begin, hours, every=HOUR // 10, **fields)
+    return [{**row, "invocation_id": f"third-{row['invocation_id']}"} for row in rest]
+
+
+def as_ever(hours: float = 8.0) -> list[dict[str, Any]]:
+    """The other functions of the app, from the day before on until so long after NOW."""
+    begin, whole = LEARNED - DAY, 30.0 + hours
+    return [*before(6.0 + hours), *timer(begin, whole), *ordinary(begin, whole, function="Catalogue", every=MINUTE)]
+
+
+def test_where_a_third_of_the_usual_comes_for_hours_each_call_says_more_so(usual: Baselines) -> None:
+    then = [*messages(LEARNED - DAY, 30.0), *thinned(NOW, 4.0), *messages(NOW + 4 * HOUR, 4.0)]
+    found = live(usual, as_ever(), then)
+    fewer = found.raw("fewer_calls", "third")
+    assert fewer[-1] > 15.0
+    assert fewer[-1] > 1.5 * fewer[len(fewer) // 2] > 3.0 * fewer[len(fewer) // 4]
+    assert found.value("fewer_calls", "third")[-1] == pytest.approx(11.0, rel=0.2)
+    # nothing before, and nothing when they have been back for some hours
+    assert found.raw("fewer_calls", f"Send-shop-{LEARNED - DAY}").max() < 1.0
+    back = found.raw("fewer_calls", f"Send-shop-{NOW + 4 * HOUR}")
+    assert back[-60:].max() == 0.0
+
+
+def test_calls_that_stay_away_for_minutes_are_not_fewer(usual: Baselines) -> None:
+    found = live(usual, as_ever(), messages(LEARNED - DAY, 30.0), messages(NOW + 20 * MINUTE, 2.0))
+    assert found.raw("fewer_calls").max() < 3.0
+
+
+def test_a_third_less_than_usual_is_an_ordinary_day(usual: Baselines) -> None:
+    calm = messages(NOW, 8.0, every=HOUR // 21)
+    assert live(usual, as_ever(), messages(LEARNED - DAY, 30.0), calm).raw("fewer_calls").max() < 3.0
+
+
+def test_where_all_of_an_app_is_called_less_no_function_of_it_is(usual: Baselines) -> None:
+    others = as_ever(4.0)
+    holiday = [row for n, row in enumerate(others) if row["event_time"] < NOW or n % 3 == 0]
+    calls = [*messages(LEARNED - DAY, 30.0), *thinned(NOW, 4.0)]
+    alone, together = (live(usual, calls, all_else) for all_else in (others, holiday))
+    assert together.raw("fewer_calls", "third").max() < 0.4 * alone.raw("fewer_calls", "third").max()
+
+
+def test_what_rests_on_some_days_is_not_missed_on_another() -> None:
+    # 2026-11-01 is a Sunday, on which every third comes
+    week = [*thinned(0, 24.0), *messages(DAY, 5 * 24.0)]
+    calls = [*messages(5 * DAY, 30.0), *thinned(6 * DAY + 6 * HOUR, 4.0)]
+    assert live(baselines_of(week), calls).raw("fewer_calls").max() == 0.0
+    always = baselines_of(messages(0, 6 * 24.0))
+    assert live(always, calls).raw("fewer_calls").max() > 15.0
+
+
+def test_a_silence_that_was_told_is_not_told_as_fewer_calls_again(usual: Baselines) -> None:
+    calls = [*as_ever(), *messages(LEARNED - DAY, 30.0), *messages(NOW + 6 * HOUR, 1.0)]
+    told, untold = live(usual, calls, silence=20.0), live(usual, calls)
+    assert {row["function"] for row in told.silences()} == {"Send"}
+    assert told.raw("fewer_calls").max() == 0.0
+    assert untold.silences() == []
+    assert untold.raw("fewer_calls").max() > 5.0
+
+
 def test_a_bill_run_up_by_long_runs_shows_in_the_seconds_of_an_hour(usual: Baselines) -> None:
     long = messages(LEARNED, 1, duration_ms=8_000.0)
     found = live(usual, messages(LEARNED - DAY, 24), long)
@@ -725,6 +786,13 @@ def test_a_caller_whose_calls_alone_are_slow_is_told_from_the_others(usual: Base
     found = live(usual, before(), slow, alongside)
     assert found.raw("caller_slow_here", "bad").max() > 5.0
     assert found.raw("caller_slow_here", f"Pay-shop-{NOW}").max() < found.raw("caller_slow_here", "bad").max() / 2
+
+
+def test_quick_refusals_do_not_make_the_calls_that_follow_slow(usual: Baselines) -> None:
+    refused = trouble(400, 10 * SECOND, duration_ms=9.0, status=404, caller=STRANGER)
+    after = [{**row, "invocation_id": f"after-{n}"} for n, row in enumerate(ordinary(NOW + 70 * MINUTE, 2.0))]
+    found = live(usual, before(), refused, after)
+    assert found.raw("caller_slow_here", "after").max() < 2.0
 
 
 def test_delays_of_whole_seconds_by_one_caller_look_like_probes(usual: Baselines) -> None:
@@ -1214,13 +1282,16 @@ def test_failures_that_are_few_an_hour_stand_out_when_they_go_on_for_hours(usual
         """Single calls that fail, minutes after NOW, beside those that go well."""
         one = [{**trouble(1, succeeded=False, status=500)[0], "invocation_id": f"bad-{n:02d}",
                 "event_time": NOW + m * MINUTE} for n, m in enumerate(at)]  # fmt: skip
-        return live(usual, before(14.0), one).raw("failure_burst", "bad")
+        return live(usual, before(18.0), one).raw("failure_burst", "bad")
 
     hours = failing([25 * n for n in range(18)])
     assert hours[2] < hours[8] < hours[-1]
     # what failed at once is one quarter of an hour of the six hours
     burst = failing([*range(8), 200, 400])
     assert hours[-1] > burst[-1] + 3.0
+    # and what fails hours after all else did begins anew
+    again = failing([*(25 * n for n in range(18)), 17 * 25 + 170])
+    assert again[-1] < again[0] + 1.0
 
 
 def test_failures_of_hours_stand_out_in_an_older_log_than_the_state_has_seen(usual: Baselines) -> None:

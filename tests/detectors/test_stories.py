@@ -212,6 +212,13 @@ def test_failures_in_the_functions_of_an_app_are_one_storm_while_they_follow_one
     assert told(failing, late)[0] == [0, 1]
 
 
+def test_functions_of_an_app_that_are_called_less_at_the_same_time_are_one_story() -> None:
+    fewer = {"by_caller": False, "caller": 0, "trouble": "fewer"}
+    assert told(fewer, {**fewer, "function": 2, "at": 60 * US}, {**fewer, "function": 3, "app": 2})[0] == [0, 0, 1]
+    # nor is it what else befalls the other
+    assert told(fewer, {**fewer, "function": 2, "at": 60 * US, "trouble": "slow"})[0] == [0, 1]
+
+
 def test_what_comes_late_joins_no_story_that_began_too_long_after_it() -> None:
     now = 40 * HOUR
     before = {"at": now - 5 * HOUR}

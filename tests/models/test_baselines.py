@@ -106,6 +106,17 @@ def test_one_busy_day_promises_hardly_more_for_its_day_of_the_week() -> None:
     np.testing.assert_allclose(3600.0 * found.missed()[pay, 48:72], 10.0, rtol=0.5)
 
 
+def test_what_comes_at_that_time_of_every_day_is_steady_and_no_more_than_is_missed() -> None:
+    # 2026-11-01 is a Sunday, on which one call in four comes; nothing is known of the Saturday
+    sunday = ordinary(0, 24, every=4 * MINUTE)
+    found = baselines_of([*sunday, *ordinary(DAY, 5 * 24, every=MINUTE), *timer(0, 6 * 24)])
+    pay, tick = row_of(found, "Pay"), row_of(found, "Tick")
+    steady = 3600.0 * found.steady()
+    np.testing.assert_allclose(steady[pay, 26:45], 15.0, rtol=0.3)
+    np.testing.assert_allclose(steady[tick, 2:118], 12.0, rtol=0.1)
+    assert (found.steady() <= found.missed()).all()
+
+
 def test_of_a_weekend_that_training_did_not_see_no_more_is_missed_than_in_the_quietest_hour() -> None:
     # from Monday to Friday: by day a call a minute, by night one in five; a timer all the time
     days = [record for day in range(1, 6) for record in ordinary(day * DAY + 6 * HOUR, 16, every=MINUTE)]
