@@ -7,10 +7,13 @@ A job that runs for ever does the contrary: what a backlog took once is given ba
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Final
+from pathlib import Path
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -22,8 +25,10 @@ _FROM_THE_SYSTEM: Final = 32 << 20
 _KEPT: Final = 256 << 20
 #: heaps; as many as threads that work, since each keeps its own
 _HEAPS: Final = 2
-#: bytes between what is used that nothing uses: no more are kept, so that a long run's peak is that of a short one
-_MOST_FREE: Final = 224 << 20
+#: bytes by which what is held may grow before gaps are given back, so that a long run's peak is that of a short one
+_MOST_MORE: Final = 256 << 20
+#: the same where one thread works
+_ALONE_MORE: Final = 64 << 20
 
 
 @contextmanager
@@ -39,6 +44,7 @@ def reused() -> Iterator[None]:
         library.mallopt(_TRIM_THRESHOLD, _KEPT)
         library.mallopt(_MMAP_THRESHOLD, _FROM_THE_SYSTEM)
     pa.set_memory_pool(pa.system_memory_pool())
+    _last.held = held_bytes() or 0
     try:
         yield
     finally:
@@ -67,36 +73,41 @@ def given_back() -> None:
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)
+    _last.held = held_bytes() or 0
 
 
-class _Heaps(ctypes.Structure):
-    """What glibc says of its heaps: ``struct mallinfo2`` of malloc.h, of which the last but one is what is free."""
-
-    _fields_: ClassVar = [("others", ctypes.c_size_t * 8), ("fordblks", ctypes.c_size_t), ("keepcost", ctypes.c_size_t)]
-
-
-def kept_small(most_free: int = _MOST_FREE) -> None:
-    """Give pages back as soon as more is free than a batch wants, to be called between batches.
+def kept_small(alone: bool = False) -> None:
+    """Give pages back once this process holds far more than after it last did, to be called between two batches.
 
     Batches of different sizes leave gaps that the next ones don't fit into: without this, the longer a run the more of
-    them. To ask costs some 0.1 ms; gaps are given back every few hundred batches.
+    them. To ask costs some microseconds, to give back some milliseconds and what the next batches then ask for anew.
+    Where the system doesn't say what a process holds, nothing happens.
 
     Args:
-        most_free: bytes.
+        alone: nobody works beside the caller, so that fewer pages are asked for anew, and more gaps are left.
     """
-    free = free_bytes()
-    if free is not None and free > most_free:
+    held = held_bytes()
+    if held is not None and held > _last.held + (_ALONE_MORE if alone else _MOST_MORE):
         given_back()
 
 
-def free_bytes() -> int | None:
-    """Bytes that the heaps hold and nothing uses; None where the C library doesn't say (glibc does from 2.33 on)."""
-    library = _glibc()
-    ask = getattr(library, "mallinfo2", None)
-    if ask is None:
+def held_bytes() -> int | None:
+    """Bytes of memory that this process holds, None where the system is not Linux."""
+    try:
+        pages = Path("/proc/self/statm").read_bytes().split()[1]
+    except OSError:
         return None
-    ask.restype = _Heaps
-    return int(ask().fordblks)
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass
+class _Last:
+    """What was held after pages were given back, bytes."""
+
+    held: int = 0
+
+
+_last = _Last()
 
 
 @cache

@@ -139,7 +139,7 @@ def slices(timeline: Timeline, parcels: Iterable[Parcel], *, ahead: bool = False
             timeline.push(batch)
         del batches
         yield timeline.advance(watermark_us)
-        kept_small()
+        kept_small(alone=ahead)
     if not waiting:
         yield timeline.advance(END)
 
