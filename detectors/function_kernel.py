@@ -236,8 +236,6 @@ ROUND_WITHIN: Final = 60.0
 #: us within which all that fails has one cause, and the nats that one such time can claim, however much failed in it
 ONE_FAULT_US: Final = np.int64(30 * US)
 FAULT_CLAIMS: Final = 6.0
-#: failures, faded, up to which it is one that failed
-NEARLY_ONE: Final = 1.1
 #: quarters of an hour, of six hours, in which something must have failed, so that what failed at once is no part of
 #: what goes on; and nats for looking at another window
 FAILED_FOR_HOURS: Final = 3.5
@@ -1200,7 +1198,7 @@ def advance_functions(
             raw[i, 4] = max(binomial_excess(s[S_F15], s[S_N15], p), binomial_excess(s[S_FEW], recent, p))
             # a batch that fails at once, and goes well when it is tried again, is one fault; one that goes on is many
             raw[i, 4] = min(raw[i, 4], FAULT_CLAIMS * max(s[S_FAULTS], s[S_FAULTS_EW]))
-            if s[S_F15] <= NEARLY_ONE * w and s[S_FEW] <= NEARLY_ONE:
+            if s[S_F15] <= w and s[S_FEW] <= 1.0:
                 # one failure in so many is all that it claims: surprise may go twice as far
                 raw[i, 4] *= 0.5
             if known[k] and s[S_FAILING6H] >= FAILED_FOR_HOURS:
