@@ -164,11 +164,12 @@ class Usual:
         of_app: dict[str, list[int]] = {}
         for row, app in enumerate(baselines.apps):
             of_app.setdefault(app, []).append(row)
+        missed = baselines.missed()
         return cls(
             {name: row for row, name in enumerate(baselines.names())},
             of_app,
-            baselines.missed(),
-            baselines.steady(),
+            missed,
+            baselines.steady(missed),
             baselines.unnoticed(),
             baselines.starts_on_schedule(),
             baselines.rate.mean(axis=1),

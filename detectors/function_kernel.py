@@ -239,9 +239,9 @@ FAULT_CLAIMS: Final = 6.0
 #: quarters of an hour, of six hours, in which something must have failed, so that what failed at once is no part of
 #: what goes on; and nats for looking at another window
 FAILED_FOR_HOURS: Final = 3.5
+ANOTHER_LOOK: Final = 1.0
 #: quarters of an hour without a failure after which it no longer goes on
 FAILS_AGAIN: Final = 8
-ANOTHER_LOOK: Final = 1.0
 #: starts of a day that may come late, after a host that was down; what comes late more often keeps another schedule
 EXCUSED: Final = 2.5
 #: share of the least time that lay between two starts below which a second one comes too soon, and the starts from
@@ -417,6 +417,12 @@ def usual_high(s: Any, high: Any) -> Any:
     """What a day's high reaches on most days: the second of the last three, so that a single day makes no habit."""
     a, b, c = s[high + 1], s[high + 2], s[high + 3]
     return max(min(a, b), min(max(a, b), c))
+
+
+@njit
+def busier_than(calls: Any, usual: Any) -> Any:
+    """How many times the usual the other functions of an app are called; few calls tell nothing."""
+    return (calls + SIBLINGS) / (max(usual, 0.0) + SIBLINGS)
 
 
 @njit
@@ -984,9 +990,10 @@ def advance_functions(
             app_state[a, A_N5] += w
             app_state[a, A_N60] += w
             others, usual_others = app_state[a, A_N5] - s[S_N5], app_state[a, A_E5] - s[S_E5]
-            lift5 = min(max((others + SIBLINGS) / (max(usual_others, 0.0) + SIBLINGS), 1.0), MAX_LIFT)
+            lift5 = min(max(busier_than(others, usual_others), 1.0), MAX_LIFT)
             others, usual_others = app_state[a, A_N60] - s[S_N60], app_state[a, A_E60] - s[S_E60]
-            lift60 = min(max((others + SIBLINGS) / (max(usual_others, 0.0) + SIBLINGS), 1.0), MAX_LIFT)
+            busier60 = busier_than(others, usual_others)
+            lift60 = min(max(busier60, 1.0), MAX_LIFT)
             hour = _hour(now)
             if at_its_pace(app_state[a, A_N60], app_state[a, A_E60], 3600.0 * app_rate[a, hour]):
                 app_armed[a] = PACED
@@ -996,8 +1003,7 @@ def advance_functions(
             if a_day < SELDOM and s[S_EDAY] >= RAN_FOR * a_day:
                 t[T_ARMED] = PACED
             # fewer calls than usual, where neither the app has fewer nor the day had
-            level = min((max(others, 0.0) + SIBLINGS) / (max(usual_others, 0.0) + SIBLINGS), 1.0)
-            level *= min((s[S_NDAY] + DAY_FLOOR) / (s[S_EDAY] + DAY_FLOOR), 1.0)
+            level = min(busier60, 1.0) * min((s[S_NDAY] + DAY_FLOOR) / (s[S_EDAY] + DAY_FLOOR), 1.0)
             each = min(CALLS_TOLD / (3600.0 * steady[k, hour] + 1e-9), 1.0 / dispersion[k])
             s[S_FEWER] += each * (DUE_CLAIMS * level * due - CAME_CLAIMS * w)
             s[S_FEWER] = min(max(s[S_FEWER], 0.0), MOST_FEWER)

@@ -329,16 +329,19 @@ class Baselines:
         out[daily] = np.tile(within.reshape(-1, DAY_PHASES // HOUR_MINUTES, HOUR_MINUTES).sum(axis=2), 7) / 3600.0
         return out
 
-    def steady(self) -> Floats:
+    def steady(self, missed: Floats | None = None) -> Floats:
         """Invocations per second that came at that time of every day, float64[F+C, 168]; none where no day was seen.
 
         Who works on some days may rest on another, too; what never rested is missed as soon as much of it stays away.
+
+        Args:
+            missed: what ``missed`` gives, where it is known already; what is steady is no more.
         """
         hours = np.stack([np.roll(self.rate, hour, axis=1) for hour in (-1, 0, 1)]).mean(axis=0)
         each = np.where(self.covered, hours, np.inf).reshape(len(hours), -1, HOURS)
         least = each.min(axis=1)
         least[~np.isfinite(least)] = 0.0
-        out: Floats = np.minimum(self.missed(), np.tile(least, HOURS_A_WEEK // HOURS))
+        out: Floats = np.minimum(self.missed() if missed is None else missed, np.tile(least, HOURS_A_WEEK // HOURS))
         return out
 
     def unnoticed(self) -> Floats:

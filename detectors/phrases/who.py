@@ -56,9 +56,7 @@ class Who(Amounts):
     def say_new_spot(self) -> str:
         """What is new to the caller, as in a title."""
         names = self._fresh()
-        if len(names) == len({name for _, name, _ in self._e.functions if name}):
-            return self.say_spot()
-        return names[0] + (f" and {len(names) - 1:,} more" if names[1:] else "")
+        return self.say_spot() if len(names) == self._touched() else _and_more(names)
 
     def _fresh(self) -> list[str]:
         """The functions that a known caller had not called a day before, where that is the story; else all."""
@@ -68,7 +66,7 @@ class Who(Amounts):
 
     def say_unknown(self) -> str:
         """Since when the caller has been seen there."""
-        if len(self._fresh()) < len({name for _, name, _ in self._e.functions if name}):
+        if len(self._fresh()) < self._touched():
             return f"not seen at {say.listed(self._fresh())} a day before"
         age = self._e.caller_age_s
         # the age is that of its last event
@@ -85,17 +83,21 @@ class Who(Amounts):
         new = f"never seen before {say.clock(self._began_us())}"
         if known >= _JUST_NOW_S:
             new = f"first seen {say.span(known)} before"
-        if not self._e.unborn or len(self._newborn()) == len({name for _, name, _ in self._e.functions if name}):
+        if not self._e.unborn or len(self._newborn()) == self._touched():
             return new
         return f"of which {say.listed(self._newborn())} {'was' if len(self._newborn()) == 1 else 'were'} {new}"
 
     def say_newborn(self) -> str:
         """The functions that training did not know, as in a title."""
         names = self._newborn()
-        return self.say_spot() if not names else names[0] + (f" and {len(names) - 1:,} more" if names[1:] else "")
+        return _and_more(names) if names else self.say_spot()
 
     def _newborn(self) -> list[str]:
         return [say.tame(name) for name in dict.fromkeys(name for _, name in self._e.unborn if name)]
+
+    def _touched(self) -> int:
+        """Functions of different names."""
+        return len({name for _, name, _ in self._e.functions if name})
 
     def say_where(self) -> str:
         """The function most touched, the others counted."""
@@ -111,7 +113,7 @@ class Who(Amounts):
         names = list(dict.fromkeys(function for _, function, _ in self._e.functions if function))
         if len(names) < 2:
             return self.say_where()
-        return f"{say.tame(names[0])} and {len(names) - 1:,} more"
+        return _and_more([say.tame(name) for name in names])
 
     def say_all_named(self) -> str:
         """Some of the functions by name, and the app; others of the app may be as ever."""
@@ -226,3 +228,8 @@ class Who(Amounts):
 
     def _new_to_caller(self) -> bool:
         return self._signs.share("caller_new_country") >= self._signs.share("country_rare_here", "country_new")
+
+
+def _and_more(names: list[str]) -> str:
+    """The first of some names, the others counted."""
+    return names[0] + (f" and {len(names) - 1:,} more" if names[1:] else "")
