@@ -29,7 +29,7 @@ from detectors.late_stories import FIRST as FIRST_LATE
 from detectors.late_stories import LateStories, Whereabouts
 from detectors.raised import RAISED, SCORED, as_raised
 from detectors.schema import TIMESTAMP
-from detectors.stories import LEADS, Stories
+from detectors.stories import LEADS, Stories, met
 from detectors.storms import Clues, Join, find_joins, hosted, hosts_of
 from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, story_of, story_text, top
 from detectors.story_rows import StoryRows, add_rows, newcomers
@@ -236,6 +236,7 @@ class Incidents:
             "by_caller": np.asarray(rows.column("by_caller").fill_null(False)),
             "crowd": np.asarray(rows.column("crowd").fill_null(0)),
             "vague": np.asarray(pc.equal(rows.column("caller_source"), "geography").fill_null(False)),
+            "met": met(rows),
         }
         # Arrow lends its memory for reading only, and a loop is compiled for each kind of array that it is called with
         return {name: np.require(column, requirements="W") for name, column in about.items()}

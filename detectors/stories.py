@@ -98,6 +98,13 @@ _ONE, _SIX, _IN_WORD, _WORDS = np.uint64(1), np.uint64(6), np.uint64(63), np.uin
 OPEN_STORIES: Final = 4096
 
 
+def met(rows: pa.RecordBatch) -> Vector:
+    """When the caller of each row was first seen at the function, us, int64[n]; -1 where that is not known."""
+    at, age = np.asarray(rows.column("at")), np.asarray(rows.column("pair_age_us").fill_null(-1))
+    when: Vector = np.where(age >= 0, at - age, -1)
+    return when
+
+
 @njit
 def _gap(numbers: Any, gap_us: Any) -> Any:
     """The gap that ends a story, us."""
@@ -134,7 +141,7 @@ def _weight(trouble: Any, count: Any, lasted_us: Any) -> Any:
 
 @njit
 def belongs(
-    now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any,
+    now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any, met: Any,
     numbers: Any, keys: Any, gap_us: Any, storm_us: Any,
 ) -> Any:  # fmt: skip
     """Whether an event is part of a story: of the same caller, or of the same trouble."""
@@ -148,7 +155,9 @@ def belongs(
         # story; and who else is at its place is another, sooner or later
         here = mine and crowd != CROWD and (trouble == numbers[O_TROUBLE] or _near(now, numbers, OTHER_SOON_US))
         soon_us = REST_US if lead == 1 else VAGUE_SOON_US
-        alike = (trouble == numbers[O_TROUBLE] and (lead == 1 or mine)) or _near(now, numbers, soon_us)
+        # who came to a function with the story is told with all that it does there next
+        came = lead == 1 and mine and met >= numbers[O_FIRST] - storm_us
+        alike = (trouble == numbers[O_TROUBLE] and (lead == 1 or mine)) or came or _near(now, numbers, soon_us)
         return caller != 0 and keys[K_CALLER] == caller and (by_caller or here) and alike
     # slow, failing, busy, new or silent functions of one app: one story; new ones until the gap closes it, silent ones
     # for a while, since each is missed when it was due
@@ -287,7 +296,7 @@ def _leave(heads: Any, behind: Any, before: Any, slot: Any, numbers: Any, keys: 
 @njit
 def assign(
     at: Any, function: Any, caller: Any, app: Any, score: Any, kind: Any, trouble: Any, by_caller: Any, crowd: Any,
-    vague: Any, numbers: Any, keys: Any, crowds: Any, peak: Any, live: Any, next_id: Any,
+    vague: Any, met: Any, numbers: Any, keys: Any, crowds: Any, peak: Any, live: Any, next_id: Any,
     opens_at: Any, gap_us: Any, storm_us: Any, story: Any, opened: Any, weighed: Any,
 ) -> Any:  # fmt: skip
     """Give each strange event (sorted by time) its story; returns (live stories, next story number).
@@ -300,6 +309,7 @@ def assign(
     - ``at``: int64[n] us; ``function``, ``caller``, ``app``: uint64[n] keys; ``score``: float64[n]
     - ``kind``: int64[n], a place in TROUBLES; ``trouble``: int64[n], the same as ``told_by`` has it
     - ``by_caller``: bool[n], the event points at its caller; ``vague``: bool[n], the caller is known by its place only
+    - ``met``: int64[n], when the caller was first seen at the function, us; -1 where that is not known
     - ``crowd``: int8[n], 2: one of many callers' in a loaded function; 1: loaded, and not by its caller alone
     - ``numbers``, ``keys``, ``crowds``, ``peak``: the open stories, int64[m, 7], uint64[m, 3], uint64[m, CROWD_WORDS],
       float64[m]; the first ``live`` hold, oldest first
@@ -353,7 +363,7 @@ def assign(
                 # what shares a bucket with the caller's own stories by chance is looked at in its own chain
                 its_place = chain > 0 or numbers[k, O_LEAD] > 0
                 if (newer or _is_open(numbers[k])) and its_place and belongs(
-                    now, function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i],
+                    now, function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i], met[i],
                     numbers[k], keys[k], gap_us, storm_us,
                 ):  # fmt: skip
                     if newer:
@@ -510,13 +520,13 @@ class Stories:
 
     def tell(
         self, at: Vector, function: Vector, caller: Vector, app: Vector, score: Vector, trouble: Vector,
-        by_caller: Vector, crowd: Vector, vague: Vector,
+        by_caller: Vector, crowd: Vector, vague: Vector, met: Vector,
     ) -> tuple[Vector, Vector, Vector]:  # fmt: skip
         """``story``, ``opened`` and ``weighed`` of ``assign``, whose arguments these are; ``trouble``: its ``kind``."""
         n = len(at)
         story, opened, weighed = np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n)
         self._live, self._next = assign(
-            at, function, caller, app, score, trouble, told_by(trouble), by_caller, crowd, vague,
+            at, function, caller, app, score, trouble, told_by(trouble), by_caller, crowd, vague, met,
             self._numbers, self._keys, self._crowds, self._peak,
             self._live, self._next, self.opens_at, self._gap, self._storm, story, opened, weighed,
         )  # fmt: skip

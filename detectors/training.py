@@ -35,7 +35,7 @@ from detectors.judge import Judge, depth_feature, family_parts, first_surprise, 
 from detectors.keyed import KeyedState
 from detectors.model import Model
 from detectors.silences import silences
-from detectors.stories import ALONE, FEW_EVENTS, Stories
+from detectors.stories import ALONE, FEW_EVENTS, Stories, met
 from models.baselines import COHORTS, HOUR_US, US, Baselines, BaselineSketch
 from models.calibration import PLAIN_BUDGET, BudgetCurve
 from models.errors import InputError
@@ -136,6 +136,7 @@ class _HeldOut:
     party: Vector
     identified: Vector
     vague: Vector
+    met: Vector
 
     def where(self, mask: Vector) -> _HeldOut:
         """Some of the events, bool[n]."""
@@ -313,7 +314,7 @@ def _prefixed(prefix: str, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
 
 
 def _keys(rows: pa.RecordBatch) -> Iterator[Vector]:
-    """Function, caller, app and party hashes, whether the caller is somebody, and whether known by place only."""
+    """Hashes of function, caller, app and party, whether the caller is somebody or known by place only, since when."""
     app = hash_strings(rows.column("app"))
     yield combine(app, hash_strings(rows.column("function")))
     identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
@@ -322,6 +323,7 @@ def _keys(rows: pa.RecordBatch) -> Iterator[Vector]:
     yield np.where(identified, party(rows.column("caller")), np.uint64(0))
     yield identified
     yield np.asarray(pc.equal(rows.column("caller_source"), "geography"))
+    yield met(rows)
 
 
 def _tails(held: _HeldOut, baselines: Baselines, mask: Vector) -> Tails:
@@ -473,6 +475,7 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
         by_caller,
         crowd,
         held.vague[strange],
+        held.met[strange],
     )
     return strange, story, opened, weighed
 

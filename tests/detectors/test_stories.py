@@ -16,7 +16,7 @@ HOUR = 3600 * US
 def columns(events: list[dict[str, Any]]) -> list[Any]:
     """The arguments of ``Stories.tell`` for events that are a minute apart unless they say otherwise."""
     plain: dict[str, Any] = {"function": 1, "caller": 1, "app": 1, "score": 12.0, "trouble": "other"}
-    plain |= {"by_caller": True, "crowd": 0, "vague": False}
+    plain |= {"by_caller": True, "crowd": 0, "vague": False, "met": -1}
     full = [{**plain, "at": number * 60 * US, **event} for number, event in enumerate(events)]
 
     def column(name: str, kind: Any) -> Any:
@@ -30,6 +30,7 @@ def columns(events: list[dict[str, Any]]) -> list[Any]:
         column("by_caller", np.bool_),
         column("crowd", np.int8),
         column("vague", np.bool_),
+        column("met", np.int64),
     ]
 
 
@@ -127,6 +128,14 @@ def test_another_trouble_of_a_caller_who_has_rested_is_another_story() -> None:
     assert told(late, {**abroad, "at": 17 * HOUR})[0] == [0, 1]
     # the same at the same hour of the next day is no news
     assert told(late, {**late, "function": 2, "at": 24 * HOUR})[0] == [0, 0]
+
+
+def test_what_a_newcomer_does_on_its_second_day_is_its_first_days_story() -> None:
+    arrives, hurries = {"trouble": "other", "met": 0}, {"trouble": "pace", "met": 0, "at": 15 * HOUR}
+    assert told(arrives, hurries)[0] == [0, 0]
+    # who was known there before, or goes on to another function, is told anew
+    assert told({**arrives, "at": 12 * HOUR}, {**hurries, "at": 27 * HOUR})[0] == [0, 1]
+    assert told(arrives, {**hurries, "function": 2})[0] == [0, 1]
 
 
 def test_another_function_that_becomes_slow_an_hour_after_the_first_was_told_is_another_story() -> None:
