@@ -29,11 +29,11 @@ from models.jit import copy_row, njit
     C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_FAILED_MOST, C_XFAILED, C_ABROAD, C_SPREAD, C_ODD, C_TYPED,
     C_SETTLED, C_TODAY, C_SETTLED_REFUSED, C_TODAY_REFUSED, C_SETTLED_FAILED, C_TODAY_FAILED, C_FUNCTIONS,
     C_TODAY_FUNCTIONS, C_APPS, C_LANDS, C_PEAK, C_PEAK_TODAY, C_COMPANY, C_CALLS_TODAY, C_DAYS, C_LOG_DAYS,
-    C_LOG_DAYS_SQUARED,
-) = range(27)  # fmt: skip
-CALLER_STATE: Final = 27
-#: C_CALLS_TODAY counts what C_TODAY does but for what was refused, and keeps what was raised; the last three are of its
-#: days, in logarithms
+    C_LOG_DAYS_SQUARED, C_LATELY,
+) = range(28)  # fmt: skip
+CALLER_STATE: Final = 28
+#: C_CALLS_TODAY counts what C_TODAY does but for what was refused, and keeps what was raised; C_DAYS and the two
+#: after it are of its days, in logarithms; C_LATELY is of two minutes
 #: columns of its times, int64; D_FAILS_AT is the key of the function where most of its failing calls fail, D_REFUSED_AT
 #: of that which refused it last; then the day on which it was raised last, counted from 1, and on how many days it was
 D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS, D_FAILS_AT, D_REFUSED_AT, D_RAISED_ON, D_RAISED_DAYS = range(8)
@@ -80,6 +80,10 @@ RAISED_MEMORY_DAYS: Final = 7
 #: knows of a function that is new
 HALF_HOUR: Final = 2.0
 HALF_HOUR_AT_NEW: Final = 6.0
+#: memory of what a caller does right now, us, and how many times its calls those of half an hour are at an even pace: a
+#: burst of a minute is remembered for half an hour, in which whoever calls at its place would be as busy as it was
+TAU_2M: Final = 120.0 * US
+AT_EVEN_PACE: Final = TAU_30M / TAU_2M
 #: stands for an hour of today in which something was raised, so that it does not become a habit
 RAISED_HOUR: Final = -1.0
 #: refused calls that any caller is allowed in half an hour before they count
@@ -203,12 +207,14 @@ def advance_callers(
         if gone < 0:
             for column in range(C_TYPED + 1):
                 s[column] = 0.0
+            s[C_LATELY] = 0.0
             gone = 0
         decay = np.exp(-gone / TAU_30M)
         for column in range(C_SPREAD + 1):
             s[column] *= decay
         s[C_ODD] *= np.exp(-gone / NIGHT_US)
         s[C_TYPED] *= np.exp(-gone / TAU_5M)
+        s[C_LATELY] = s[C_LATELY] * np.exp(-gone / TAU_2M) + w
         t[D_LAST] = now
         age = now - t[D_FIRST]
         if age < 0:
@@ -329,7 +335,8 @@ def advance_callers(
         usual = usual_peak[i] if anybody else usual_peak[i] / (1.0 + t[D_SETTLED_DAYS])
         usual *= HALF_HOUR_AT_NEW if new_function[i] > 0.0 else HALF_HOUR
         habit = max(habit, s[C_PEAK], usual)
-        raw[i, 7] = pace_excess(s[C_N30], habit + 1.0)
+        # what half an hour remembers of a burst that is over is no pace of now
+        raw[i, 7] = pace_excess(min(s[C_N30], AT_EVEN_PACE * s[C_LATELY]), habit + 1.0)
         odd = 0.0
         value[i, 7], typical[i, 7] = s[C_N30], habit
         if total >= HABIT_CALLS and t[D_SETTLED_DAYS] >= HABIT_DAYS:

@@ -277,6 +277,16 @@ def test_a_pace_that_is_not_the_callers_stands_out(usual: Baselines) -> None:
     assert found.raw("caller_pace", "anna").max() < 2.0
 
 
+def test_a_burst_that_is_over_is_no_pace_of_whoever_calls_then(usual: Baselines) -> None:
+    burst = odd(600, every=SECOND)
+    after = [hers(NOW + minutes * MINUTE, 1)[0] for minutes in (11, 25)]
+    found = live(usual, working_days(), burst, [{**one, "invocation_id": f"past-{n}"} for n, one in enumerate(after)])
+    assert found.raw("caller_pace", "odd").max() > 400.0
+    soon, later = found.raw("caller_pace", "past")
+    assert soon > 300.0
+    assert later < 5.0
+
+
 def test_far_more_calls_in_a_day_than_on_any_other_add_up_where_each_half_hour_is_as_always(usual: Baselines) -> None:
     # as fast as ever, but on and on
     found = live(usual, working_days(), odd(140, begin=5 * DAY + 9 * HOUR, every=6 * MINUTE))
