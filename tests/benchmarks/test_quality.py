@@ -95,3 +95,13 @@ def test_the_table_has_a_row_for_each_detector_and_the_false_incidents_of_clean_
 @pytest.mark.parametrize(("text", "wanted"), [("3", [3]), ("0-2", [0, 1, 2]), ("0,5,7-8", [0, 5, 7, 8])])
 def test_seeds_are_numbers_and_ranges(text: str, wanted: list[int]) -> None:
     assert quality.seeds(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("events", "seconds", "wanted"),
+    [(5, 900.0, True), (80, 119.0, True), (6, 121.0, False), (None, 60.0, True), (None, None, False)],
+)
+def test_trouble_is_found_in_time_by_the_later_of_five_bad_events_and_two_minutes(
+    events: int | None, seconds: float | None, wanted: bool
+) -> None:
+    assert quality.in_time({"events_to_detect": events, "seconds_to_detect": seconds}) is wanted
