@@ -207,10 +207,13 @@ def follows(
     its network elsewhere, and what only callers do, at a function that is busy besides.
     """
     lead = numbers[O_LEAD]
+    is_open = numbers[O_OPENED] >= 0
+    # of a caller's story that nobody was told of nothing comes; where all callers are new there are thousands of them
+    if lead == 1 and not is_open:
+        return False
     if not _near(now, numbers, _gap(numbers, gap_us)):
         return False
     mine = keys[K_FUNCTION] == function
-    is_open = numbers[O_OPENED] >= 0
     # a flood leaves slow calls and full windows behind; what fails, or stops, half an hour after has another cause
     behind_us = AFTERMATH_US if trouble in (SLOW, LOAD) or crowd == CROWD else storm_us
     # what a caller does without load slows nobody: what begins there an hour after it came has another cause
