@@ -33,9 +33,10 @@ from detectors.stories import LEADS, Stories, met
 from detectors.storms import Clues, Join, find_joins, hosted, hosts_of
 from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, story_of, story_text, top
 from detectors.story_rows import StoryRows, add_rows, newcomers
+from detectors.texts import is_text
 from detectors.timeline import END, Tables
 from detectors.waiting import MOST, Waiting
-from models.baselines import US
+from models.baselines import COHORTS, US
 from models.feedback import Feedback
 from models.hashing import combine, hash_strings
 
@@ -102,14 +103,14 @@ class IncidentStage:
 
     Attributes:
         opens_at: score that opens an incident.
-        rarer_than: p-value below which an invocation may open one, whatever its score.
+        rarer_than: p-value below which an invocation of each of ``COHORTS`` may open one, whatever its score.
         version: of the model, named in each incident.
         feedback: what stands; incidents that it expects are marked.
         closed_only: nobody reads an incident before it closes, which spares telling it when it opens and grows.
     """
 
     opens_at: float
-    rarer_than: float = 1.0
+    rarer_than: tuple[float, ...] = (1.0,) * len(COHORTS)
     version: str = ""
     feedback: tuple[Feedback, ...] = ()
     closed_only: bool = False
@@ -125,8 +126,8 @@ class Incidents:
     """The fold of the incident timeline."""
 
     def __init__(
-        self, opens_at: float, version: str = "", feedback: tuple[Feedback, ...] = (), *, rarer_than: float = 1.0,
-        closed_only: bool = False, most_waiting: int = MOST,
+        self, opens_at: float, version: str = "", feedback: tuple[Feedback, ...] = (), *,
+        rarer_than: tuple[float, ...] = (1.0,) * len(COHORTS), closed_only: bool = False, most_waiting: int = MOST,
     ) -> None:  # fmt: skip
         # whether feedback expects an incident is settled when it opens
         self._closed_only = closed_only and not feedback
@@ -277,7 +278,10 @@ class Incidents:
         """The scores that count for opening an incident, float64[n]."""
         score: Vector = np.asarray(rows.column("gate").fill_null(0.0)).copy()
         # of what ordinary invocations do as often nobody need be told; it may be part of what something else opens
-        bound = np.where(newcomers(rows), NEWCOMERS * self._rarer_than, self._rarer_than)
+        bound = np.full(rows.num_rows, self._rarer_than[-1])
+        for cohort, rarer_than in zip(COHORTS[:-1], self._rarer_than[:-1], strict=True):
+            bound[is_text(rows.column("trigger"), cohort)] = rarer_than
+        bound[newcomers(rows)] *= NEWCOMERS
         common = np.asarray(rows.column("p_value")) >= bound
         score[common] = np.minimum(score[common], np.nextafter(self._opens_at, -np.inf))
         score[silent] = max(self._opens_at + SILENCE_MARGIN, SILENCE_SCORE)

@@ -5,16 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from detectors.caller_stage import CallerStage
 from detectors.function_stage import FunctionStage
 from detectors.incidents import IncidentStage
 from detectors.model import Model
 from detectors.training import habit_score, join_score
+from models.baselines import Baselines
 from models.feedback import Feedback
 
-#: of ordinary invocations so many are too many for an incident of what is no stranger than they are, for each false
-#: incident a day that the reader is willing to read
+#: of ordinary invocations of a trigger so many are too many for an incident of what is no stranger than they are, for
+#: each false incident a day that the reader is willing to read
 COMMON: Final = 1e-3
+#: where a trigger has few functions that is less than one of their hours in weeks: so many hours a day with something
+#: as strange, for each false incident of the budget, are not too many, up to this share of all
+COMMON_HOURS: Final = 0.3
+MOST_COMMON: Final = 1e-2
 
 
 @dataclass(frozen=True)
@@ -55,5 +63,12 @@ class Stages:
         return cls(
             FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")),
             CallerStage(model.judge, *scores, model.version, model.part("caller"), strange_only),
-            IncidentStage(opens_at, COMMON * budget, model.version, feedback, closed_only),
+            IncidentStage(opens_at, _rarer_than(model.judge.baselines, budget), model.version, feedback, closed_only),
         )
+
+
+def _rarer_than(baselines: Baselines, budget: float) -> tuple[float, ...]:
+    """The p-value below which an invocation of each cohort may open an incident."""
+    hours = np.maximum(baselines.busy_hours(), 1e-9)
+    bound: npt.NDArray[np.float64] = budget * np.clip(COMMON_HOURS / hours, COMMON, MOST_COMMON)
+    return tuple(bound.tolist())

@@ -71,6 +71,10 @@ SCHEDULE_SHARE: Final = 0.3
 #: starts up to which a timer's schedule is told by how its runs flock, and minutes that part two flocks
 SPARSE_STARTS: Final = 60
 FLOCK_MINUTES: Final = 10
+#: starts on schedule from which on a clock is what starts a timer, and how many of them that is worth at least: what
+#: came five times on the second came so by a cron expression, which a start at any other time is not
+CLOCK_STARTS: Final = 5.0
+CLOCK: Final = 500.0
 #: starts of a flock, at least
 FLOCK: Final = 3
 #: hours for which an app may rest, over a long weekend, and hours with calls that must be missing besides, before a
@@ -306,6 +310,12 @@ class Baselines:
         rare: Floats = log((self.country_count.sum() + 1.0) / (seen + 0.5))
         return np.where(country == 0, 0.0, np.maximum(rare, 0.0))
 
+    def busy_hours(self) -> Floats:
+        """Hours a day in which the functions of each cohort have any run, added up over them, float64[C]."""
+        size = len(self)
+        any_run = -np.expm1(-self.rate[:size] * (HOUR_US / US))
+        return np.bincount(self.cohort[:size], any_run.sum(axis=1) / 7.0, minlength=len(COHORTS))
+
     def missed(self) -> Floats:
         """Invocations per second that are missed where they don't come, float64[F+C, 168]: the rate where it is known.
 
@@ -382,14 +392,15 @@ class Baselines:
 
         A daily timer showed few in some days. It is held against all timers of the tenant, of each its starts up to one
         an hour (what comes all the time can hardly be off), over one more than there are timers whose few starts keep
-        no schedule.
+        no schedule. And that each of several starts came on the second says by itself that a clock starts it.
         """
         own: Floats = self.phases.sum(axis=1)
         timer = self.cohort == COHORTS.index("timer")
         timer[len(self) :] = False
         strays = timer & ~self.keeps_schedule & (self.count >= FLOCK) & (self.count <= SPARSE_STARTS)
         together = np.minimum(own, 24.0 * self.days).sum() / (strays.sum() + 1.0)
-        return np.where(self.keeps_schedule, np.maximum(own, together), 0.0)
+        clock = np.where(own >= CLOCK_STARTS, CLOCK, 0.0)
+        return np.where(self.keeps_schedule, np.maximum(np.maximum(own, together), clock), 0.0)
 
     def names(self) -> Iterator[tuple[str, str]]:
         """App and function of each row but the cohorts'."""

@@ -17,6 +17,8 @@ TAIL_STORIES: Final = 30
 #: the prior slope, in units of score a nat, and the stories that it weighs
 PRIOR_SLOPE: Final = 1.0
 PRIOR_STORIES: Final = 5.0
+#: stories from which on they tell how many weaker ones there are
+FEW_STORIES: Final = 3
 #: beyond it no score is worth a search
 HIGHEST: Final = 1e6
 #: false incidents that a new day brings for each that hours held out among days that were seen would: 0.9 a day were
@@ -65,7 +67,13 @@ class BudgetCurve:
         base = float(self.peaks[m - 1])
         excess = float((self.peaks[:m] - base).sum())
         slope = (excess + PRIOR_STORIES * PRIOR_SLOPE) / (m + PRIOR_STORIES)
-        return m * float(np.exp(-(threshold - base) / slope))
+        found = m * float(np.exp(-(threshold - base) / slope))
+        if n >= FEW_STORIES or threshold >= base:
+            return found
+        # one or two stories say nothing of how many are weaker: as many as if others had just reached the floor
+        padded = np.append(self.peaks, np.full(FEW_STORIES - n, self.floor))
+        weaker = BudgetCurve(padded, self.days, self.floor)._tail(threshold)
+        return max(float(n), min(found, weaker))
 
     def threshold(self, budget: float) -> float:
         """The lowest threshold whose expected rate keeps the budget (false incidents a day)."""

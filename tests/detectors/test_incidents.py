@@ -21,6 +21,7 @@ from detectors.raised import RAISED
 from detectors.stories import CALLER_GAP_US, GAP_US, OPEN_STORIES
 from detectors.story_rows import MAX_IDS
 from detectors.timeline import END
+from models.baselines import COHORTS
 from models.feedback import Feedback
 from pipelines.engine import telling
 from tests.detectors.rows import EPOCH_US
@@ -595,19 +596,29 @@ def test_nothing_is_told_of_a_story_that_never_became_strange_enough() -> None:
     assert not any(row["anomalous"] or row["incident_id"] for row in verdicts)
 
 
+RARE = (1e-3,) * len(COHORTS)
+
+
 def test_what_ordinary_invocations_do_as_often_opens_no_incident_but_may_be_part_of_one() -> None:
     pace: dict[str, Any] = {"feature": "caller_pace"}
     common = [strange(n * MINUTE, f"common{n}", p_value=2e-3, **pace) for n in range(9)]
-    assert incidents_of(common, rarer_than=1e-3)[1] == []
-    _, (incident,) = incidents_of([*common, strange(10 * MINUTE, "rare", p_value=5e-4, **pace)], rarer_than=1e-3)
+    assert incidents_of(common, rarer_than=RARE)[1] == []
+    _, (incident,) = incidents_of([*common, strange(10 * MINUTE, "rare", p_value=5e-4, **pace)], rarer_than=RARE)
     assert incident["invocation_ids"] == [*(f"common{n}" for n in range(9)), "rare"]
     assert incident["opened"].timestamp() * 1e6 == EPOCH_US + 10 * MINUTE
+
+
+def test_how_common_something_may_be_depends_on_its_trigger() -> None:
+    common = [strange(n * MINUTE, f"common{n}", p_value=5e-3, feature="caller_pace") for n in range(9)]
+    for trigger, told in (("http", 1), ("queue", 0)):
+        bounds = tuple(1e-2 if cohort == "http" else 1e-3 for cohort in COHORTS)
+        assert len(incidents_of([{**one, "trigger": trigger} for one in common], rarer_than=bounds)[1]) == told
 
 
 def test_that_somebody_is_new_opens_an_incident_only_where_it_is_far_rarer() -> None:
     def told(p_value: float, feature: str = "caller_new_to_function") -> int:
         new = [strange(n * MINUTE, f"new{n}", feature=feature, p_value=p_value) for n in range(6)]
-        return len(incidents_of(new, rarer_than=1e-3)[1])
+        return len(incidents_of(new, rarer_than=RARE)[1])
 
     assert told(5e-4) == 0
     assert told(5e-6) == 1

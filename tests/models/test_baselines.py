@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import baselines
-from models.baselines import COHORTS, HOURS_A_WEEK, LEVELS, Baselines, hour_of_week, pair_codes
+from models.baselines import CLOCK, COHORTS, HOURS_A_WEEK, LEVELS, Baselines, hour_of_week, pair_codes
 from models.hashing import hash_strings
 from tests.detectors.life import DAY, HOUR, MINUTE, SECOND, baselines_of, ordinary, sketch_of, timer
 from tests.detectors.rows import EPOCH_US, rows
@@ -234,24 +234,35 @@ def test_a_timer_that_keeps_no_schedule_has_none() -> None:
 
 def test_a_daily_timer_is_held_against_all_timers_that_keep_a_schedule() -> None:
     nights = [run for number in range(12) for run in timer(number * HOUR, 120, every=DAY, function=f"Night{number}")]
-    often = timer(0, 120, every=HOUR, function="Hourly")
+    often = [run for number in range(10) for run in timer(0, 120, every=HOUR, function=f"Hourly{number}")]
     at_odd_times = [
         {**run, "event_time": run["event_time"] * 1.3} for run in timer(0, 96, every=7 * HOUR, function="Whenever")
     ]
-    alone = baselines_of(nights[:5])
-    assert alone.starts_on_schedule()[row_of(alone, "Night0")] == 5.0
     found = baselines_of([*nights, *often])
     claims = found.starts_on_schedule()
     # each by its starts, though by no more than one an hour
-    assert claims[row_of(found, "Night0")] == pytest.approx(12 * 5 + 120, rel=0.01)
-    assert claims[row_of(found, "Hourly")] == claims[row_of(found, "Night0")]
+    assert claims[row_of(found, "Night0")] == pytest.approx(12 * 5 + 10 * 120, rel=0.01)
+    assert claims[row_of(found, "Hourly0")] == claims[row_of(found, "Night0")]
     ticks = baselines_of([*nights, *often, *timer(0, 120, every=5 * MINUTE, function="Tick")])
-    assert ticks.starts_on_schedule()[row_of(ticks, "Night0")] == pytest.approx(12 * 5 + 2 * 120, rel=0.01)
+    assert ticks.starts_on_schedule()[row_of(ticks, "Night0")] == pytest.approx(12 * 5 + 11 * 120, rel=0.01)
     # who does as he likes is no witness, and makes the others less sure
     mixed = baselines_of([*nights, *often, *at_odd_times])
     claims = mixed.starts_on_schedule()
     assert claims[row_of(mixed, "Whenever")] == 0.0
-    assert claims[row_of(mixed, "Night0")] == pytest.approx((12 * 5 + 120) / 2, rel=0.02)
+    assert claims[row_of(mixed, "Night0")] == pytest.approx((12 * 5 + 10 * 120) / 2, rel=0.02)
+
+
+def test_what_came_five_times_on_the_second_comes_by_a_clock() -> None:
+    nights = [run for number in range(2) for run in timer(number * HOUR, 120, every=DAY, function=f"Night{number}")]
+    five, four = baselines_of(nights), baselines_of([run for run in nights if run["event_time"] < 4 * DAY])
+    assert five.starts_on_schedule()[row_of(five, "Night0")] == CLOCK
+    assert four.starts_on_schedule()[row_of(four, "Night0")] < 10.0
+
+
+def test_busy_hours_are_those_in_which_anything_runs() -> None:
+    found = baselines_of([*timer(0, 120, every=MINUTE, function="Tick"), *timer(0, 120, every=DAY, function="Night")])
+    assert found.busy_hours()[COHORTS.index("timer")] == pytest.approx(25.0, abs=0.7)
+    assert found.busy_hours().sum() == found.busy_hours()[COHORTS.index("timer")]
 
 
 def test_functions_that_are_no_timers_keep_no_schedule_however_regular() -> None:

@@ -64,6 +64,13 @@ def test_one_story_of_few_hours_does_not_set_the_threshold_alone() -> None:
     assert found.threshold(0.5) > 16.0
 
 
+def test_one_strange_story_asks_for_no_more_than_it_would_beside_weaker_ones() -> None:
+    alone, among = curve([5.2], days=3.0), curve([5.2, 2.5, 2.1], days=3.0)
+    assert curve([], days=3.0).threshold(1.0) < alone.threshold(1.0) < among.threshold(1.0) < 5.2 * NEW_DAYS
+    # where the budget does not bear even the one, its height is what counts
+    assert curve([12.0], days=3.0).threshold(0.2) > 12.0
+
+
 def test_on_fresh_life_of_the_same_kind_the_budget_holds() -> None:
     generator = np.random.default_rng(4)
     ratios = []
