@@ -95,10 +95,13 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     load = families[:, FAMILIES.index("load")]
     # what is counted by the hour remembers a flood that has ended, which is not the doing of who calls next
     lively = LIVELY * value[:, INDEX["pace_minutes"]] >= value[:, INDEX["pace_hour"]]
-    refused = families[:, FAMILIES.index("refusal")] * (surprise[:, INDEX["client_error_burst"]] > 1.0)
+    for_hours = surprise[:, INDEX["refused_hours"]]
+    here = np.maximum(surprise[:, INDEX["client_error_burst"]], for_hours) > 1.0
+    refused = families[:, FAMILIES.index("refusal")] * here
     own = families[:, CALLER_FAMILIES].sum(axis=1)
     # many callers refused at one function: the function's trouble, not that of each
-    common = np.where(of_refusals < FEW, refused, 0.0)
+    of_many = (of_refusals < FEW) | ((for_hours > 1.0) & (for_hours >= surprise[:, INDEX["caller_client_errors"]]))
+    common = np.where(of_many, refused, 0.0)
     own = own - common
     # at a function that is itself new every caller is: that is the function's news, not theirs
     structure = families[:, FAMILIES.index("structure")]

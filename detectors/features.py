@@ -40,8 +40,8 @@ FUNCTION_FEATURES: Final = (
     Feature("duration_low", "run", "function", "ended far sooner than usual", "ms"),
     Feature("latency_shift", "latency", "function", "has become slower", "ms", 3600),
     Feature("latency_drop", "latency", "function", "has become much faster", "ms", 3600),
-    Feature("failure_burst", "failure", "function", "failures in a quarter of an hour", "count", 3600),
-    Feature("client_error_burst", "refusal", "function", "refused calls in a quarter of an hour", "count", 3600),
+    Feature("failure_burst", "failure", "function", "failures of late", "count", 3600),
+    Feature("client_error_burst", "refusal", "function", "refused calls of late", "count", 3600),
     Feature("pace_minutes", "load", "function", "calls in five minutes", "count", 3600),
     Feature("pace_hour", "load", "function", "calls in an hour", "count", 10800),
     Feature("growth_days", "load", "function", "calls in a day", "count", 86400),
@@ -66,6 +66,7 @@ FUNCTION_FEATURES: Final = (
     Feature("time_limit", "run", "function", "runs that ended at a time limit, in a day", "count", 3600),
     Feature("caller_volume_here", "caller_pace", "caller", "calls by this caller in six hours", "count", 10800),
     Feature("fewer_calls", "absence", "function", "calls in an hour, of those that are usual", "count", 10800),
+    Feature("refused_hours", "refusal", "function", "refused calls, whoever made them, for hours", "count", 10800),
 )
 
 #: measured on the caller's timeline, in the order of its kernel's columns

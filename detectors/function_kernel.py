@@ -45,18 +45,22 @@ S_SLOWER: Final = 81
 S_FAILING6H, S_N6H, S_EXCUSED, S_LEAST_GAP, S_LEAST_TODAY = range(82, 87)
 #: nats by which fewer calls than usual came, for hours
 S_FEWER: Final = 87
-FUNCTION_STATE: Final = 88
+#: of refused calls: us that lie between two, of late; nats by which more of the calls than usual were refused, for
+#: hours, and refused calls and calls since that began
+S_REFUSED_GAP, S_REFUSING, S_REFUSED_SUM, S_ASKED_SUM = range(88, 92)
+FUNCTION_STATE: Final = 92
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
     T_TOP, T_TOP_REFUSED, T_TOP60, T_TOP_RECENT, T_TOP_ROUND, T_TOP_SLOW,
-    T_HOSTS, T_OLD_HOST, T_REPLACED, T_FAILING, T_FAILED_IN, T_STARTED,
-) = range(20)  # fmt: skip
+    T_HOSTS, T_OLD_HOST, T_REPLACED, T_FAILING, T_FAILED_IN, T_STARTED, T_REFUSED, T_REFUSING,
+) = range(22)  # fmt: skip
 #: T_HOSTS: since when new hosts come, which may replace all others; below 0: when a rest ended; T_OLD_HOST: when one of
 #: those was seen last; T_REPLACED: since when there was none of them
 #: T_FAILING: when the last half minute began in which something failed; T_FAILED_IN: the quarter of an hour in which it
 #: last did; T_STARTED: the last start by the clock, if it came on schedule and went well
-FUNCTION_TIMES: Final = 20
+#: T_REFUSED: the last refused call; T_REFUSING: since when more of the calls than usual are refused
+FUNCTION_TIMES: Final = 22
 #: values of T_ARMED: at its usual pace when training ended, which counts once these logs are seen to go on from
 #: there; silent, which was told; nothing heard yet in these logs; heard; heard at its usual pace, so that silence would
 #: be news
@@ -71,7 +75,7 @@ FAR: Final = np.log(2.0)
 FAR_MS: Final = 1000.0
 #: runs from which on they say how far the next may be; beyond how many they say by themselves how often one is as far;
 #: how even they may be
-FEWEST_RUNS: Final = 8.0
+FEWEST_RUNS: Final = 6.0
 MOST_RUNS: Final = 400.0
 EVEN: Final = 0.05
 #: refused calls of one caller within minutes that say nothing yet
@@ -240,6 +244,18 @@ FAULT_CLAIMS: Final = 6.0
 #: what goes on; and nats for looking at another window
 FAILED_FOR_HOURS: Final = 3.5
 ANOTHER_LOOK: Final = 1.0
+#: how many times the us between two refused calls pass without one, an hour at least, until the next is another matter
+REFUSED_RESTS: Final = 4.0
+#: the share of refused calls that is held against the usual one, by that and besides, and the least usual one
+REFUSED_TIMES: Final = 4.0
+REFUSED_MORE: Final = 0.05
+LEAST_REFUSED: Final = 0.01
+#: calls of an hour that count for it, so that the refusals of a few minutes say less than those of hours, and the most
+#: that all say together
+ASKED_AN_HOUR: Final = 24.0
+MOST_REFUSING: Final = 40.0
+#: refused calls of one caller, among the last sixteen, from which on they are its own doing
+ONES_DOING: Final = 1.5
 #: quarters of an hour without a failure after which it no longer goes on
 FAILS_AGAIN: Final = 8
 #: starts of a day that may come late, after a host that was down; what comes late more often keeps another schedule
@@ -737,7 +753,8 @@ def advance_functions(
                 s[column] = 0.0
             s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
             s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = s[S_FAULTS] = s[S_FAULTS_EW] = 0.0
-            t[T_FAILING] = t[T_FAILED_IN] = t[T_STARTED] = 0
+            t[T_FAILING] = t[T_FAILED_IN] = t[T_STARTED] = t[T_REFUSED] = 0
+            s[S_REFUSED_GAP] = s[S_REFUSING] = s[S_REFUSED_SUM] = s[S_ASKED_SUM] = 0.0
             s[S_SLOWER] = s[S_FAILING6H] = s[S_N6H] = s[S_FEWER] = 0.0
             s[S_SLOW] = s[S_RUNS] = s[S_RECORDS] = s[S_LIMIT] = s[S_SLOW_LATELY] = s[S_TOP_SLOW] = s[S_SLOW60] = 0.0
             # a window that has not run yet is expected to be empty
@@ -1169,8 +1186,17 @@ def advance_functions(
 
         # errors: only an event that failed carries the evidence of a burst of failures
         p = failure_rate[k]
+        value[i, 4], typical[i, 4] = s[S_F15] + (w if failed[i] == 1 else 0.0), s[S_N15] * p
         s[S_FEW] = (1.0 - FAST) * s[S_FEW] + (1.0 if failed[i] == 1 else 0.0)
         s[S_FAULTS_EW] *= 1.0 - FAST
+        if refused[i] > 0:
+            since_refused = now - t[T_REFUSED]
+            if t[T_REFUSED] != 0 and since_refused > max(HOUR_US, REFUSED_RESTS * s[S_REFUSED_GAP]):
+                # what is refused when nothing was for long is no part of what went on, few as the calls in between are
+                s[S_CEW] = s[S_TOP_RECENT] = s[S_REFUSING] = 0.0
+            if t[T_REFUSED] != 0:
+                s[S_REFUSED_GAP] = max(0.5 * s[S_REFUSED_GAP], since_refused)
+            t[T_REFUSED] = now
         s[S_CEW] = (1.0 - FAST) * s[S_CEW] + (1.0 if refused[i] > 0 else 0.0)
         s[S_TOP_RECENT] *= 1.0 - FAST
         recent = min(s[S_COUNT], 1.0 / FAST)
@@ -1201,7 +1227,10 @@ def advance_functions(
                     s[S_FAILING6H] = 0.0
                 t[T_FAILED_IN] = now // QUARTER_US
                 s[S_FAILING6H] += 1.0
-            raw[i, 4] = max(binomial_excess(s[S_F15], s[S_N15], p), binomial_excess(s[S_FEW], recent, p))
+            by_time, by_calls = binomial_excess(s[S_F15], s[S_N15], p), binomial_excess(s[S_FEW], recent, p)
+            raw[i, 4] = max(by_time, by_calls)
+            if by_calls > by_time:
+                value[i, 4], typical[i, 4] = s[S_FEW], recent * p
             # a batch that fails at once, and goes well when it is tried again, is one fault; one that goes on is many
             raw[i, 4] = min(raw[i, 4], FAULT_CLAIMS * max(s[S_FAULTS], s[S_FAULTS_EW]))
             if s[S_F15] <= w and s[S_FEW] <= 1.0:
@@ -1209,11 +1238,14 @@ def advance_functions(
                 raw[i, 4] *= 0.5
             if known[k] and s[S_FAILING6H] >= FAILED_FOR_HOURS:
                 # a few an hour, for hours
-                raw[i, 4] = max(raw[i, 4], binomial_excess(s[S_FAILING6H], s[S_N6H], p) - ANOTHER_LOOK)
-        often = usual_high(s, H_REFUSED)
+                for_hours = binomial_excess(s[S_FAILING6H], s[S_N6H], p) - ANOTHER_LOOK
+                if for_hours > raw[i, 4]:
+                    raw[i, 4], value[i, 4], typical[i, 4] = for_hours, s[S_FAILING6H], s[S_N6H] * p
+        often, ones_doing, c = usual_high(s, H_REFUSED), False, refusal_rate[k]
+        value[i, 5] = s[S_C15] + (w if refused[i] > 0 else 0.0)
+        typical[i, 5] = max(s[S_N15] * c, min(often, s[S_N15]))
         if refused[i] > 0:
             s[S_C15] += w
-            c = refusal_rate[k]
             in_time, in_calls = s[S_C15], s[S_CEW]
             if ident[i]:
                 # one caller that is refused again and again says nothing about the next one's typing error
@@ -1227,20 +1259,40 @@ def advance_functions(
                 else:
                     in_time = max(s[S_C15] - s[S_TOP_REFUSED], w)
                 # where calls are few, the last sixteen go back a long way: it stays the doing of who did it
-                if not made_most(s, t, S_TOP_RECENT, T_TOP_RECENT, caller[i], 1.0):
+                ones_doing = made_most(s, t, S_TOP_RECENT, T_TOP_RECENT, caller[i], 1.0)
+                if not ones_doing:
                     in_calls = min(in_calls, max(s[S_CEW] - s[S_TOP_RECENT], 1.0))
                 refused_as_usual[i] = q[P_REFUSED] <= usual_high(s, H_ONE_REFUSED)
                 s[H_ONE_REFUSED] = max(s[H_ONE_REFUSED], q[P_REFUSED])
             s[H_REFUSED] = max(s[H_REFUSED], in_time)
-            raw[i, 5] = max(
-                binomial_excess(in_time, s[S_N15], max(c, min(often / s[S_N15], 1.0))),
-                binomial_excess(in_calls, recent, max(c, min(often / recent, 1.0))),
-            )
+            by_time = binomial_excess(in_time, s[S_N15], max(c, min(often / s[S_N15], 1.0)))
+            by_calls = binomial_excess(in_calls, recent, max(c, min(often / recent, 1.0)))
+            raw[i, 5] = max(by_time, by_calls)
+            if by_calls > by_time:
+                value[i, 5], typical[i, 5] = s[S_CEW], max(recent * c, min(often, recent))
             raw[i, 5] *= claims_of(refused[i])
-        value[i, 4] = s[S_F15]
-        typical[i, 4] = s[S_N15] * p
-        value[i, 5] = s[S_C15]
-        typical[i, 5] = max(s[S_N15] * refusal_rate[k], min(often, s[S_N15]))
+        if known[k] and (refused[i] > 0 or s[S_REFUSING] > 0.0):
+            # more of the calls than usual are refused, whoever makes them, for hours
+            usually = min(max(c, LEAST_REFUSED), 0.5)
+            rather = min(REFUSED_TIMES * usually + REFUSED_MORE, 0.5 * (1.0 + usually))
+            each = min(ASKED_AN_HOUR / s[S_N60], 1.0) * w
+            if refused[i] == 0:
+                s[S_REFUSING] += each * np.log((1.0 - rather) / (1.0 - usually))
+            elif not (ones_doing and s[S_TOP_RECENT] > ONES_DOING):
+                if s[S_REFUSING] == 0.0:
+                    s[S_REFUSED_SUM] = s[S_ASKED_SUM] = 0.0
+                    t[T_REFUSING] = now
+                claims = np.log(rather / usually)
+                # as many as an hour counts, by the time that it goes on
+                most = claims * (1.0 + ASKED_AN_HOUR * max(now - t[T_REFUSING], 0) / HOUR_US)
+                s[S_REFUSING] = min(s[S_REFUSING] + each * claims, most)
+                s[S_REFUSED_SUM] += w
+                # the last sixteen say whether it goes on; this call says nothing of that
+                still = (s[S_CEW] - 1.0 - usually * recent) / (0.5 * rather * recent)
+                raw[i, 28] = s[S_REFUSING] * min(max(still, 0.0), 1.0)
+            s[S_REFUSING] = min(max(s[S_REFUSING], 0.0), MOST_REFUSING)
+            s[S_ASKED_SUM] += w
+            value[i, 28], typical[i, 28] = s[S_REFUSED_SUM], c * s[S_ASKED_SUM]
 
         # pace
         usual5, usual60, again5, again60, now_on = s[S_E5], s[S_E60], 0.0, 0.0, 1.0

@@ -143,8 +143,8 @@ _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
     "duration_record": _record,
     "latency_shift": _lately,
     "latency_drop": _lately,
-    "failure_burst": _bad("failure", "in a quarter of an hour"),
-    "client_error_burst": _bad("refused call", "in a quarter of an hour"),
+    "failure_burst": _bad("failure", "close together"),
+    "client_error_burst": _bad("refused call", "close together"),
     "pace_minutes": _amount("call", "in five minutes"),
     "pace_hour": _amount("call", "in an hour"),
     "growth_days": _amount("call", "in a day"),
@@ -154,6 +154,7 @@ _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
     "caller_pace_here": _amount("call", "by one caller in five minutes"),
     "caller_volume_here": _amount("call", "by one caller in six hours"),
     "fewer_calls": _amount("call", "in an hour"),
+    "refused_hours": _bad("refused call", "over hours"),
     "off_schedule": _schedule,
     "redelivery": lambda value, _: f"1 message was delivered {say.counted(value, 'time')}",
     "attack_signature": _several("call", "with an attack's signature"),
@@ -189,7 +190,7 @@ _AMOUNTS: Final = frozenset(
     (
         *("failure_burst", "client_error_burst", "pace_minutes", "pace_hour", "growth_days", "cost_hour", "cost_days"),
         *("caller_pace_here", "caller_volume_here", "caller_pace", "caller_day"),
-        *("caller_client_errors", "caller_failures", "newcomers"),
+        *("caller_client_errors", "caller_failures", "newcomers", "refused_hours"),
     )
 )
 #: features that say the same twice: one clause tells it
@@ -207,4 +208,5 @@ TOPICS: Final[dict[str, str]] = {
     "caller_new_here": "caller_new_to_function",
     "caller_failures": "failure_burst",
     "caller_client_errors": "client_error_burst",
+    "refused_hours": "client_error_burst",
 }

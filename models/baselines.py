@@ -314,7 +314,8 @@ class Baselines:
         """Hours a day in which the functions of each cohort have any run, added up over them, float64[C]."""
         size = len(self)
         any_run = -np.expm1(-self.rate[:size] * (HOUR_US / US))
-        return np.bincount(self.cohort[:size], any_run.sum(axis=1) / 7.0, minlength=len(COHORTS))
+        hours: Floats = np.bincount(self.cohort[:size], any_run.sum(axis=1) / 7.0, len(COHORTS)).astype(np.float64)
+        return hours
 
     def missed(self) -> Floats:
         """Invocations per second that are missed where they don't come, float64[F+C, 168]: the rate where it is known.

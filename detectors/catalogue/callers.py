@@ -99,7 +99,10 @@ def _hurries(s: Signs) -> bool:
 def _severity_of_pace(s: Signs) -> Severity:
     # a batch is over in minutes; who takes for hours many times what it ever took may be carrying it away
     taken = s.ratio("caller_volume_here") >= 8.0
-    return level("low", taken or s.ratio("caller_pace", "caller_pace_here") >= 30.0, s.failed + s.refused > 0.2)
+    # a door that is opened, or money that is paid back, is no page that is read
+    changes = s.only_writes and s.ratio("caller_pace", "caller_pace_here", "pace_minutes", "pace_hour") >= 10.0
+    faster = s.ratio("caller_pace", "caller_pace_here") >= 30.0
+    return level("low", taken or changes or faster, s.failed + s.refused > 0.2)
 
 
 def _severity_of_new(s: Signs) -> Severity:

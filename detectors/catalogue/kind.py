@@ -27,7 +27,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "cost": ("cost_hour", "cost_days"),
     "probe": ("round_seconds",),
     "failure": ("failure_burst", "caller_failures"),
-    "refusal": ("client_error_burst", "caller_client_errors"),
+    "refusal": ("client_error_burst", "caller_client_errors", "refused_hours"),
     "retry": ("redelivery",),
     "pace": ("pace_minutes", "pace_hour"),
     "caller_pace": ("caller_pace", "caller_pace_here", "caller_volume_here", "caller_day"),

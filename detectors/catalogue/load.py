@@ -52,9 +52,9 @@ def _retries(s: Signs) -> bool:
         and s.functions <= 2
         and s.of("caller_pace", "pace", "failure") >= 0.3
     )
-    return known_client or (
-        s.of("pace", "caller_pace") >= 0.2 and s.ratio("pace_minutes", "pace_hour", "caller_pace") >= 2.0
-    )
+    # who was never seen before has nothing to try again: its failures are what it is after, or their traces
+    repeats = s.of("pace", "caller_pace") >= 0.2 and s.ratio("pace_minutes", "pace_hour", "caller_pace") >= 2.0
+    return known_client or (repeats and not (s.by_caller and s.newcomer))
 
 
 def _runs_up_a_bill(s: Signs) -> bool:

@@ -263,7 +263,7 @@ class Trouble(Who):
     def _expected(self, what: str) -> float | None:
         """How many would be usual among so many calls, from the windows that were measured; None where none was."""
         names = {
-            "refused": ("caller_client_errors", "client_error_burst"),
+            "refused": ("caller_client_errors", "client_error_burst", "refused_hours"),
             "failed": ("caller_failures", "failure_burst"),
         }
         count = self._e.refused if what == "refused" else self._e.failed

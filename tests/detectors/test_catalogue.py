@@ -143,6 +143,20 @@ def test_failures_long_after_a_deployment_are_a_failure_burst() -> None:
     assert classify(late).id == "failure-burst"
 
 
+def test_who_was_never_seen_before_and_fails_repeats_nothing() -> None:
+    example = BY_ID["retry-storm"].example
+    share = {"caller_failures": 0.5, "caller_pace": 0.2, "caller_new": 0.3}
+    stranger = replace(example, share=share, value={**example.value, "caller_new": 60.0}, new_callers=1)
+    assert classify(stranger).id != "retry-storm"
+
+
+def test_a_known_caller_that_writes_far_more_than_ever_is_more_than_busy() -> None:
+    example = replace(BY_ID["unusual-pace"].example, value={"caller_pace": 54.0}, typical={"caller_pace": 2.0})
+    told = {methods: describe(replace(example, methods=methods)) for methods in (("GET",), ("POST",))}
+    assert {one["kind"] for one in told.values()} == {"unusual-pace"}
+    assert (told[("GET",)]["severity"], told[("POST",)]["severity"]) == ("low", "medium")
+
+
 def test_a_known_client_that_fails_a_little_is_not_a_retry_storm() -> None:
     example = BY_ID["retry-storm"].example
     assert classify(replace(example, failed=60)).id != "retry-storm"

@@ -180,7 +180,7 @@ def test_what_many_did_is_not_laid_to_the_one_whom_it_points_at() -> None:
 def test_runs_are_of_a_function_and_calls_go_to_it_and_are_counted_where_all_failed() -> None:
     example = BY_ID["failure-burst"].example
     worst = replace(example, value={"failure_burst": 90.0})
-    told = "140 calls in 20 minutes to PayInvoice failed, up to 90 in a quarter of an hour where 0.3 would be usual"
+    told = "140 calls in 20 minutes to PayInvoice failed, up to 90 close together where 0.3 would be usual"
     assert told in describe(worst)["summary"]
     slow = replace(BY_ID["latency-shift"].example, triggers=("queue",), failed=900)
     assert "900 runs in 4 hours of PayInvoice: " in describe(slow)["summary"]
@@ -651,7 +651,7 @@ def test_refused_calls_beside_those_of_the_story_are_told_as_such() -> None:
         value={"client_error_burst": 2.0},
         typical={"client_error_burst": 0.02},
     )
-    assert ": among 2 refused calls in a quarter of an hour" in describe(one)["summary"]
+    assert ": among 2 refused calls close together" in describe(one)["summary"]
 
 
 def test_what_a_bill_comes_to_is_told_in_money_alone() -> None:

@@ -1294,6 +1294,52 @@ def test_failures_that_are_few_an_hour_stand_out_when_they_go_on_for_hours(usual
     assert again < going_on - 3.0
 
 
+def refused_now_and_then(minutes: list[float], callers: int) -> list[dict[str, Any]]:
+    """Single calls that are refused, minutes after NOW, beside those that go well, by so many callers in turn."""
+    return [
+        {**trouble(1, status=409)[0], "invocation_id": f"bad-{n:03d}", "event_time": NOW + round(m * MINUTE),
+         "caller": f"user:{n % callers}", "caller_source": "user"} for n, m in enumerate(minutes)
+    ]  # fmt: skip
+
+
+def test_refusals_that_are_few_an_hour_add_up_over_hours_whoever_is_refused(usual: Baselines) -> None:
+    def told(minutes: list[float], callers: int = 40) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        found = live(usual, before(18.0), refused_now_and_then(minutes, callers))
+        return found.raw("refused_hours", "bad"), found.value("refused_hours", "bad")
+
+    # one in five calls, for three hours
+    every_four = [4.0 * n for n in range(45)]
+    hours, counted = told(every_four)
+    assert hours[5] < hours[15] < hours[-1]
+    assert counted[-1] == pytest.approx(45, abs=2)
+    # as many within minutes say less
+    assert told([n / 6 for n in range(45)])[0].max() < 0.4 * hours[-1]
+    # the same of one caller is its own doing
+    assert told(every_four, callers=1)[0].max() < 3.0
+    # and the next one, hours after, is another matter
+    assert told([*every_four, 45 * 4.0 + 150])[0][-1] < 1.0
+
+
+def test_what_is_refused_hours_after_a_burst_of_refusals_is_no_part_of_it_few_as_the_calls_between_are() -> None:
+    rare = baselines_of(ordinary(0, 96, every=20 * MINUTE))
+    burst, slow = (
+        live(rare, ordinary(LEARNED - DAY, 30, every=20 * MINUTE), refused_now_and_then(at, 12)).raw(
+            "client_error_burst", "bad"
+        )
+        for at in ([*(n / 6 for n in range(12)), 100.0], [20.0 * n + 0.5 for n in range(13)])
+    )
+    assert burst[11] > 10.0
+    assert burst[-1] < 0.3 * slow[-1]
+
+
+def test_how_many_were_refused_is_told_of_the_calls_that_say_most() -> None:
+    rare = baselines_of(ordinary(0, 96, every=20 * MINUTE))
+    often = refused_now_and_then([20.0 * n for n in range(9)], 9)
+    found = live(rare, ordinary(LEARNED - DAY, 30, every=20 * MINUTE), often)
+    # a quarter of an hour never holds two
+    assert found.value("client_error_burst", "bad")[-1] > 6.0
+
+
 def test_failures_of_hours_stand_out_in_an_older_log_than_the_state_has_seen(usual: Baselines) -> None:
     def failing(begin: int) -> list[dict[str, Any]]:
         """A day of which one call fails every twenty-five minutes for hours."""
