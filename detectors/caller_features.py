@@ -21,6 +21,8 @@ from detectors.timeline import Tables
 from models.baselines import HOUR_US
 
 WIDTH: Final = len(CALLER_FEATURES)
+#: calls that a sampled row may stand for where its caller may still be told to be in two countries
+MOST_SAMPLED: Final = 10.0
 #: what the function's timeline says of a country
 _PLACES: Final = ("country_rare_here", "country_new")
 Vector = npt.NDArray[Any]
@@ -136,7 +138,7 @@ class CallerFeatures:
             somebody = np.asarray(rows.column("identified"))
         else:
             somebody = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
-        ident = somebody & (weight == 1.0)
+        ident = somebody & (weight <= MOST_SAMPLED)
         failed, refused = _outcomes(rows)
         # a place is many people, of whom one may well have come to this app before
         by_place = np.asarray(rows.column("by_place"))
@@ -165,7 +167,7 @@ class CallerFeatures:
         )  # fmt: skip
         self._callers.take_back(in_time)
         # and what one of them does is no habit of the others
-        self._row, self._learned = row, ident & ~late & ~by_place
+        self._row, self._learned = row, ident & (weight == 1.0) & ~late & ~by_place
         return raw, value, typical, _excused(raw_function, travelled)
 
     def unlearn(self, rows: pa.RecordBatch, strange: Vector) -> None:

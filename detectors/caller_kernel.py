@@ -84,6 +84,8 @@ HALF_HOUR_AT_NEW: Final = 6.0
 #: burst of a minute is remembered for half an hour, in which whoever calls at its place would be as busy as it was
 TAU_2M: Final = 120.0 * US
 AT_EVEN_PACE: Final = TAU_30M / TAU_2M
+#: column of the features in which stands that a caller is in two countries
+TRAVEL: Final = 3
 #: stands for an hour of today in which something was raised, so that it does not become a habit
 RAISED_HOUR: Final = -1.0
 #: refused calls that any caller is allowed in half an hour before they count
@@ -137,7 +139,8 @@ def advance_callers(
 
     ``seldom``, in nats: how seldom callers of other apps come to this one, as ``caller_features.Reach`` has it.
     Columns are those of ``features.CALLER_FEATURES``; ``came_from`` gets the other country of who travels sooner
-    than anyone can, ``travelled``, bool[n], who may have travelled. Rows of callers without identity are left at 0.
+    than anyone can, ``travelled``, bool[n], who may have travelled. Rows of callers without identity are left at 0, and
+    but for travel those of a ``weight`` above 1, which stand for several calls.
     """
     kept_s, kept_t = np.empty(CALLER_STATE), np.empty(CALLER_TIMES, np.int64)
     kept_names, kept_places = np.empty((2, PLACES), np.uint64), np.empty((4, PLACES), np.int64)
@@ -161,7 +164,9 @@ def advance_callers(
             copy_row(land_last[c], kept_places[3])
             copy_row(settled_hours[c], kept_hours[0])
             copy_row(today_hours[c], kept_hours[1])
-        w = weight[i]
+        # two countries within minutes need no history; of what is sampled all else would be half a habit
+        sampled = weight[i] > 1.0
+        w = 0.0 if sampled else weight[i]
         today = now // DAY_US
         remembered_us = remembered_days(t[D_SETTLED_DAYS], s[C_SETTLED] + s[C_TODAY]) * DAY_US
         if t[D_FIRST] != 0 and now - t[D_LAST] > remembered_us:
@@ -240,7 +245,7 @@ def advance_callers(
             # that this caller never did so, or that hardly anybody comes here from elsewhere
             raw[i, 1] = max(history - np.log(max(s[C_APPS] - 1.0, 1.0)), seldom[i], 0.0)
         value[i, 1], typical[i, 1] = since / US, s[C_SETTLED]
-        if pair_age[i] == 0:
+        if pair_age[i] == 0 and not sampled:
             s[C_TODAY_FUNCTIONS] += 1.0
         reaches_out = 0 <= pair_age[i] < DAY_US and age > ARRIVAL_US
         if reaches_out and new_function[i] <= 0.0:
@@ -268,7 +273,7 @@ def advance_callers(
                 # between places a caller is used to, hopping is a habit (two networks, a proxy); to a new one it is not
                 # one call may come through somebody else's network, twenty do not; and such networks stand where others
                 # call from, too; but who has hardly called before may be anybody
-                s[C_ABROAD] += w
+                s[C_ABROAD] += max(w, 1.0)
                 hop = np.log(FLIGHT_US / (gap + NOVEL_FLOOR_US)) + min(max(news[i], 0.0), history)
                 raw[i, 3] = hop * np.log(1.0 + s[C_ABROAD])
                 value[i, 3] = gap / US
@@ -372,7 +377,12 @@ def advance_callers(
         travelled[i] = travelled[i] and odd <= 0.0
         if travelled[i]:
             raw[i, 2] = min(raw[i, 2], TRAVELLED)
-        if today_hours[c, hour] != RAISED_HOUR:
+        if sampled:
+            for column in range(raw.shape[1]):
+                if column != TRAVEL:
+                    raw[i, column] = value[i, column] = typical[i, column] = 0.0
+            travelled[i] = False
+        elif today_hours[c, hour] != RAISED_HOUR:
             today_hours[c, hour] = 1.0
         if late[i]:
             copy_row(kept_s, s)

@@ -68,7 +68,8 @@ class Trouble(Who):
         most = finite(self._e.value.get(name))
         if 1.0 <= most < self._e.failed / _CLEARLY_MORE:
             return f"{those}, up to {_OF_FAILURES.sub('', self._of(name)).removeprefix('about ')}"
-        if name == "caller_failures" and most >= _CLEARLY_MORE * self._e.failed:
+        if most >= _CLEARLY_MORE * self._e.failed:
+            # what came before is another story's, and is why this is told
             return f"{those}, among {self._of(name).removeprefix('among ')}"
         return those + self._instead("failed")
 

@@ -397,6 +397,19 @@ def test_nobody_in_particular_has_no_habits_to_break(usual: Baselines, who: dict
         assert (found.raw(feature, "odd") == 0.0).all(), feature
 
 
+def test_of_what_is_sampled_two_countries_within_minutes_are_told_and_nothing_else(usual: Baselines) -> None:
+    def told(item_count: int) -> Any:
+        at_home = working_days(6, item_count=item_count)
+        return live(usual, at_home, odd(6, begin=5 * DAY + 12 * HOUR, country="Chile", item_count=item_count))
+
+    whole, half, hardly = (told(n) for n in (1, 2, 20))
+    assert half.raw("travel", "odd")[-1] > 5.0
+    assert half.raw("travel", "odd")[-1] == pytest.approx(whole.raw("travel", "odd")[-1], rel=0.6)
+    for feature in {*FEATURES, "caller_new"} - {"travel"}:
+        assert (half.raw(feature, "odd") == 0.0).all(), feature
+    assert hardly.raw("travel", "odd").max() == 0.0
+
+
 def test_a_caller_long_gone_comes_back_as_a_new_one(usual: Baselines) -> None:
     found = live(usual, working_days(), odd(1, begin=60 * DAY))
     assert found.raw("caller_new", "odd")[0] > 9.0

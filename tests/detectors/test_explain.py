@@ -640,6 +640,7 @@ def test_a_single_failure_is_told_as_one() -> None:
     assert (told["title"], told["severity"]) == ("1 call failed at PayInvoice", "low")
     many = describe(replace(once, value={"failure_burst": 7.0}))
     assert many["title"].startswith("Far more failures than usual")
+    assert "to PayInvoice failed, among 7 failures close together where 0.3 would be usual" in many["summary"]
 
 
 def test_refused_calls_beside_those_of_the_story_are_told_as_such() -> None:
