@@ -60,6 +60,11 @@ ARRIVALS_SURPRISE: Final = 2.0
 #: what structure must add before a function counts as new
 NEW_SURPRISE: Final = 1.0
 
+#: surprise of delays by a round number of seconds from which on they are what a caller asked for
+DELAYED_SURPRISE: Final = 2.0
+
+#: features of runs that are long
+_RUNS: Final = [INDEX[f.name] for f in FEATURES if f.family == "run"]
 #: features that tell of load, but for newcomers
 _LOADS: Final = [INDEX[f.name] for f in FEATURES if f.family == "load" and f.name != "newcomers"]
 
@@ -98,7 +103,11 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     for_hours = surprise[:, INDEX["refused_hours"]]
     here = np.maximum(surprise[:, INDEX["client_error_burst"]], for_hours) > 1.0
     refused = families[:, FAMILIES.index("refusal")] * here
-    own = families[:, CALLER_FAMILIES].sum(axis=1)
+    # who makes a function wait for round seconds is no victim of its being slow
+    delays = surprise[:, INDEX["round_seconds"]]
+    asked_for = (delays >= DELAYED_SURPRISE) & (delays >= surprise[:, _RUNS].max(axis=1))
+    probed = np.where(asked_for, families[:, FAMILIES.index("run")], 0.0)
+    own = families[:, CALLER_FAMILIES].sum(axis=1) + probed
     # many callers refused at one function: the function's trouble, not that of each
     of_many = (of_refusals < FEW) | ((for_hours > 1.0) & (for_hours >= surprise[:, INDEX["caller_client_errors"]]))
     common = np.where(of_many, refused, 0.0)
@@ -109,7 +118,7 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     # nor is it each one's where many come for the first time at once
     together = surprise[:, INDEX["newcomers"]] >= ARRIVALS_SURPRISE
     own = own - np.where((structure >= NEW_SURPRISE) | together, arriving, 0.0)
-    function = families[:, ~CALLER_FAMILIES].sum(axis=1) + common
+    function = families[:, ~CALLER_FAMILIES].sum(axis=1) - probed + common
     by_caller = own >= function
     # one caller may be a flood, but is not many who arrive
     many = surprise[:, INDEX["newcomers"]] > surprise[:, _LOADS].max(axis=1)

@@ -51,6 +51,12 @@ def test_what_befalls_a_function_points_at_the_function(family: str, trouble: st
     assert pointed(windows={"pace_minutes": 100.0, "failure_burst": 50.0}, **{family: 5.0}) == (trouble, False, 0)
 
 
+def test_delays_by_round_seconds_are_what_their_caller_asked_for() -> None:
+    assert pointed(run=5.0, surprises={"round_seconds": 5.0, "caller_slow_here": 4.0})[1]
+    assert not pointed(run=5.0, surprises={"round_seconds": 4.0, "caller_slow_here": 5.0})[1]
+    assert not pointed(run=1.5, surprises={"round_seconds": 1.5})[1]
+
+
 def test_a_pace_that_makes_most_of_a_functions_calls_is_its_callers_also_where_the_load_weighs_a_little_more() -> None:
     families = {"caller_pace": 4.7, "load": 4.4, "latency": 0.6}
     windows = {"pace_hour": 38.0, "pace_minutes": 38.0}
