@@ -110,7 +110,8 @@ def _gap(numbers: Any, gap_us: Any) -> Any:
     """The gap that ends a story, us."""
     if numbers[O_LEAD] == 0:
         return max(SILENT_GAP_US, gap_us) if numbers[O_TROUBLE] == SILENT else gap_us
-    return CALLER_GAP_US if numbers[O_LEAD] == 1 else VAGUE_GAP_US
+    # what came to a function with the story may go on as long as a caller's, see ``belongs``; all else ends sooner
+    return CALLER_GAP_US
 
 
 @njit
@@ -153,10 +154,12 @@ def belongs(
         # what the same caller does elsewhere belongs to it only if that, too, is strange for the caller;
         # what it does as one of a crowd is the crowd's; what befalls it where it did something hours before is another
         # story; and who else is at its place is another, sooner or later
+        # who came to a function with the story is told with all that it does there next
+        came = mine and met >= max(numbers[O_FIRST] - storm_us, 0)
+        if lead == 2 and not came and not _near(now, numbers, VAGUE_GAP_US):
+            return False
         here = mine and crowd != CROWD and (trouble == numbers[O_TROUBLE] or _near(now, numbers, OTHER_SOON_US))
         soon_us = REST_US if lead == 1 else VAGUE_SOON_US
-        # who came to a function with the story is told with all that it does there next
-        came = lead == 1 and mine and met >= numbers[O_FIRST] - storm_us
         alike = (trouble == numbers[O_TROUBLE] and (lead == 1 or mine)) or came or _near(now, numbers, soon_us)
         return caller != 0 and keys[K_CALLER] == caller and (by_caller or here) and alike
     # slow, failing, busy, new or silent functions of one app: one story; new ones until the gap closes it, silent ones
@@ -211,7 +214,7 @@ def follows(
     # of a caller's story that nobody was told of nothing comes; where all callers are new there are thousands of them
     if lead == 1 and not is_open:
         return False
-    if not _near(now, numbers, _gap(numbers, gap_us)):
+    if not _near(now, numbers, VAGUE_GAP_US if lead == 2 else _gap(numbers, gap_us)):
         return False
     mine = keys[K_FUNCTION] == function
     # a flood leaves slow calls and full windows behind; what fails, or stops, half an hour after has another cause

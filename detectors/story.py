@@ -14,7 +14,7 @@ from detectors.evidence import Evidence, Silence
 from detectors.features import FEATURE_NAMES
 from detectors.function_kernel import BY_HOSTS
 from detectors.schema import CALLER_CONFIDENCE
-from detectors.stories import CALLER_GAP_US, GAP_US, LEADS, SILENT_GAP_US, VAGUE_GAP_US
+from detectors.stories import CALLER_GAP_US, GAP_US, LEADS, SILENT_GAP_US
 from models.baselines import HOUR_US
 
 Vector = npt.NDArray[Any]
@@ -136,7 +136,7 @@ class Story:
     @property
     def ends_us(self) -> int:
         """The last watermark at which it is open."""
-        gap = {"caller": CALLER_GAP_US, "place": VAGUE_GAP_US}.get(self.lead, GAP_US)
+        gap = GAP_US if self.lead == "function" else CALLER_GAP_US
         if self.since_us >= 0:
             gap = SILENT_GAP_US
         return max(self.last_us + gap, self.amended_us)

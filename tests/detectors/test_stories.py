@@ -136,6 +136,10 @@ def test_what_a_newcomer_does_on_its_second_day_is_its_first_days_story() -> Non
     # who was known there before, or goes on to another function, is told anew
     assert told({**arrives, "at": 12 * HOUR}, {**hurries, "at": 27 * HOUR})[0] == [0, 1]
     assert told(arrives, {**hurries, "function": 2})[0] == [0, 1]
+    # a place ends sooner, but for what came with it
+    place = {"vague": True, "at": 20 * HOUR}
+    assert told({**arrives, **place, "at": 0}, {**arrives, **place})[0] == [0, 0]
+    assert told({**arrives, **place, "at": 0}, {**arrives, **place, "met": -1})[0] == [0, 1]
 
 
 def test_another_function_that_becomes_slow_an_hour_after_the_first_was_told_is_another_story() -> None:
