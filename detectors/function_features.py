@@ -676,16 +676,16 @@ def _widened(matrix: Vector, width: int) -> Vector:
 
 
 def cohorts_of(triggers: pa.Array | pa.ChunkedArray) -> Vector:
-    """The cohort of each trigger, int64[n]."""
+    """The cohort of each trigger, int64[n]; that of all others where there is none."""
     codes = triggers.dictionary_encode()
     if isinstance(codes, pa.ChunkedArray):
         codes = codes.combine_chunks()
-    known = [COHORTS.index(_cohort(trigger)) for trigger in codes.dictionary.to_pylist()]
-    found: Vector = np.array(known or [0], dtype=np.int64)[np.asarray(codes.indices)]
+    known = [COHORTS.index(_cohort(trigger)) for trigger in [*codes.dictionary.to_pylist(), None]]
+    found: Vector = np.array(known, dtype=np.int64)[np.asarray(codes.indices.fill_null(len(known) - 1))]
     return found
 
 
-def _cohort(trigger: str) -> str:
+def _cohort(trigger: str | None) -> str:
     return trigger if trigger in COHORTS else "other"
 
 

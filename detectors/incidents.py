@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from detectors.blame import CROWD, LOAD, SILENT, told_by
 from detectors.expectations import expected_by
 from detectors.explain import describe
-from detectors.function_features import SILENCE_P_VALUE
+from detectors.function_features import SILENCE_P_VALUE, cohorts_of
 from detectors.late_stories import FIRST as FIRST_LATE
 from detectors.late_stories import LateStories, Whereabouts
 from detectors.raised import RAISED, SCORED, as_raised
@@ -33,7 +33,6 @@ from detectors.stories import LEADS, Stories, met
 from detectors.storms import Clues, Join, find_joins, hosted, hosts_of
 from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, story_of, story_text, top
 from detectors.story_rows import StoryRows, add_rows, newcomers
-from detectors.texts import is_text
 from detectors.timeline import END, Tables
 from detectors.waiting import MOST, Waiting
 from models.baselines import COHORTS, US
@@ -278,9 +277,7 @@ class Incidents:
         """The scores that count for opening an incident, float64[n]."""
         score: Vector = np.asarray(rows.column("gate").fill_null(0.0)).copy()
         # of what ordinary invocations do as often nobody need be told; it may be part of what something else opens
-        bound = np.full(rows.num_rows, self._rarer_than[-1])
-        for cohort, rarer_than in zip(COHORTS[:-1], self._rarer_than[:-1], strict=True):
-            bound[is_text(rows.column("trigger"), cohort)] = rarer_than
+        bound = np.array(self._rarer_than)[cohorts_of(rows.column("trigger"))]
         bound[newcomers(rows)] *= NEWCOMERS
         common = np.asarray(rows.column("p_value")) >= bound
         score[common] = np.minimum(score[common], np.nextafter(self._opens_at, -np.inf))

@@ -151,13 +151,13 @@ def belongs(
         return False
     mine = keys[K_FUNCTION] == function
     if lead > 0:
-        # what the same caller does elsewhere belongs to it only if that, too, is strange for the caller;
-        # what it does as one of a crowd is the crowd's; what befalls it where it did something hours before is another
-        # story; and who else is at its place is another, sooner or later
         # who came to a function with the story is told with all that it does there next
         came = mine and met >= max(numbers[O_FIRST] - storm_us, 0)
         if lead == 2 and not came and not _near(now, numbers, VAGUE_GAP_US):
             return False
+        # what the same caller does elsewhere belongs to it only if that, too, is strange for the caller;
+        # what it does as one of a crowd is the crowd's; what befalls it where it did something hours before is another
+        # story; and who else is at its place is another, sooner or later
         here = mine and crowd != CROWD and (trouble == numbers[O_TROUBLE] or _near(now, numbers, OTHER_SOON_US))
         soon_us = REST_US if lead == 1 else VAGUE_SOON_US
         alike = (trouble == numbers[O_TROUBLE] and (lead == 1 or mine)) or came or _near(now, numbers, soon_us)
