@@ -26,10 +26,15 @@ FILE_SYSTEMS: Final = frozenset(
 )
 #: and what Beam, Arrow and numba can do without: databases, tables of another kind, and linear algebra in loops
 _LEFT_OUT: Final = FILE_SYSTEMS | {"apache_beam.io.gcp.bigquery", "bson", "pandas", "scipy.linalg"}
+#: imported by Beam for each step that a pipeline gets, to ask whether this is a notebook
+_NOTEBOOK: Final = frozenset(("IPython",))
 
 
 class _Away(MetaPathFinder):
     """Says of optional modules that they are not there."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
 
     def find_spec(
         self,
@@ -38,7 +43,7 @@ class _Away(MetaPathFinder):
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         """None for all others, so that the usual finders are asked."""
-        if name in _LEFT_OUT:
+        if name in self._names:
             raise ModuleNotFoundError(f"{name} is not imported at the start", name=name)
         return None
 
@@ -46,11 +51,27 @@ class _Away(MetaPathFinder):
 @contextmanager
 def lean_imports() -> Iterator[None]:
     """Import what is imported in this context without the optional modules; not for a process that wants pandas."""
-    away = _Away()
+    with _without(_LEFT_OUT):
+        yield
+        _ask_now()
+
+
+@contextmanager
+def no_notebook() -> Iterator[None]:
+    """Spare a command that Beam imports IPython to find out that this is no notebook: half a second.
+
+    In a notebook, which has imported it, nothing changes.
+    """
+    with _without(_NOTEBOOK):
+        yield
+
+
+@contextmanager
+def _without(names: frozenset[str]) -> Iterator[None]:
+    away = _Away(names)
     sys.meta_path.insert(0, away)
     try:
         yield
-        _ask_now()
     finally:
         sys.meta_path.remove(away)
 

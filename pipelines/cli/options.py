@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from models.errors import InputError
-from pipelines.lean_imports import lean_imports
+from pipelines.lean_imports import lean_imports, no_notebook
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,7 +37,8 @@ class LogsCommand(click.Command):
 
             quiet()
             importlib.import_module("pipelines.workflows")
-        return super().invoke(ctx)
+        with no_notebook():
+            return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """The usage line, with the words for Beam."""

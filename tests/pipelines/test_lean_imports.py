@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 
 def _printed(program: str) -> list[str]:
@@ -65,3 +66,31 @@ def test_what_was_left_out_can_be_imported_as_ever_afterwards() -> None:
     """)
 
     assert printed == ["apache_beam.io.azure.blobstoragefilesystem", "azfs"]
+
+
+def test_a_command_does_not_import_a_notebook_to_learn_that_it_is_none(tmp_path: Path) -> None:
+    stand_in = tmp_path / "IPython" / "__init__.py"
+    stand_in.parent.mkdir()
+    stand_in.write_text("def get_ipython():\n    return None\n")
+
+    printed = _printed(f"""
+        import sys
+
+        sys.path.insert(0, {str(tmp_path)!r})
+        import apache_beam as beam
+        from apache_beam.utils.interactive_utils import is_in_ipython
+        from pipelines.lean_imports import no_notebook
+
+        with no_notebook():
+            pipeline = beam.Pipeline()
+            _ = pipeline | beam.Create([1]) | beam.Map(lambda one: one)
+        print("IPython" in sys.modules)
+
+        is_in_ipython()
+        print("IPython" in sys.modules)
+        with no_notebook():
+            from IPython import get_ipython
+        print(get_ipython())
+    """)
+
+    assert printed == ["False", "True", "None"]
