@@ -1,9 +1,13 @@
-"""How far the readers of a run are, for whoever shows progress in the same process."""
+"""What has been read: how far the readers of a run are, for whoever shows progress in the same process."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+
+import pyarrow as pa
+
+from detectors.texts import is_text
 
 
 @dataclass
@@ -44,3 +48,8 @@ def end(run: str) -> None:
     """Forget a run."""
     with _lock:
         _runs.pop(run, None)
+
+
+def standing(rows: pa.RecordBatch) -> int:
+    """Records that stand for an invocation: all but the details."""
+    return int(is_text(rows.column("record"), "invocation", "started").sum())

@@ -25,7 +25,6 @@ from pipelines.sources.files import FileRef, parts, read
 from pipelines.spool import SpoolWriter
 from pipelines.stations import METRICS
 from pipelines.stream_timeline import ROWS
-from pipelines.watch import standing
 
 coders.register()
 
@@ -95,7 +94,7 @@ class ReadDoFn(beam.DoFn):  # type: ignore[misc]
             for piece in self._reader.read(ref):
                 dead = piece.dead.num_rows
                 self._dead.inc(dead)
-                self._read.inc(dead + standing(piece.rows))
+                self._read.inc(dead + meter.standing(piece.rows))
                 self._ignored.inc(piece.ignored)
                 meter.add(self._run, piece.rows.num_rows + dead + piece.ignored)
                 if dead:

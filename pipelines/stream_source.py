@@ -33,6 +33,7 @@ from detectors.conform import ConformOptions
 from detectors.order import with_at
 from detectors.timeline import END, START
 from models.errors import SourceError
+from pipelines import meter
 from pipelines.announced import Announced, herald
 from pipelines.lately import Rate
 from pipelines.messages import Message
@@ -42,7 +43,6 @@ from pipelines.sources.uri import open_sources, source_name
 from pipelines.stations import ENDED, METRICS
 from pipelines.stream_timeline import ROWS
 from pipelines.vitals import position_of
-from pipelines.watch import standing
 from pipelines.watermarks import DEFAULT_IDLE_US, DEFAULT_LATENESS_US, SourceClock
 
 #: tag of the records that can't be read
@@ -329,7 +329,7 @@ def account(piece: Polled) -> dict[str, int]:
     """What a piece of news counts for."""
     dead = int(piece.conformed.dead.num_rows)
     return {
-        "read": standing(piece.conformed.rows) + dead,
+        "read": meter.standing(piece.conformed.rows) + dead,
         "dead_letter": dead,
         "ignored": int(piece.conformed.ignored),
     }

@@ -24,9 +24,9 @@ import pyarrow as pa
 from detectors.blind_spots import blind_spots
 from detectors.coverage import coverage_of
 from detectors.schema import DEAD_LETTER, VERDICT
-from detectors.texts import is_text
 from detectors.timeline import START
 from models.errors import InputError, LonetreeError, SourceError
+from pipelines import meter
 from pipelines.champion import Champion, Judging
 from pipelines.checkpoint import Checkpoints, Saved
 from pipelines.engine import GRID_US, Engine, Given
@@ -267,7 +267,7 @@ class Watch:
         self._step(Step("rows", self._engine.push(name, rows, piece.watermark_us, now_us)))
         self._dead.add(dead, self._steady())
         self._step(Step("dead", dead))
-        self.vitals.read += standing(rows) + dead.num_rows
+        self.vitals.read += meter.standing(rows) + dead.num_rows
         self.vitals.dead_letter += dead.num_rows
         self.vitals.ignored += piece.conformed.ignored
         self._cursors[name] = piece.cursor
@@ -507,11 +507,6 @@ class Watch:
 def kind_of(spot: str) -> str:
     """A blind spot without its numbers."""
     return spot.partition(" of ")[2]
-
-
-def standing(rows: pa.RecordBatch) -> int:
-    """Records that stand for an invocation: all but the details."""
-    return int(is_text(rows.column("record"), "invocation", "started").sum())
 
 
 def _rehearsed(judging: Judging) -> None:

@@ -94,3 +94,16 @@ def test_a_command_does_not_import_a_notebook_to_learn_that_it_is_none(tmp_path:
     """)
 
     assert printed == ["False", "True", "None"]
+
+
+def test_a_replay_reads_in_neither_the_sinks_nor_the_watch() -> None:
+    printed = _printed("""
+        import sys
+        import pipelines.workflows
+
+        print([name for name in ("pipelines.watch", "pipelines.sinks.uri") if name in sys.modules])
+        from pipelines.sinks import Sinks, parse_sink
+        print(Sinks.__name__, parse_sink.__name__)
+    """)
+
+    assert printed == ["[]", "Sinks", "parse_sink"]
