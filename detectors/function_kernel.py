@@ -36,7 +36,7 @@ S_SLOW, S_RUNS, S_RECORDS, S_LIMIT, S_SLOW_LATELY, S_TOP_SLOW, S_SLOW60 = range(
 H_CALLS5, H_TIMES5, H_CALLS60, H_TIMES60, H_COST60, H_TIMES_COST = range(58, 76, 3)
 #: hosts that came since T_HOSTS, calls to them, and how often all hosts were replaced, fading within a week
 S_NEW_HOSTS, S_ON_NEW, S_REPLACED = range(76, 79)
-#: half minutes in which something failed: of a quarter of an hour, and those that began among the last 16 events
+#: half minutes in which something failed: of an hour, and those that began among the last 16 events
 S_FAULTS, S_FAULTS_EW = 79, 80
 #: nats by which more of the last runs than usual took as long as one in four does
 S_SLOWER: Final = 81
@@ -48,7 +48,11 @@ S_FEWER: Final = 87
 #: of refused calls: us that lie between two, of late; nats by which more of the calls than usual were refused, for
 #: hours, and refused calls and calls since that began
 S_REFUSED_GAP, S_REFUSING, S_REFUSED_SUM, S_ASKED_SUM = range(88, 92)
-FUNCTION_STATE: Final = 92
+#: how slow the last two or three runs were, as S_VFAST has it of sixteen
+S_VNOW: Final = 92
+#: nats by which the last calls were refused as usual rather than as since more of them were
+S_ACCEPTED: Final = 93
+FUNCTION_STATE: Final = 94
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
@@ -151,6 +155,9 @@ HOLIDAYS: Final = 3
 #: weights of the fast and the slow moving average of a function's run times: about 16 and 200 events
 FAST: Final = 1.0 / 16.0
 SLOW: Final = 1.0 / 200.0
+#: the same of the last two or three; and of their sum, normal scores, what may be chance: with one more it all counts
+NOW: Final = 1.0 / 2.0
+NOT_OVER: Final = 0.5
 #: novelty fades over thirty days; ages are not told apart below a minute
 NOVEL_US: Final = 30.0 * DAY_US
 NOVEL_FLOOR_US: Final = 60.0 * US
@@ -239,13 +246,16 @@ PUT_IN_S: Final = 25.0
 ROUND_WITHIN: Final = 60.0
 #: us within which all that fails has one cause, and the nats that one such time can claim, however much failed in it
 ONE_FAULT_US: Final = np.int64(30 * US)
-FAULT_CLAIMS: Final = 6.0
+FAULT_CLAIMS: Final = 4.0
 #: quarters of an hour, of six hours, in which something must have failed, so that what failed at once is no part of
 #: what goes on; and nats for looking at another window
 FAILED_FOR_HOURS: Final = 3.5
 ANOTHER_LOOK: Final = 1.0
 #: how many times the us between two refused calls pass without one, an hour at least, until the next is another matter
 REFUSED_RESTS: Final = 4.0
+#: nats by which calls are refused as usual again, from which on it is over; and the largest share that refuses so many
+ACCEPTED_AGAIN: Final = 5.0
+ALL_BUT_ALL: Final = 0.98
 #: the share of refused calls that is held against the usual one, by that and besides, and the least usual one
 REFUSED_TIMES: Final = 4.0
 REFUSED_MORE: Final = 0.05
@@ -683,9 +693,9 @@ def advance_functions(
     weight: Any, version: Any, host: Any, operation: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any,
     signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any,
     spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
-    missed: Any, steady: Any, unnoticed: Any, dispersion: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any,
-    phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, alarms: Any, levels: Any, state: Any, times: Any,
-    hosts: Any, host_since: Any, operations: Any,
+    missed: Any, steady: Any, unnoticed: Any, dispersion: Any, between_days: Any, mean_ms: Any, square_ms: Any,
+    phases: Any, phase_us: Any, phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, alarms: Any,
+    levels: Any, state: Any, times: Any, hosts: Any, host_since: Any, operations: Any,
     app: Any, app_state: Any, app_last: Any, app_rate: Any, app_missed: Any, app_alarms: Any,
     app_armed: Any, country_row: Any, lands: Any, land_day: Any, foreign: Any, pair_state: Any,
     pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any, arrived_with: Any, peak_habit: Any,
@@ -754,8 +764,8 @@ def advance_functions(
             s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
             s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = s[S_FAULTS] = s[S_FAULTS_EW] = 0.0
             t[T_FAILING] = t[T_FAILED_IN] = t[T_STARTED] = t[T_REFUSED] = 0
-            s[S_REFUSED_GAP] = s[S_REFUSING] = s[S_REFUSED_SUM] = s[S_ASKED_SUM] = 0.0
-            s[S_SLOWER] = s[S_FAILING6H] = s[S_N6H] = s[S_FEWER] = 0.0
+            s[S_REFUSED_GAP] = s[S_REFUSING] = s[S_REFUSED_SUM] = s[S_ASKED_SUM] = s[S_ACCEPTED] = 0.0
+            s[S_SLOWER] = s[S_FAILING6H] = s[S_N6H] = s[S_FEWER] = s[S_VNOW] = 0.0
             s[S_SLOW] = s[S_RUNS] = s[S_RECORDS] = s[S_LIMIT] = s[S_SLOW_LATELY] = s[S_TOP_SLOW] = s[S_SLOW60] = 0.0
             # a window that has not run yet is expected to be empty
         else:
@@ -793,7 +803,7 @@ def advance_functions(
             s[S_N15] *= d15
             s[S_F15] *= d15
             s[S_C15] *= d15
-            s[S_FAULTS] *= d15
+            s[S_FAULTS] *= d60
             s[S_TOP_REFUSED] *= d15
             s[S_ROUND] *= d15
             s[S_TOP_ROUND] *= d15
@@ -1021,7 +1031,7 @@ def advance_functions(
                 t[T_ARMED] = PACED
             # fewer calls than usual, where neither the app has fewer nor the day had
             level = min(busier60, 1.0) * min((s[S_NDAY] + DAY_FLOOR) / (s[S_EDAY] + DAY_FLOOR), 1.0)
-            each = min(CALLS_TOLD / (3600.0 * steady[k, hour] + 1e-9), 1.0 / dispersion[k])
+            each = min(CALLS_TOLD / (3600.0 * steady[k, hour] + 1e-9), 1.0 / between_days[k])
             s[S_FEWER] += each * (DUE_CLAIMS * level * due - CAME_CLAIMS * w)
             s[S_FEWER] = min(max(s[S_FEWER], 0.0), MOST_FEWER)
             # what has come back is told no longer
@@ -1089,6 +1099,7 @@ def advance_functions(
             stays = (1.0 - FAST) * np.exp(-max(rested, 0.0))
             s[S_VFAST] = stays * s[S_VFAST] + v
             s[S_WFAST] = stays * stays * s[S_WFAST] + 1.0
+            s[S_VNOW] = (1.0 - NOW) * np.exp(-max(rested, 0.0)) * s[S_VNOW] + v
             s[S_VSLOW] = (1.0 - SLOW) * s[S_VSLOW] + v
             s[S_WSLOW] = (1.0 - SLOW) * (1.0 - SLOW) * s[S_WSLOW] + 1.0
             zf = drift(s[S_VFAST], s[S_WFAST], min(s[S_COUNT], 1.0 / FAST))
@@ -1106,7 +1117,9 @@ def advance_functions(
                 slower = s[S_LOGFAST] - quantiles[k, median]
                 claims = 0.5 * z * z * min(max((slower - LEAST_SLOWER) / MORE_SLOWER, 0.0), 1.0)
                 of_two = min(max((slower - LEAST_OF_TWO) / MORE_OF_TWO, 0.0), 1.0)
-                raw[i, 2] = max(claims, s[S_SLOWER] * min(zf, 1.0) * of_two) * min(v, 1.0)
+                # the fast one remembers, too: a run that takes as long as ever after a few long ones is none of them
+                goes_on_now = min(max(s[S_VNOW] - NOT_OVER, 0.0), 1.0)
+                raw[i, 2] = max(claims, s[S_SLOWER] * min(zf, 1.0) * of_two) * min(v, 1.0) ** 2 * goes_on_now
             z = min(-zs, -3.0 * zf)
             if v < 0.0 and z > 0.0 and known[k]:
                 # a little faster is good news; work that is skipped is not
@@ -1227,7 +1240,8 @@ def advance_functions(
                     s[S_FAILING6H] = 0.0
                 t[T_FAILED_IN] = now // QUARTER_US
                 s[S_FAILING6H] += 1.0
-            by_time, by_calls = binomial_excess(s[S_F15], s[S_N15], p), binomial_excess(s[S_FEW], recent, p)
+            # a row that stands for several is seen once
+            by_time, by_calls = binomial_excess(s[S_F15], s[S_N15], p) / w, binomial_excess(s[S_FEW], recent, p)
             raw[i, 4] = max(by_time, by_calls)
             if by_calls > by_time:
                 value[i, 4], typical[i, 4] = s[S_FEW], recent * p
@@ -1265,7 +1279,7 @@ def advance_functions(
                 refused_as_usual[i] = q[P_REFUSED] <= usual_high(s, H_ONE_REFUSED)
                 s[H_ONE_REFUSED] = max(s[H_ONE_REFUSED], q[P_REFUSED])
             s[H_REFUSED] = max(s[H_REFUSED], in_time)
-            by_time = binomial_excess(in_time, s[S_N15], max(c, min(often / s[S_N15], 1.0)))
+            by_time = binomial_excess(in_time, s[S_N15], max(c, min(often / s[S_N15], 1.0))) / w
             by_calls = binomial_excess(in_calls, recent, max(c, min(often / recent, 1.0)))
             raw[i, 5] = max(by_time, by_calls)
             if by_calls > by_time:
@@ -1275,7 +1289,13 @@ def advance_functions(
             # more of the calls than usual are refused, whoever makes them, for hours
             usually = min(max(c, LEAST_REFUSED), 0.5)
             rather = min(REFUSED_TIMES * usually + REFUSED_MORE, 0.5 * (1.0 + usually))
-            each = min(ASKED_AN_HOUR / s[S_N60], 1.0) * w
+            each = min(ASKED_AN_HOUR * w / s[S_N60], 1.0)
+            # what has ended is over at once, however much it was
+            since = min(max(s[S_REFUSED_SUM] / max(s[S_ASKED_SUM], 1.0), rather), ALL_BUT_ALL)
+            again = np.log(usually / since) if refused[i] > 0 else np.log((1.0 - usually) / (1.0 - since))
+            s[S_ACCEPTED] = max(s[S_ACCEPTED] + again, 0.0) if s[S_REFUSING] > 0.0 else 0.0
+            if s[S_ACCEPTED] > ACCEPTED_AGAIN:
+                s[S_REFUSING] = 0.0
             if refused[i] == 0:
                 s[S_REFUSING] += each * np.log((1.0 - rather) / (1.0 - usually))
             elif not (ones_doing and s[S_TOP_RECENT] > ONES_DOING):

@@ -50,6 +50,14 @@ TIMES_OTHERS: Final = 3.0
 ONE_DAYS: Final = 10.0
 #: calls that come together count as one, up to so many
 MOST_CLUMP: Final = 10.0
+#: hours whose calls are held against those of the same hours on other days of their kind; the larger dispersion counts
+SPANS_OF_DAYS: Final = (1, 6)
+#: degrees of freedom from which on days tell how they differ, calls below which hours say nothing of it, and what is
+#: believed beforehand, with how many degrees of freedom
+FEWEST_FREE: Final = 20
+SOME_CALLS: Final = 0.5
+BELIEVED: Final = 2.0
+BELIEVED_FREE: Final = 10
 #: cells of counts held at a time
 _CELLS: Final = 1_000_000
 
@@ -107,6 +115,62 @@ def lasting(bins: Floats, who: Ints, covered: Ints, functions: int) -> Floats:
         beyond = np.maximum(most - (TIMES_OTHERS * others + ONE_DAYS), 0.0)
         out[rows] = np.where((many >= DAYS_BESIDE) & (total > 0.0), 1.0 - beyond / np.maximum(total, 1e-12), 1.0)
     return out
+
+
+def between_days(bins: Floats, who: Ints, covered: Ints, dispersion: Floats) -> Floats:
+    """Variance over mean of the calls of hours at the same time of day, float64[F], at least 1.
+
+    What a clock sends comes in bursts, and is as even as can be from day to day; other work is even from minute to
+    minute, and days differ. The larger of what hours and what six of them together show. Where too few days of a kind
+    were seen, ``dispersion``.
+
+    Args:
+        bins: float64[n, >= 3], of five minutes: their number since 1970 in column 1, calls in column 2.
+        who: int64[n], row of each one's function.
+        covered: int64[m], numbers of the bins that the logs cover, sorted.
+        dispersion: float64[F], variance over mean of the counts of five minutes.
+
+    Example:
+        >>> every = np.arange(4 * DAY_BINS, 9 * DAY_BINS)
+        >>> number = every[::3]  # a burst each quarter of an hour
+        >>> bins = np.stack([0 * number, number, 0 * number + 150], axis=1).astype(float)
+        >>> between_days(bins, np.zeros(len(bins), int), every, np.array([97.0])).round(1).tolist()
+        [1.0]
+    """
+    out: Floats = np.array(dispersion, np.float64)
+    days = _days(covered)
+    kind = _kinds(bins, who, days)
+    whole = _whole(covered, days, DAY_BINS // HOURS)
+    for rows, counts in _counted(bins, who, days, len(dispersion)):
+        found, known = np.ones(len(counts)), np.zeros(len(counts), np.bool_)
+        for span in SPANS_OF_DAYS:
+            calls = counts.reshape(len(counts), len(days), HOURS // span, -1).sum(axis=3)
+            inside = whole.reshape(len(days), HOURS // span, span).all(axis=2)
+            total, free = np.zeros(len(counts)), np.zeros(len(counts))
+            for which in range(KINDS_OF_DAY):
+                mine = inside & (kind == which)[:, None]
+                many = mine.sum(axis=0)
+                # one busy day is no licence
+                most = TIMES_OTHERS * _middle(calls, mine) + ONE_DAYS
+                came = np.minimum(calls, most[:, None])
+                mean = (came * mine).sum(axis=1) / np.maximum(many, 1)
+                apart = (((came - mean[:, None]) * mine) ** 2).sum(axis=1)
+                tells = (many > 1) & (mean >= SOME_CALLS)
+                total += np.where(tells, apart / np.maximum(mean, SOME_CALLS), 0.0).sum(axis=1)
+                free += np.where(tells, many - 1, 0).sum(axis=1)
+            found = np.maximum(found, (total + BELIEVED * BELIEVED_FREE) / (free + BELIEVED_FREE))
+            known |= free >= FEWEST_FREE
+        out[rows] = np.where(known, found, dispersion[rows])
+    return out
+
+
+def _middle(calls: Floats, mine: npt.NDArray[np.bool_]) -> Floats:
+    """The lower median over the days that are meant, bool[days, spans], float64[n, spans]; 0 where none is."""
+    ordered = np.sort(np.where(mine, calls, np.inf), axis=1)
+    place = np.maximum((mine.sum(axis=0) - 1) // 2, 0)
+    middle = ordered[:, place, np.arange(calls.shape[2])]
+    found: Floats = np.where(np.isfinite(middle), middle, 0.0)
+    return found
 
 
 def smoothed(hourly: Floats) -> Floats:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.assured import HOURS, alarms, lasting, smoothed
+from models.assured import HOURS, alarms, between_days, lasting, smoothed
 from models.hashing import hash_strings
 from models.lived import HOLE_US, Lived
 from models.portable import exp, log
@@ -250,6 +250,7 @@ class Baselines:
         failure_rate, refusal_rate: float64[F+C], shares.
         rate: float64[F+C, 168], expected invocations per second by hour of the week (UTC, Monday first); 0 for cohorts.
         dispersion: float64[F+C], variance over mean of five-minute counts, at least 1.
+        between_days: float64[F+C], the same of hours at the same time of day, as ``assured`` has it.
         alarms: float64[F+C, 192], how fast a silence becomes an alarm by what came on every day, as ``assured`` has it;
             0 for cohorts.
         lasting: float64[F+C, 24], share of the calls at an hour of the day (UTC) that is no single day's.
@@ -279,6 +280,7 @@ class Baselines:
     refusal_rate: Floats
     rate: Floats
     dispersion: Floats
+    between_days: Floats
     alarms: Floats
     lasting: Floats
     app_alarms: Floats
@@ -470,7 +472,7 @@ _ARRAYS: Final = (
         "failure_rate",
         "refusal_rate",
     ),
-    *("rate", "dispersion", "alarms", "lasting", "app_alarms"),
+    *("rate", "dispersion", "between_days", "alarms", "lasting", "app_alarms"),
     *("mean_ms", "square_ms", "phases", "phase_us", "phase_count"),
 )
 
@@ -593,6 +595,7 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
         refusal_rate=refusal_rate,
         rate=rate,
         dispersion=dispersion,
+        between_days=between_days(bins, who, covered, dispersion),
         alarms=alarms(bins, who, covered, dispersion),
         lasting=lasting(bins, who, covered, rows),
         app_alarms=_app_alarms(bins, who, names, rate, covered),

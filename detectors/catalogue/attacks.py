@@ -52,10 +52,11 @@ def _injects(s: Signs) -> bool:
 def _injects_by_message(s: Signs) -> bool:
     if not s.messaging or s.functions > 3:
         return False
-    if s.failed >= 0.5 and not s.few_messages:
-        # hundreds of messages that fail are an outage of what reads them, or of what it calls
-        return _signed(s)
     parsing = any(part in name.lower() for name in s.e.exception_types for part in _PARSING)
+    if not s.few_messages or s.timed_out:
+        # dozens of messages that fail are an outage of what reads them, or of what it calls, whatever went well beside
+        # them; and what gives up after the same time, however often, waits for somebody
+        return _signed(s) or (parsing and s.failed < 0.5)
     slow = s.share("duration_high", "round_seconds") >= 0.2 or (
         s.of("duration", "cost") >= 0.1 and s.longest >= _SLEEPS
     )

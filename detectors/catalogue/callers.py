@@ -22,6 +22,10 @@ _LOOKS_AROUND: Final = 4
 _FEW: Final = 5
 #: calls that make a harvest
 _HARVEST: Final = 100
+#: methods that read, identities that a person may have, and times what it ever took that tell of a harvest
+_READING: Final = frozenset({"GET", "HEAD"})
+_PERSONS: Final = frozenset({"user", "property"})
+_TIMES_AS_MUCH: Final = 8.0
 #: calls a minute that one caller can read; beyond, the amount itself is the trouble
 _READABLE: Final = 60.0
 #: share of its working hours above which a caller is at work at a usual one; an eighth would be the typical share
@@ -54,14 +58,23 @@ def _takes_much(s: Signs) -> bool:
     # of a place that many share nobody can say that it takes anything
     known = s.one_caller and s.caller_source in ONE_CALLER and not (s.new_here or s.first_day or s.only_writes)
     much = s.caller_load >= 0.2 and s.e.invocations >= _HARVEST
-    slower = s.share("caller_slow_here", "duration_high", "latency_shift", "cost_hour", "cost_days") >= 0.08
-    longer = slower or s.typical_run > 1.5
     quiet = s.failed < 0.2 and s.refused < 0.2
     # faster is a flood, dearer is a bill, and a few calls at night are off hours
     other = (
         s.peak_a_minute >= _READABLE or s.e.run_seconds >= BILL_S or (s.of("hours") >= 0.12 and s.e.invocations < 200)
     )
-    return known and much and longer and quiet and not other
+    return known and much and (_each_longer(s) or _reads_on(s)) and quiet and not other
+
+
+def _each_longer(s: Signs) -> bool:
+    slower = s.share("caller_slow_here", "duration_high", "latency_shift", "cost_hour", "cost_days") >= 0.08
+    return slower or s.typical_run > 1.5
+
+
+def _reads_on(s: Signs) -> bool:
+    """Somebody reads, and nothing else, many times what it ever took in hours or in a day."""
+    reads = bool(s.e.methods) and _READING.issuperset(method.upper() for method in s.e.methods)
+    return reads and s.caller_source in _PERSONS and s.ratio("caller_volume_here", "caller_day") >= _TIMES_AS_MUCH
 
 
 def _takes_over(s: Signs) -> bool:
@@ -109,7 +122,9 @@ def _severity_of_new(s: Signs) -> Severity:
     in_vain = s.failed + s.refused > 0.2
     busy = s.functions > _LOOKS_AROUND or s.e.invocations >= 200 or _takes_over(s)
     # a scanner of the internet that is refused within seconds wakes nobody
-    return level("low", in_vain or busy or s.out_of_place, in_vain and busy and s.e.invocations >= _HARVEST)
+    # as much from where hardly anybody calls is no less than fewer calls from there
+    wants = (in_vain and busy and s.e.invocations >= _HARVEST) or (busy and s.from_afar)
+    return level("low", in_vain or busy or s.out_of_place, wants)
 
 
 def _severity_of_country(s: Signs) -> Severity:
@@ -180,11 +195,11 @@ EXFILTRATION: Final = Kind(
     title="Far more than usual taken from {spot} by {caller}",
     summary="{Calls} {during} {to} {where} by {caller}{in_country}: {pace}{slow}{bad}.",
     meaning=(
-        "A known caller reads far more than ever, and each call takes longer. A "
+        "A known caller reads far more than ever, page after page, or each call takes longer. A "
         "migration or a new report looks the same."
     ),
     attack=("T1530", "T1119"),
-    severity=lambda s: level("high", s.e.invocations >= 2_000),
+    severity=lambda s: level("high" if _each_longer(s) else "medium", s.e.invocations >= 2_000, s.abroad),
     runbook=(
         "Ask the owner of this caller whether a migration, export or report is running.",
         (
@@ -278,7 +293,7 @@ UNUSUAL_PACE: Final = Kind(
 NEW_CALLER: Final = Kind(
     id="new-caller",
     title="New at {new_spot}: {caller}",
-    summary="{Calls} {during} {to} {where} {from_whom}, {unknown}{busy}{bad}{slow}.",
+    summary="{Calls} {during} {to} {where} {from_whom}{in_country}, {unknown}{busy}{bad}{slow}.",
     meaning=(
         "Someone calls a function for the first time, and does what others don't. "
         "A new customer looks the same at first."

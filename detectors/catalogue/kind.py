@@ -80,6 +80,10 @@ _CONFLICT: Final = frozenset({409})
 _NEARLY_ALL: Final = 0.8
 #: bad messages at most: where dozens come back, what reads them is at fault
 _FEW_MESSAGES: Final = 60.0
+#: failures from which on they tell how long they take, what is as long as the longest, and ms that a client waits
+_MANY_FAILURES: Final = 10
+_ALIKE: Final = 0.95
+_PATIENCE_MS: Final = 5_000.0
 #: surprise, -log10 p, from which on where a caller is, or what it reaches, speaks for itself, small as its share of the
 #: score may be: how rarely something was seen has a bound, and pace has none
 STRONG: Final = 2.0
@@ -228,10 +232,20 @@ class Signs:
     @property
     def abroad(self) -> bool:
         """One caller calls from a country that is strange in itself: to it, or of a place, there."""
-        here = self.e.countries[0][1] if self.e.countries else 0
         place = GROUPS["place"] if self.caller_source not in ONE_CALLER else ("caller_new_country",)
-        all_there = here >= _ALL_BUT * sum(count for _, count in self.e.countries)
-        return self.one_caller and here > 0 and all_there and self.surprise(*place) >= STRONG
+        return self.one_caller and self.all_from_there and self.surprise(*place) >= STRONG
+
+    @property
+    def from_afar(self) -> bool:
+        """As ``abroad``, or from where hardly anybody calls."""
+        far = self.one_caller and self.all_from_there and self.surprise("country_rare_here", "country_new") >= STRONG
+        return self.abroad or far
+
+    @property
+    def all_from_there(self) -> bool:
+        """Nearly all calls came from one country."""
+        here = self.e.countries[0][1] if self.e.countries else 0
+        return here > 0 and here >= _ALL_BUT * sum(count for _, count in self.e.countries)
 
     @property
     def out_of_place(self) -> bool:
@@ -303,6 +317,12 @@ class Signs:
     def few_messages(self) -> bool:
         """Its failures may be deliveries of few bad messages."""
         return self.messages <= _FEW_MESSAGES
+
+    @property
+    def timed_out(self) -> bool:
+        """Most of it failed, and half of it took as long as the longest: whoever was asked did not answer in time."""
+        middle, longest = (finite(ms) for ms in self.e.duration_ms)
+        return self.failed >= 0.5 and self.e.failed >= _MANY_FAILURES and middle >= max(_ALIKE * longest, _PATIENCE_MS)
 
     @property
     def guesses(self) -> int:

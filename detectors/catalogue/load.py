@@ -199,10 +199,10 @@ DISTRIBUTED_FLOOD: Final = Kind(
 FLOOD: Final = Kind(
     id="flood",
     title="Flood at {spot} {from_whom}",
-    summary="{Calls} {during} {to} {where} {from_whom}{and_others}: {pace}{bad}{money}{beside}.",
+    summary="{Calls} {during} {to} {where} {from_whom}{in_country}{and_others}: {pace}{bad}{money}{beside}.",
     meaning="One caller calls as fast as it can. A load test or a client in a loop looks the same.",
     attack=("T1499.002", "T1499.003"),
-    severity=lambda s: level("medium", s.e.invocations >= 2_000 or s.failed > 0.05, s.failed > 0.3),
+    severity=lambda s: level("medium", s.e.invocations >= 2_000 or s.failed > 0.05 or s.abroad, s.failed > 0.3),
     runbook=(
         "Ask whether a load test is running.",
         (

@@ -181,8 +181,8 @@ class Who(Amounts):
         return f"a country that makes {'few' if share is None else say.percent(finite(share))} of the calls there"
 
     def say_in_country(self) -> str:
-        """The country that all calls of a caller came from, where it is a strange one for it or there."""
-        away = self._signs.surprise(*GROUPS["place"]) >= _AWAY and len(self._e.countries) == 1
+        """The country that nearly all calls of a caller came from, where it is a strange one for it or there."""
+        away = self._signs.surprise(*GROUPS["place"]) >= _AWAY and self._signs.all_from_there
         return f" in {self.say_country()}" if away and self._signs.one_caller and not self._place() else ""
 
     def say_travels(self) -> str:

@@ -670,3 +670,81 @@ def test_what_grew_by_and_by_is_laid_to_no_version() -> None:
     example = BY_ID["bad-deployment"].example
     assert classify(replace(example, early=0.2)).id == "bad-deployment"
     assert classify(replace(example, early=0.007)).id != "bad-deployment"
+
+
+def test_messages_that_all_give_up_after_the_same_time_wait_for_somebody_and_are_no_crafted_input() -> None:
+    crafted = replace(
+        BY_ID["queue-injection"].example, share={"failure_burst": 0.5, "duration_high": 0.5}, exception_types=(),
+        invocations=207, failed=175, value={"failure_burst": 40.0, "redelivery": 3.0},
+        surprise={"failure_burst": 5.0, "duration_high": 5.0}, duration_ms=(9_000.0, 60_010.0), usual_ms=773.0,
+    )  # fmt: skip
+    assert classify(crafted).id == "queue-injection"
+    outage = replace(crafted, duration_ms=(60_004.0, 60_010.0))
+    assert classify(outage).id not in {"queue-injection", "injection-probe"}
+    # a sign of an attack tells whatever else is
+    assert classify(replace(outage, signatures=("sql injection",))).id == "queue-injection"
+
+
+def test_what_goes_well_beside_dozens_of_messages_that_fail_makes_them_no_crafted_input() -> None:
+    storm = replace(
+        BY_ID["queue-injection"].example, share={"failure_burst": 0.5, "duration_high": 0.5}, exception_types=(),
+        invocations=4_112, failed=1_540, value={"failure_burst": 400.0, "redelivery": 10.0},
+        surprise={"failure_burst": 9.0, "duration_high": 9.0}, duration_ms=(20_000.0, 58_000.0), usual_ms=312.0,
+    )  # fmt: skip
+    assert classify(storm).id != "queue-injection"
+    assert classify(replace(storm, failed=500)).id == "queue-injection"
+
+
+def test_who_reads_page_after_page_many_times_what_it_ever_took_carries_it_away() -> None:
+    share = {"caller_volume_here": 0.5, "caller_pace": 0.3, "pace_hour": 0.2}
+    reader = sample(
+        "caller", 688, 115, share, caller="user:emp-35", methods=("GET",),
+        value={"caller_volume_here": 600.0, "caller_pace": 180.0, "pace_hour": 320.0, "caller_new": 5e6},
+        typical={"caller_volume_here": 12.0, "caller_pace": 2.0, "pace_hour": 4.0}, usual_ms=300.0,
+        duration_ms=(300.0, 500.0),
+    )  # fmt: skip
+    assert (classify(reader).id, describe(reader)["severity"]) == ("exfiltration", "medium")
+    # each call longer, too, is worse; whoever writes, an address, or one that always took as much takes nothing away
+    assert describe(replace(reader, duration_ms=(900.0, 4_000.0)))["severity"] == "high"
+    for other in (
+        replace(reader, methods=("GET", "POST")),
+        replace(reader, callers=(("address:203.0.113.7", "address", 688),)),
+        replace(reader, typical={**reader.typical, "caller_volume_here": 120.0}),
+    ):
+        assert classify(other).id != "exfiltration"
+
+
+def test_more_of_an_attack_from_afar_is_told_with_its_country_and_as_no_less_severe() -> None:
+    place = {"country_rare_here": 4.0, "country_new": 4.0}
+    few = sample(
+        "caller", 60, 25, {"country_new": 0.4, "caller_new_to_function": 0.3, "caller_pace": 0.3},
+        caller="address:203.0.113.7", countries=(("Vietnam", 60),), new_callers=1, caller_confidence=0.7,
+        surprise={**place, "caller_new_to_function": 3.0, "caller_pace": 3.0}, value={"country_rare_here": 0.0},
+    )  # fmt: skip
+    many = replace(
+        few, invocations=180, countries=(("Vietnam", 179), ("Germany", 1)),
+        callers=((few.callers[0][0], "address", 180),), functions=(("shop", "GetPatient", 180),),
+        share={"caller_pace": 0.5, "pace_hour": 0.3, "caller_new_to_function": 0.15, "country_new": 0.05},
+        surprise={**place, "caller_pace": 12.0, "pace_hour": 9.0, "caller_new_to_function": 3.0},
+        value={"caller_pace": 149.0, "pace_hour": 149.0, "caller_new_to_function": 0.0},
+        typical={"pace_hour": 2.0}, caller_age_s=600.0,
+    )  # fmt: skip
+    told = [describe(one) for one in (few, many)]
+    assert [one["kind"] for one in told] == ["new-country", "new-caller"]
+    assert all("Vietnam" in one["summary"] for one in told)
+    assert [one["severity"] for one in told] == ["high", "high"]
+
+
+def test_a_flood_by_a_known_caller_from_a_country_that_is_news_says_so() -> None:
+    flood = replace(
+        BY_ID["flood"].example, callers=(("user:partner-1", "user", 949),), invocations=949,
+        countries=(("Russia", 949),),
+        share={"caller_pace": 0.6, "caller_new_country": 0.1, "pace_hour": 0.3}, run_seconds=60.0, new_callers=0,
+        surprise={"caller_pace": 20.0, "caller_new_country": 5.0, "pace_hour": 12.0},
+        value={"caller_pace": 504.0, "pace_hour": 504.0, "caller_new": 5e6, "caller_new_country": 0.0},
+        typical={"caller_pace": 28.0, "pace_hour": 28.0}, caller_confidence=0.9,
+    )  # fmt: skip
+    told = describe(flood)
+    assert (told["kind"], told["severity"]) == ("flood", "high")
+    assert "in Russia" in told["summary"]
+    assert describe(replace(flood, surprise={**flood.surprise, "caller_new_country": 0.5}))["severity"] == "medium"

@@ -233,8 +233,20 @@ def test_the_morning_after_a_slow_evening_is_not_slow(usual: Baselines) -> None:
         found = live(usual, before(), slow, [{**row, "invocation_id": f"after-{n}"} for n, row in enumerate(after)])
         return float(max(found.raw("latency_shift", f"after-{n}").max() for n in range(3)))
 
-    assert first_calls(MINUTE) > 1.0
+    assert first_calls(MINUTE) > 0.5
     assert first_calls(10 * HOUR) < 0.2 * first_calls(MINUTE)
+
+
+def test_runs_as_long_as_ever_after_a_few_long_ones_are_none_of_them(usual: Baselines) -> None:
+    slow = trouble(8, MINUTE, duration_ms=300.0)
+    # a little slower than most calls, as every second one is
+    after = ordinary(NOW + 8 * MINUTE, 0.5, every=MINUTE, duration_ms=105.0)
+    found = live(usual, before(), slow, [{**row, "invocation_id": f"after-{n:03d}"} for n, row in enumerate(after)])
+    over = found.raw("latency_shift", "after")
+    assert found.raw("latency_shift", "bad").max() > 5.0
+    # the average of sixteen runs is still high by then
+    assert found.value("latency_shift", "after")[4:8].min() > 120.0
+    assert over[4:].max() < 1.0
 
 
 def test_work_that_is_skipped_shows_as_a_drop(usual: Baselines) -> None:
@@ -401,6 +413,29 @@ def test_where_a_third_of_the_usual_comes_for_hours_each_call_says_more_so(usual
     assert found.raw("fewer_calls", f"Send-shop-{LEARNED - DAY}").max() < 1.0
     back = found.raw("fewer_calls", f"Send-shop-{NOW + 4 * HOUR}")
     assert back[-60:].max() == 0.0
+
+
+def by_the_quarter(begin: int, hours: float, size: int) -> list[dict[str, Any]]:
+    """So many messages within a minute, each quarter of an hour, as meters send them."""
+    quarters = range(int(4 * hours))
+    return [
+        row
+        for quarter in quarters
+        for row in messages(begin + quarter * 15 * MINUTE, size * SECOND / HOUR, every=SECOND, duration_ms=90.0)
+    ]
+
+
+def test_half_of_what_a_clock_sends_in_bursts_is_missed_as_soon_as_half_of_what_comes_evenly() -> None:
+    def claims(sent: Any) -> npt.NDArray[Any]:
+        known = baselines_of([*sent(0, 5 * 24.0, 60), *ordinary(0, 5 * 24.0)])
+        fewer = [{**row, "invocation_id": f"half-{row['invocation_id']}"} for row in sent(5 * DAY + 6 * HOUR, 5.0, 30)]
+        found = live(known, sent(4 * DAY, 30.0, 60), fewer, ordinary(4 * DAY, 40.0))
+        return found.raw("fewer_calls", "half")
+
+    in_bursts = claims(by_the_quarter)
+    evenly = claims(lambda begin, hours, size: messages(begin, hours, every=HOUR // (4 * size), duration_ms=90.0))
+    assert evenly[-1] > 8.0
+    assert in_bursts.max() > 0.8 * evenly.max()
 
 
 def test_calls_that_stay_away_for_minutes_are_not_fewer(usual: Baselines) -> None:
@@ -1157,6 +1192,32 @@ def test_a_batch_that_fails_at_once_is_one_fault_and_one_that_goes_on_is_many(us
     assert for_minutes > 8.0 * at_once
 
 
+def test_batches_that_fail_one_after_the_other_claim_more_than_the_first() -> None:
+    meters = baselines_of(by_the_quarter(0, 96.0, 60))
+    failing = [
+        {**row, "invocation_id": f"bad-{row['invocation_id']}", "succeeded": n % 4 != 0}
+        for n, row in enumerate(by_the_quarter(NOW, 1.0, 60))
+    ]
+    burst = live(meters, by_the_quarter(LEARNED - DAY, 30.0, 60), failing).raw("failure_burst", "bad")
+    first, third = burst[:60].max(), burst[120:180].max()
+    assert 0.0 < first <= 2.0 * kernel.FAULT_CLAIMS
+    assert third > 2.0 * first
+
+
+@pytest.mark.parametrize(
+    ("feature", "ended"), [("failure_burst", {"succeeded": False}), ("client_error_burst", {"status": 404})]
+)
+def test_a_row_that_stands_for_several_calls_is_seen_once(
+    usual: Baselines, feature: str, ended: dict[str, Any]
+) -> None:
+    def claimed(count: int, weight: int) -> float:
+        calls = [{**row, "item_count": weight} for row in (*before(every=HOUR // 10), *trouble(count, MINUTE, **ended))]
+        return float(live(usual, calls).raw(feature, "bad").max())
+
+    assert claimed(1, 3) <= 1.1 * claimed(1, 1)
+    assert claimed(3, 3) <= 1.1 * claimed(3, 1)
+
+
 def test_where_calls_are_few_each_that_fails_is_a_fault_of_its_own(usual: Baselines) -> None:
     # one every twenty minutes: a quarter of an hour never holds two
     rare = baselines_of(ordinary(0, 96, every=20 * MINUTE))
@@ -1318,6 +1379,14 @@ def test_refusals_that_are_few_an_hour_add_up_over_hours_whoever_is_refused(usua
     assert told(every_four, callers=1)[0].max() < 3.0
     # and the next one, hours after, is another matter
     assert told([*every_four, 45 * 4.0 + 150])[0][-1] < 1.0
+
+
+def test_ordinary_refusals_in_the_hours_after_a_long_attack_are_no_part_of_it(usual: Baselines) -> None:
+    attack = [4.0 * n for n in range(45)]
+    after = [45 * 4.0 + 45.0, 45 * 4.0 + 48.0]
+    found = live(usual, before(18.0), refused_now_and_then([*attack, *after], 40)).raw("refused_hours", "bad")
+    assert found[:45].max() > 10.0
+    assert found[45:].max() < 3.0
 
 
 def test_what_is_refused_hours_after_a_burst_of_refusals_is_no_part_of_it_few_as_the_calls_between_are() -> None:

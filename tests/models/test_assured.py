@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models import assured
-from models.assured import DAY_BINS, FEWEST_DAYS, HOURS, QUARTER_S, QUARTERS, SHIFT, alarms, lasting
+from models.assured import DAY_BINS, FEWEST_DAYS, HOURS, QUARTER_S, QUARTERS, SHIFT, alarms, between_days, lasting
 
 #: the first is a Monday
 MONDAY = 4
@@ -141,3 +141,39 @@ def test_what_comes_on_two_days_or_seldom_is_missed_as_before() -> None:
 
 def test_of_two_days_neither_stands_out() -> None:
     assert (left(calls_of([1], 3 * 12, 4 * 12, 30.0), 2) == np.ones(HOURS)).all()
+
+
+def differ(bins: Any, days: list[int], by_minutes: float = 97.0) -> float:
+    """Variance over mean of hours at the same time of day; what five minutes show is given."""
+    covered = np.concatenate([np.arange(DAY_BINS) + (MONDAY + day) * DAY_BINS for day in days])
+    return float(between_days(bins, np.zeros(len(bins), np.int64), covered, by_minutes * ONE)[0])
+
+
+def test_what_a_clock_sends_in_bursts_differs_by_nothing_from_day_to_day() -> None:
+    assert differ(calls_of(WEEK, 0, DAY_BINS, 150.0, every=3), WEEK) == pytest.approx(1.0)
+
+
+def test_what_comes_at_random_has_the_variance_of_chance() -> None:
+    bins = calls_of(WEEK, 0, DAY_BINS)
+    bins[:, 2] = np.random.default_rng(3).poisson(5.0, len(bins))
+    assert differ(bins, WEEK) == pytest.approx(1.0, abs=0.4)
+
+
+def test_days_that_are_busier_than_others_let_a_day_be_less_busy() -> None:
+    bins = calls_of(WEEK, 0, DAY_BINS, 50.0)
+    bins[:, 2] *= 1.0 + 0.1 * (bins[:, 1] // DAY_BINS % 2)
+    assert differ(bins, WEEK) > 5.0
+
+
+def test_a_single_busy_day_is_no_licence() -> None:
+    bins = calls_of(WEEK, 0, DAY_BINS, 50.0)
+    bins[:DAY_BINS, 2] *= 20.0
+    flat = bins.copy()
+    flat[:DAY_BINS, 2] = 3.0 * 50.0 + 1.0
+    assert differ(bins, WEEK) <= 1.05 * differ(flat, WEEK)
+
+
+def test_too_few_days_say_nothing_of_how_days_differ() -> None:
+    assert differ(calls_of(WEEK[:1], 0, DAY_BINS), WEEK[:1]) == 97.0
+    # a Monday is no Saturday
+    assert differ(calls_of([4, 5], 0, DAY_BINS), [4, 5]) == 97.0

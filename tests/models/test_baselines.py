@@ -19,7 +19,18 @@ from tests.detectors.life import DAY, HOUR, MINUTE, SECOND, baselines_of, ordina
 from tests.detectors.rows import EPOCH_US, rows
 
 MEDIAN = int(np.searchsorted(LEVELS, 0.5))
-ARRAYS = ("quantiles", "failure_rate", "refusal_rate", "rate", "dispersion", "tail_high", "tail_low", "phases", "count")
+ARRAYS = (
+    "quantiles",
+    "failure_rate",
+    "refusal_rate",
+    "rate",
+    "dispersion",
+    "between_days",
+    "tail_high",
+    "tail_low",
+    "phases",
+    "count",
+)
 
 
 def row_of(baselines: Baselines, function: str) -> int:
