@@ -86,8 +86,8 @@ class Trouble(Who):
         return f"1 {'run' if self._runs() else 'call'} failed"
 
     def say_from_one(self) -> str:
-        """The caller, where the story is one caller's."""
-        if not self._signs.by_caller:
+        """The caller, where it is one caller's doing, or befalls one alone."""
+        if not self._signs.one_caller:
             return ""
         share = "all" if self._e.distinct_callers <= 1 else "most" if self._signs.caller_share >= _MOST else "many"
         return f", {share} from {self._first_caller().removeprefix('callers from ')}"

@@ -659,3 +659,13 @@ def test_what_a_bill_comes_to_is_told_in_money_alone() -> None:
     summary = describe(BY_ID["denial-of-wallet"].example)["summary"]
     assert summary.endswith("; cost so far $0.05 to $2.81, depending on plan and memory.")
     assert "GB-seconds" not in summary
+
+
+def test_failures_that_befall_one_partner_alone_name_the_partner() -> None:
+    example = replace(
+        BY_ID["failure-burst"].example, lead="function", invocations=121, failed=121, share={"caller_failures": 1.0},
+        callers=(("user:partner-3", "user", 120), ("user:partner-2", "user", 1)), distinct_callers=2,
+    )  # fmt: skip
+    assert "most from user partner-3" in describe(example)["summary"]
+    many = tuple((f"user:partner-{n}", "user", 40) for n in range(3))
+    assert "from user" not in describe(replace(example, callers=many, distinct_callers=3))["summary"]
