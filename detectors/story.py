@@ -25,7 +25,7 @@ SHOWN_NAMES: Final = 50
 BEFORE_A_VERSION: Final = 0.1
 #: invocations are counted by spans of five minutes, to tell in which time so large a share of them came
 SPAN_US: Final = 300_000_000
-CORE_SHARE: Final = 0.9
+CORE_SHARE: Final = 0.8
 #: part of its time in which a story begins, and spans from which on that part tells something
 BEGINNING: Final = 0.25
 LONG_SPANS: Final = 48
@@ -310,7 +310,7 @@ def _since_deployed_us(story: Story) -> int:
 
 
 def _core_s(story: Story) -> float:
-    """The shortest time, in whole spans, that holds nearly all of the invocations, s; what comes later stretches it."""
+    """The shortest time, in whole spans, that holds most of the invocations, s; what comes later stretches it."""
     spans = sorted((int(span), n) for span, n in story.counts.get("span", {}).items() if n)
     wanted = CORE_SHARE * sum(n for _, n in spans)
     best, first, held = float("inf"), 0, 0

@@ -17,10 +17,10 @@ _PART_OF_IT: Final = 0.05
 _NEARLY_AS_MUCH: Final = 0.25
 #: ms; a run that takes so long is worth a word
 _LONG_RUN_MS: Final = 10_000.0
-#: s; what lasts so long may be a short thing with a tail, where nearly all came in so small a part of it
+#: s; what lasts so long may be a short thing with a tail, where most came in so small a part of it
 _LONG_S: Final = 3_600.0
 _SHORT_PART: Final = 0.4
-#: s within which nearly all must have come to have come at once
+#: s within which most must have come to have come at once
 _AT_ONCE_S: Final = 3_600.0
 #: US dollars from which on a bill is told
 _WORTH_A_BILL: Final = 1.0
@@ -64,7 +64,7 @@ class Amounts(Telling):
         return "of" if self._runs() else "to"
 
     def say_during(self) -> str:
-        """In how long, and in which part of it nearly all came; a single moment by its clock."""
+        """In how long, and in which part of it most came; a single moment by its clock."""
         span_s, core_s = self._signs.span_s, finite(self._e.core_s)
         if span_s < 1.0:
             return f"at {say.clock(self._began_us())}"
@@ -73,7 +73,7 @@ class Amounts(Telling):
         return f"in {say.span(span_s)}, most of them within {say.span(core_s)},"
 
     def say_at_once(self) -> str:
-        """That nearly all of it came together; what goes on for hours did not."""
+        """That most of it came together; what goes on for hours did not."""
         lasted = finite(self._e.core_s) or self._signs.span_s
         return " at once" if lasted <= _AT_ONCE_S else ""
 
