@@ -1031,7 +1031,7 @@ def advance_functions(
                 t[T_ARMED] = PACED
             # fewer calls than usual, where neither the app has fewer nor the day had
             level = min(busier60, 1.0) * min((s[S_NDAY] + DAY_FLOOR) / (s[S_EDAY] + DAY_FLOOR), 1.0)
-            each = min(CALLS_TOLD / (3600.0 * steady[k, hour] + 1e-9), 1.0 / between_days[k])
+            each = min(CALLS_TOLD / (3600.0 * steady[k, hour] + 1e-9), 1.0 / max(dispersion[k], between_days[k]))
             s[S_FEWER] += each * (DUE_CLAIMS * level * due - CAME_CLAIMS * w)
             s[S_FEWER] = min(max(s[S_FEWER], 0.0), MOST_FEWER)
             # what has come back is told no longer

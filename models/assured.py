@@ -120,9 +120,9 @@ def lasting(bins: Floats, who: Ints, covered: Ints, functions: int) -> Floats:
 def between_days(bins: Floats, who: Ints, covered: Ints, dispersion: Floats) -> Floats:
     """Variance over mean of the calls of hours at the same time of day, float64[F], at least 1.
 
-    What a clock sends comes in bursts, and is as even as can be from day to day; other work is even from minute to
-    minute, and days differ. The larger of what hours and what six of them together show. Where too few days of a kind
-    were seen, ``dispersion``.
+    Work may be even from minute to minute, and differ from day to day; what a clock sends in bursts is the other way
+    round. The larger of what hours and what six of them together show. Where too few days of a kind were seen,
+    ``dispersion``.
 
     Args:
         bins: float64[n, >= 3], of five minutes: their number since 1970 in column 1, calls in column 2.

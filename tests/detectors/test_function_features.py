@@ -425,17 +425,36 @@ def by_the_quarter(begin: int, hours: float, size: int) -> list[dict[str, Any]]:
     ]
 
 
-def test_half_of_what_a_clock_sends_in_bursts_is_missed_as_soon_as_half_of_what_comes_evenly() -> None:
-    def claims(sent: Any) -> npt.NDArray[Any]:
-        known = baselines_of([*sent(0, 5 * 24.0, 60), *ordinary(0, 5 * 24.0)])
-        fewer = [{**row, "invocation_id": f"half-{row['invocation_id']}"} for row in sent(5 * DAY + 6 * HOUR, 5.0, 30)]
-        found = live(known, sent(4 * DAY, 30.0, 60), fewer, ordinary(4 * DAY, 40.0))
-        return found.raw("fewer_calls", "half")
+def test_where_days_differ_a_calm_day_says_less() -> None:
+    def days(begin: int, count: int, every_other: float) -> list[dict[str, Any]]:
+        """Days of messages, every second one by so much busier."""
+        return [
+            row
+            for day in range(count)
+            for row in messages(begin + day * DAY, 24.0, every=round(HOUR / (30 * (1.0 + day % 2 * every_other))))
+        ]
 
-    in_bursts = claims(by_the_quarter)
-    evenly = claims(lambda begin, hours, size: messages(begin, hours, every=HOUR // (4 * size), duration_ms=90.0))
-    assert evenly[-1] > 8.0
-    assert in_bursts.max() > 0.8 * evenly.max()
+    def claimed(every_other: float) -> float:
+        known = baselines_of([*days(0, 6, every_other), *ordinary(0, 6 * 24.0)])
+        calls = [*days(5 * DAY, 1, 0.0), *thinned(6 * DAY, 4.0)]
+        return float(live(known, calls, ordinary(5 * DAY, 28.0)).raw("fewer_calls", "third").max())
+
+    assert claimed(1.0) < 0.5 * claimed(0.0)
+
+
+def test_between_two_bursts_of_an_hour_nothing_is_fewer_than_usual() -> None:
+    def hourly(begin: int, hours: int) -> list[dict[str, Any]]:
+        """Some fifty messages within the first minutes of each hour, a fifth more or less."""
+        sizes = [round(48 + 9 * np.sin(2.4 * (begin // HOUR + hour))) for hour in range(hours)]
+        return [
+            row
+            for hour, size in enumerate(sizes)
+            for row in messages(begin + hour * HOUR + MINUTE, size * 5 * SECOND / HOUR, every=5 * SECOND)
+        ]
+
+    known = baselines_of([*hourly(0, 5 * 24), *ordinary(0, 5 * 24.0)])
+    found = live(known, hourly(4 * DAY, 48), ordinary(4 * DAY, 48.0))
+    assert found.raw("fewer_calls").max() < 1.0
 
 
 def test_calls_that_stay_away_for_minutes_are_not_fewer(usual: Baselines) -> None:
