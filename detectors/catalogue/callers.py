@@ -22,8 +22,7 @@ _LOOKS_AROUND: Final = 4
 _FEW: Final = 5
 #: calls that make a harvest
 _HARVEST: Final = 100
-#: methods that read, identities that a person may have, and times what it ever took that tell of a harvest
-_READING: Final = frozenset({"GET", "HEAD"})
+#: identities that a person may have, and times what it ever took that tell of a harvest
 _PERSONS: Final = frozenset({"user", "property"})
 _TIMES_AS_MUCH: Final = 8.0
 #: calls a minute that one caller can read; beyond, the amount itself is the trouble
@@ -73,8 +72,8 @@ def _each_longer(s: Signs) -> bool:
 
 def _reads_on(s: Signs) -> bool:
     """Somebody reads, and nothing else, many times what it ever took in hours or in a day."""
-    reads = bool(s.e.methods) and _READING.issuperset(method.upper() for method in s.e.methods)
-    return reads and s.caller_source in _PERSONS and s.ratio("caller_volume_here", "caller_day") >= _TIMES_AS_MUCH
+    much = s.ratio("caller_volume_here", "caller_day") >= _TIMES_AS_MUCH
+    return s.only_reads and s.caller_source in _PERSONS and much
 
 
 def _takes_over(s: Signs) -> bool:

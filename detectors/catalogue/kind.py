@@ -93,8 +93,9 @@ _SECOND: Final = 1.5
 _ALL_BUT: Final = 0.9
 #: share of the calls that makes functions new to their caller the story
 _MOSTLY: Final = 0.5
-#: methods that write, and read nothing
+#: methods that write, and read nothing; and those that only read
 _WRITING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_READING: Final = frozenset({"GET", "HEAD"})
 #: callers that make a crowd
 CROWD: Final = 20
 
@@ -227,19 +228,30 @@ class Signs:
     @property
     def only_writes(self) -> bool:
         """All calls write, by their methods, and none reads."""
-        return bool(self.e.methods) and _WRITING.issuperset(method.upper() for method in self.e.methods)
+        return self._only(_WRITING)
+
+    @property
+    def only_reads(self) -> bool:
+        """All calls read, by their methods, and none writes."""
+        return self._only(_READING)
+
+    def _only(self, methods: frozenset[str]) -> bool:
+        return bool(self.e.methods) and methods.issuperset(method.upper() for method in self.e.methods)
 
     @property
     def abroad(self) -> bool:
         """One caller calls from a country that is strange in itself: to it, or of a place, there."""
         place = GROUPS["place"] if self.caller_source not in ONE_CALLER else ("caller_new_country",)
-        return self.one_caller and self.all_from_there and self.surprise(*place) >= STRONG
+        return self._strange_there(*place)
 
     @property
     def from_afar(self) -> bool:
         """As ``abroad``, or from where hardly anybody calls."""
-        far = self.one_caller and self.all_from_there and self.surprise("country_rare_here", "country_new") >= STRONG
-        return self.abroad or far
+        return self.abroad or self._strange_there("country_rare_here", "country_new")
+
+    def _strange_there(self, *features: str) -> bool:
+        """One caller calls from a single country, which one of these features finds strange in itself."""
+        return self.one_caller and self.all_from_there and self.surprise(*features) >= STRONG
 
     @property
     def all_from_there(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -672,12 +673,18 @@ def test_what_grew_by_and_by_is_laid_to_no_version() -> None:
     assert classify(replace(example, early=0.007)).id != "bad-deployment"
 
 
-def test_messages_that_all_give_up_after_the_same_time_wait_for_somebody_and_are_no_crafted_input() -> None:
-    crafted = replace(
-        BY_ID["queue-injection"].example, share={"failure_burst": 0.5, "duration_high": 0.5}, exception_types=(),
-        invocations=207, failed=175, value={"failure_burst": 40.0, "redelivery": 3.0},
-        surprise={"failure_burst": 5.0, "duration_high": 5.0}, duration_ms=(9_000.0, 60_010.0), usual_ms=773.0,
+def failing_slowly(nats: float, burst: float, deliveries: float, **fields: Any) -> Evidence:
+    """Messages that fail, and some that take long, of which nothing else is known."""
+    features = ("failure_burst", "duration_high")
+    return replace(
+        BY_ID["queue-injection"].example, exception_types=(), share=dict.fromkeys(features, 0.5),
+        surprise=dict.fromkeys(features, nats), value={"failure_burst": burst, "redelivery": deliveries}, **fields,
     )  # fmt: skip
+
+
+def test_messages_that_all_give_up_after_the_same_time_wait_for_somebody_and_are_no_crafted_input() -> None:
+    times: dict[str, Any] = {"duration_ms": (9_000.0, 60_010.0), "usual_ms": 773.0}
+    crafted = failing_slowly(5.0, 40.0, 3.0, invocations=207, failed=175, **times)
     assert classify(crafted).id == "queue-injection"
     outage = replace(crafted, duration_ms=(60_004.0, 60_010.0))
     assert classify(outage).id not in {"queue-injection", "injection-probe"}
@@ -686,11 +693,8 @@ def test_messages_that_all_give_up_after_the_same_time_wait_for_somebody_and_are
 
 
 def test_what_goes_well_beside_dozens_of_messages_that_fail_makes_them_no_crafted_input() -> None:
-    storm = replace(
-        BY_ID["queue-injection"].example, share={"failure_burst": 0.5, "duration_high": 0.5}, exception_types=(),
-        invocations=4_112, failed=1_540, value={"failure_burst": 400.0, "redelivery": 10.0},
-        surprise={"failure_burst": 9.0, "duration_high": 9.0}, duration_ms=(20_000.0, 58_000.0), usual_ms=312.0,
-    )  # fmt: skip
+    times: dict[str, Any] = {"duration_ms": (20_000.0, 58_000.0), "usual_ms": 312.0}
+    storm = failing_slowly(9.0, 400.0, 10.0, invocations=4_112, failed=1_540, **times)
     assert classify(storm).id != "queue-injection"
     assert classify(replace(storm, failed=500)).id == "queue-injection"
 
