@@ -32,6 +32,11 @@ from models.jit import copy_row, njit
     C_LOG_DAYS_SQUARED, C_LATELY,
 ) = range(28)  # fmt: skip
 CALLER_STATE: Final = 28
+#: columns of what is told of an event, in the order of ``features.CALLER_FEATURES``
+(
+    G_CALLER_NEW, G_CALLER_NEW_TO_APP, G_CALLER_NEW_COUNTRY, G_TRAVEL, G_CALLER_CLIENT_ERRORS, G_CALLER_FAILURES,
+    G_CALLER_SPREAD, G_CALLER_PACE, G_CALLER_HOURS, G_CALLER_NEW_HERE, G_CALLER_DAY,
+) = range(11)  # fmt: skip
 #: C_CALLS_TODAY counts what C_TODAY does but for what was refused, and keeps what was raised; C_DAYS and the two
 #: after it are of its days, in logarithms; C_LATELY is of two minutes
 #: columns of its times, int64; D_FAILS_AT is the key of the function where most of its failing calls fail, D_REFUSED_AT
@@ -234,8 +239,8 @@ def advance_callers(
         # arrival, reach, place: how rare something new is follows from how much was seen without it
         history = np.log(s[C_SETTLED] + 1.0)
         if age < NOVEL_US:
-            raw[i, 0] = max(np.log(NOVEL_US / (age + NOVEL_FLOOR_US)) - s[C_COMPANY], 0.0)
-        value[i, 0], typical[i, 0] = age / US, NOVEL_US / US
+            raw[i, G_CALLER_NEW] = max(np.log(NOVEL_US / (age + NOVEL_FLOOR_US)) - s[C_COMPANY], 0.0)
+        value[i, G_CALLER_NEW], typical[i, G_CALLER_NEW] = age / US, NOVEL_US / US
         slot = _place(apps[c], app_first[c], app_last[c], app[i], now)
         app_last[c, slot] = now
         since = max(now - app_first[c, slot], 0)
@@ -243,14 +248,14 @@ def advance_callers(
             s[C_APPS] += 1.0
         if app_first[c, slot] - t[D_FIRST] > ARRIVAL_US and since < DAY_US:
             # that this caller never did so, or that hardly anybody comes here from elsewhere
-            raw[i, 1] = max(history - np.log(max(s[C_APPS] - 1.0, 1.0)), seldom[i], 0.0)
-        value[i, 1], typical[i, 1] = since / US, s[C_SETTLED]
+            raw[i, G_CALLER_NEW_TO_APP] = max(history - np.log(max(s[C_APPS] - 1.0, 1.0)), seldom[i], 0.0)
+        value[i, G_CALLER_NEW_TO_APP], typical[i, G_CALLER_NEW_TO_APP] = since / US, s[C_SETTLED]
         if pair_age[i] == 0 and not sampled:
             s[C_TODAY_FUNCTIONS] += 1.0
         reaches_out = 0 <= pair_age[i] < DAY_US and age > ARRIVAL_US
         if reaches_out and new_function[i] <= 0.0:
-            raw[i, 9] = max(history - np.log(max(s[C_FUNCTIONS], 1.0)), 0.0)
-        value[i, 9], typical[i, 9] = pair_age[i] / US, s[C_SETTLED]
+            raw[i, G_CALLER_NEW_HERE] = max(history - np.log(max(s[C_FUNCTIONS], 1.0)), 0.0)
+        value[i, G_CALLER_NEW_HERE], typical[i, G_CALLER_NEW_HERE] = pair_age[i] / US, s[C_SETTLED]
         if country[i] != 0:
             slot = _place(lands[c], land_first[c], land_last[c], country[i], now)
             land_last[c, slot] = now
@@ -260,8 +265,10 @@ def advance_callers(
             foreign = land_first[c, slot] - t[D_FIRST] > ARRIVAL_US and since < DAY_US
             if foreign:
                 # who goes to a country for the first time mostly goes where others call from
-                raw[i, 2] = max(history - np.log(max(s[C_LANDS] - 1.0, 1.0)), 0.0) + max(rare[i], 0.0)
-            value[i, 2], typical[i, 2] = since / US, s[C_SETTLED]
+                raw[i, G_CALLER_NEW_COUNTRY] = max(history - np.log(max(s[C_LANDS] - 1.0, 1.0)), 0.0) + max(
+                    rare[i], 0.0
+                )
+            value[i, G_CALLER_NEW_COUNTRY], typical[i, G_CALLER_NEW_COUNTRY] = since / US, s[C_SETTLED]
             elsewhere, before = np.int64(0), np.uint64(0)
             for other in range(PLACES):
                 if other != slot and lands[c, other] != 0 and land_last[c, other] > elsewhere:
@@ -275,10 +282,10 @@ def advance_callers(
                 # call from, too; but who has hardly called before may be anybody
                 s[C_ABROAD] += max(w, 1.0)
                 hop = np.log(FLIGHT_US / (gap + NOVEL_FLOOR_US)) + min(max(news[i], 0.0), history)
-                raw[i, 3] = hop * np.log(1.0 + s[C_ABROAD])
-                value[i, 3] = gap / US
+                raw[i, G_TRAVEL] = hop * np.log(1.0 + s[C_ABROAD])
+                value[i, G_TRAVEL] = gap / US
                 came_from[i] = before
-            typical[i, 3] = FLIGHT_US / US
+            typical[i, G_TRAVEL] = FLIGHT_US / US
 
         # errors against what these functions refuse or fail anyway, and against what this caller is used to
         confidence = s[C_SETTLED] / (s[C_SETTLED] + 20.0)
@@ -293,7 +300,9 @@ def advance_callers(
             s[C_TYPED] = w + (s[C_TYPED] if t[D_REFUSED_AT] == function[i] else 0.0)
             t[D_REFUSED_AT] = function[i]
             typed = 0.0 if reaches_out else max(min(s[C_TYPED], TYPOS) - w, 0.0)
-            raw[i, 4] = claims_of(refused[i]) * poisson_excess(s[C_REFUSED] - typed, s[C_XREFUSED] + ERROR_FLOOR)
+            raw[i, G_CALLER_CLIENT_ERRORS] = claims_of(refused[i]) * poisson_excess(
+                s[C_REFUSED] - typed, s[C_XREFUSED] + ERROR_FLOOR
+            )
         if failed[i] == 1:
             s[C_FAILED] += w
             s[C_TODAY_FAILED] += w
@@ -308,9 +317,9 @@ def advance_callers(
         # a function that fails does so for all who call it: it says nothing of what else they do
         fails = s[C_FAILED] - (0.0 if t[D_FAILS_AT] == function[i] else s[C_FAILED_MOST])
         if failed[i] == 1:
-            raw[i, 5] = poisson_excess(fails, s[C_XFAILED] + ERROR_FLOOR)
-        value[i, 4], typical[i, 4] = s[C_REFUSED], s[C_XREFUSED]
-        value[i, 5], typical[i, 5] = fails, s[C_XFAILED]
+            raw[i, G_CALLER_FAILURES] = poisson_excess(fails, s[C_XFAILED] + ERROR_FLOOR)
+        value[i, G_CALLER_CLIENT_ERRORS], typical[i, G_CALLER_CLIENT_ERRORS] = s[C_REFUSED], s[C_XREFUSED]
+        value[i, G_CALLER_FAILURES], typical[i, G_CALLER_FAILURES] = fails, s[C_XFAILED]
 
         # breadth and pace
         if pair_age[i] == 0:
@@ -318,8 +327,8 @@ def advance_callers(
         # who comes for the first time looks around; who has been here for long knows where to go
         wanders = s[C_N30] * (s[C_FUNCTIONS] + ROOM_FUNCTIONS) / (s[C_SETTLED] + ROOM_CALLS)
         if pair_age[i] < ARRIVAL_US:
-            raw[i, 6] = poisson_excess(s[C_SPREAD], wanders + 1.0)
-        value[i, 6], typical[i, 6] = s[C_SPREAD], wanders
+            raw[i, G_CALLER_SPREAD] = poisson_excess(s[C_SPREAD], wanders + 1.0)
+        value[i, G_CALLER_SPREAD], typical[i, G_CALLER_SPREAD] = s[C_SPREAD], wanders
         # a batch of a hundred calls is one habit, not a hundred: hours count by the days on which they were used
         active, once = 0.0, 0.0
         for other in range(24):
@@ -341,9 +350,9 @@ def advance_callers(
         usual *= HALF_HOUR_AT_NEW if new_function[i] > 0.0 else HALF_HOUR
         habit = max(habit, s[C_PEAK], usual)
         # what half an hour remembers of a burst that is over is no pace of now
-        raw[i, 7] = pace_excess(min(s[C_N30], AT_EVEN_PACE * s[C_LATELY]), habit + 1.0)
+        raw[i, G_CALLER_PACE] = pace_excess(min(s[C_N30], AT_EVEN_PACE * s[C_LATELY]), habit + 1.0)
         odd = 0.0
-        value[i, 7], typical[i, 7] = s[C_N30], habit
+        value[i, G_CALLER_PACE], typical[i, G_CALLER_PACE] = s[C_N30], habit
         if total >= HABIT_CALLS and t[D_SETTLED_DAYS] >= HABIT_DAYS:
             days = s[C_DAYS]
             if days >= FEWEST_DAYS and total >= DAYS_CALLS:
@@ -357,8 +366,8 @@ def advance_callers(
                 lately = min(s[C_CALLS_TODAY], pace * active / days)
                 z = (np.log(lately + DAY_FLOOR) - mean) / usual_scatter
                 if refused[i] == 0:
-                    raw[i, 10] = 0.5 * max(z, 0.0) ** 2
-                value[i, 10], typical[i, 10] = s[C_CALLS_TODAY], max(np.exp(mean) - DAY_FLOOR, 0.0)
+                    raw[i, G_CALLER_DAY] = 0.5 * max(z, 0.0) ** 2
+                value[i, G_CALLER_DAY], typical[i, G_CALLER_DAY] = s[C_CALLS_TODAY], max(np.exp(mean) - DAY_FLOOR, 0.0)
             # who has come once at many hours may well come at one more (Good and Turing's estimate)
             fresh = (once + 0.5) / (active + 1.0)
             about = near
@@ -371,12 +380,12 @@ def advance_callers(
                 s[C_ODD] += w * max(min(gone / MINUTE_US, 1.0), AT_ONCE)
                 # and the fewer the days, the less is known of where a caller's day ends
                 sure = t[D_SETTLED_DAYS] / (t[D_SETTLED_DAYS] + SURE_DAYS)
-                raw[i, 8] = sure * odd * np.log(1.0 + s[C_ODD])
-            value[i, 8], typical[i, 8] = near / max(active, 1.0), 0.125
+                raw[i, G_CALLER_HOURS] = sure * odd * np.log(1.0 + s[C_ODD])
+            value[i, G_CALLER_HOURS], typical[i, G_CALLER_HOURS] = near / max(active, 1.0), 0.125
         # who travels works by day
         travelled[i] = travelled[i] and odd <= 0.0
         if travelled[i]:
-            raw[i, 2] = min(raw[i, 2], TRAVELLED)
+            raw[i, G_CALLER_NEW_COUNTRY] = min(raw[i, G_CALLER_NEW_COUNTRY], TRAVELLED)
         if sampled:
             for column in range(raw.shape[1]):
                 if column != TRAVEL:

@@ -65,6 +65,14 @@ FUNCTION_STATE: Final = 94
 #: last did; T_STARTED: the last start by the clock, if it came on schedule and went well
 #: T_REFUSED: the last refused call; T_REFUSING: since when more of the calls than usual are refused
 FUNCTION_TIMES: Final = 22
+#: columns of what is told of an event, in the order of ``features.FUNCTION_FEATURES``
+(
+    F_DURATION_HIGH, F_DURATION_LOW, F_LATENCY_SHIFT, F_LATENCY_DROP, F_FAILURE_BURST, F_CLIENT_ERROR_BURST,
+    F_PACE_MINUTES, F_PACE_HOUR, F_GROWTH_DAYS, F_COST_HOUR, F_COST_DAYS, F_CALLER_NEW_TO_FUNCTION,
+    F_CALLER_PACE_HERE, F_OFF_SCHEDULE, F_REDELIVERY, F_ATTACK_SIGNATURE, F_NEW_FUNCTION, F_CALLER_SLOW_HERE,
+    F_ROUND_SECONDS, F_COUNTRY_RARE_HERE, F_NEWCOMERS, F_UNSCHEDULED, F_DURATION_RECORD, F_COUNTRY_NEW, F_LONG_RUNS,
+    F_TIME_LIMIT, F_CALLER_VOLUME_HERE, F_FEWER_CALLS, F_REFUSED_HOURS,
+) = range(29)  # fmt: skip
 #: values of T_ARMED: at its usual pace when training ended, which counts once these logs are seen to go on from
 #: there; silent, which was told; nothing heard yet in these logs; heard; heard at its usual pace, so that silence would
 #: be news
@@ -688,6 +696,117 @@ def missed_since(missed: Any, alarms: Any, level: Any, last: Any, until: Any, na
 
 
 @njit
+def _schedule(
+    s: Any, t: Any, raw: Any, value: Any, typical: Any, start: Any, last: Any, dt: Any, failed: Any, phases: Any,
+    phase_us: Any, phase_count: Any, phase_sum: Any,
+) -> Any:  # fmt: skip
+    """A start off the times that a timer keeps, or too soon after the last."""
+    bins = phase_count
+    phase = (start // phase_us) % bins
+    near = phases[phase] + phases[(phase + 1) % bins] + phases[(phase + bins - 1) % bins]
+    forgets = np.exp(-dt / TAU_1D)
+    s[S_OFF] *= forgets
+    s[S_EXCUSED] *= forgets
+    off = near <= 0.0
+    if off and past_due(phases, phase_us, bins, start, last):
+        s[S_EXCUSED] += 1.0
+        off = s[S_EXCUSED] > EXCUSED
+    if off:
+        # after n starts on schedule, one off it has a chance of 1 in n + 2 (the rule of succession); each adds,
+        # but for the hour by which clocks are put forward and back
+        hour = HOUR_US // phase_us
+        dst = phases[(phase + hour) % bins] + phases[(phase + bins - hour) % bins] > 0.0
+        if not dst:
+            s[S_OFF] += 1.0
+        raw[F_OFF_SCHEDULE] = max(s[S_OFF], 1.0) * np.log((phases.sum() if dst else phase_sum) + 2.0)
+    distance = 0
+    while distance < bins // 2 and near <= 0.0:
+        distance += 1
+        near = phases[(phase + distance) % bins] + phases[(phase + bins - distance) % bins]
+    value[F_OFF_SCHEDULE] = distance * (phase_us / US)
+    gap = start - t[T_STARTED] if t[T_STARTED] > 0 else np.int64(0)
+    t[T_STARTED] = start if distance == 0 and failed == 0 else 0
+    if 0 < gap < TOO_SOON * s[S_LEAST_GAP] and s[S_SETTLED] >= STARTS:
+        # the times it keeps never asked for a second one so soon after the first
+        s[S_OFF] += 1.0
+        raw[F_OFF_SCHEDULE] = max(raw[F_OFF_SCHEDULE], s[S_OFF] * np.log(phase_sum + 2.0))
+        value[F_OFF_SCHEDULE], typical[F_OFF_SCHEDULE] = gap / US, s[S_LEAST_GAP] / US
+    elif gap > 0:
+        s[S_LEAST_TODAY] = lesser(s[S_LEAST_TODAY], float(gap))
+
+
+@njit
+def _unscheduled(s: Any, t: Any, raw: Any, value: Any, typical: Any, unscheduled: Any, phase_sum: Any) -> Any:
+    """Runs that no schedule asked for: made up for by a host that was down, or started by hand."""
+    # where none was on n days, one is today with a chance below 1 in 2 n; each more adds as much as one that
+    # never was in n runs, 1 in 2 n. A host that was down runs late what was due, which comes by days; what
+    # somebody runs by hand comes as seldom as runs say, those of the tenant's timers together
+    s[S_MANUAL] += 1.0
+    s[S_MANUAL_TODAY] += 1.0
+    usual = s[S_MANUAL_SETTLED] / max(t[T_DAYS], 1)
+    if s[S_MANUAL_SETTLED] > 0.0:
+        raw[F_UNSCHEDULED] = pace_excess(s[S_MANUAL], usual + PACE_FLOOR)
+    else:
+        more = max(s[S_MANUAL] - 1.0, 0.0) * np.log(2.0 * s[S_SETTLED] + 2.0)
+        never = max(t[T_DAYS], phase_sum, s[S_SETTLED]) if unscheduled == BY_HAND else t[T_DAYS]
+        raw[F_UNSCHEDULED] = np.log(2.0 * never + 2.0) + more
+    value[F_UNSCHEDULED], typical[F_UNSCHEDULED] = s[S_MANUAL], usual
+
+
+@njit
+def _next_day_of_function(s: Any, t: Any, today: Any) -> Any:
+    """What was seen yesterday of a function becomes habit."""
+    # on its first day every caller of a function is new: that is no habit
+    if t[T_DAYS] >= 1:
+        s[S_NEW_HABIT] = s[S_NEW_TODAY] if t[T_DAYS] == 1 else 0.6 * s[S_NEW_HABIT] + 0.4 * s[S_NEW_TODAY]
+    t[T_DAYS] += 1 if t[T_DAY] > 0 else 0
+    s[S_NEW_TODAY] = 0.0
+    s[S_SETTLED] += s[S_TODAY]
+    s[S_TODAY] = 0.0
+    if s[S_LEAST_TODAY] > 0.0:
+        s[S_LEAST_GAP] = lesser(s[S_LEAST_GAP], s[S_LEAST_TODAY])
+    s[S_MANUAL_SETTLED] += s[S_MANUAL_TODAY]
+    s[S_MANUAL_TODAY] = s[S_LEAST_TODAY] = 0.0
+    for high in range(H_REFUSED, S_RUN60, 4):
+        next_high(s, high)
+    remember_highs(s, today - t[T_DAY])
+    t[T_DAY] = today
+
+
+@njit
+def _next_day_of_caller(s: Any, q: Any, qt: Any, today: Any) -> Any:
+    """What was seen today becomes habit tomorrow, so an attack is not its own yardstick."""
+    q[P_SETTLED] += q[P_TODAY]
+    q[P_SETTLED_V] += q[P_TODAY_V]
+    q[P_TODAY] = 0.0
+    q[P_TODAY_V] = 0.0
+    peak = np.log(q[P_PEAK_TODAY] + 1.0)
+    # a running quantile of what callers do at their busiest, for those whose peak is not known yet
+    s[S_PEAKS] += PEAK_STEP * (PEAK_SHARE if peak > s[S_PEAKS] else PEAK_SHARE - 1.0)
+    q[P_FROM] = max(q[P_FROM], q[P_FROM_TODAY])
+    q[P_FROM_TODAY] = 0.0
+    q[P_PEAK] = max(PEAK_FADES * q[P_PEAK], q[P_PEAK_TODAY])
+    q[P_PEAK_TODAY] = 0.0
+    q[P_MOST] = max(PEAK_FADES * q[P_MOST], q[P_MOST_TODAY])
+    q[P_MOST_TODAY] = 0.0
+    qt[Q_SETTLED_DAYS] += today - qt[Q_DAY]
+    qt[Q_DAY] = today
+
+
+@njit
+def _begin_anew(s: Any, t: Any) -> Any:
+    """Windows of a function that is heard for the first time, or anew."""
+    for column in range(S_MAX_GAP):
+        s[column] = 0.0
+    s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
+    s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = s[S_FAULTS] = s[S_FAULTS_EW] = 0.0
+    t[T_FAILING] = t[T_FAILED_IN] = t[T_STARTED] = t[T_REFUSED] = 0
+    s[S_REFUSED_GAP] = s[S_REFUSING] = s[S_REFUSED_SUM] = s[S_ASKED_SUM] = s[S_ACCEPTED] = 0.0
+    s[S_SLOWER] = s[S_FAILING6H] = s[S_N6H] = s[S_FEWER] = s[S_VNOW] = 0.0
+    s[S_SLOW] = s[S_RUNS] = s[S_RECORDS] = s[S_LIMIT] = s[S_SLOW_LATELY] = s[S_TOP_SLOW] = s[S_SLOW60] = 0.0
+
+
+@njit
 def advance_functions(
     f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, by_place: Any, lnd: Any, failed: Any, refused: Any,
     weight: Any, version: Any, host: Any, operation: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any,
@@ -701,7 +820,7 @@ def advance_functions(
     pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any, arrived_with: Any, peak_habit: Any,
     refused_as_usual: Any, deployed: Any, quiet_function: Any, quiet_at: Any, quiet_since: Any, quiet_until: Any,
 ) -> Any:  # fmt: skip
-    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 28].
+    """Advance every function through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 29].
 
     Returns the number of silences written to ``quiet_*``: whose (of an app its number, beyond all functions'), when it
     became strange (-1: it was told before), the last event before and the first after. Columns are those of
@@ -759,14 +878,7 @@ def advance_functions(
 
         # expectations and windows decay to now
         if fresh:
-            for column in range(S_MAX_GAP):
-                s[column] = 0.0
-            s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
-            s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = s[S_FAULTS] = s[S_FAULTS_EW] = 0.0
-            t[T_FAILING] = t[T_FAILED_IN] = t[T_STARTED] = t[T_REFUSED] = 0
-            s[S_REFUSED_GAP] = s[S_REFUSING] = s[S_REFUSED_SUM] = s[S_ASKED_SUM] = s[S_ACCEPTED] = 0.0
-            s[S_SLOWER] = s[S_FAILING6H] = s[S_N6H] = s[S_FEWER] = s[S_VNOW] = 0.0
-            s[S_SLOW] = s[S_RUNS] = s[S_RECORDS] = s[S_LIMIT] = s[S_SLOW_LATELY] = s[S_TOP_SLOW] = s[S_SLOW60] = 0.0
+            _begin_anew(s, t)
             # a window that has not run yet is expected to be empty
         else:
             d5, d60, dday, d15 = np.exp(-dt / TAU_5M), np.exp(-dt / TAU_1H), np.exp(-dt / TAU_1D), np.exp(-dt / TAU_15M)
@@ -890,43 +1002,14 @@ def advance_functions(
             qt[Q_SETTLED_DAYS] = 0
         age = now - qt[Q_FIRST]
         if today > t[T_DAY]:
-            # on its first day every caller of a function is new: that is no habit
-            if t[T_DAYS] >= 1:
-                s[S_NEW_HABIT] = s[S_NEW_TODAY] if t[T_DAYS] == 1 else 0.6 * s[S_NEW_HABIT] + 0.4 * s[S_NEW_TODAY]
-            t[T_DAYS] += 1 if t[T_DAY] > 0 else 0
-            s[S_NEW_TODAY] = 0.0
-            s[S_SETTLED] += s[S_TODAY]
-            s[S_TODAY] = 0.0
-            if s[S_LEAST_TODAY] > 0.0:
-                s[S_LEAST_GAP] = lesser(s[S_LEAST_GAP], s[S_LEAST_TODAY])
-            s[S_MANUAL_SETTLED] += s[S_MANUAL_TODAY]
-            s[S_MANUAL_TODAY] = s[S_LEAST_TODAY] = 0.0
-            for high in range(H_REFUSED, S_RUN60, 4):
-                next_high(s, high)
-            remember_highs(s, today - t[T_DAY])
-            t[T_DAY] = today
+            _next_day_of_function(s, t, today)
         elif not known[k] and t[T_DAYS] == 0 and last > 0 and last // HOUR_US < now // HOUR_US:
             # of a function that is new an hour says what a day says of others
             next_high(s, H_NEWCOMER)
         if age < 0:
             age = np.int64(NOVEL_US)
         if today > qt[Q_DAY]:
-            # what was seen today becomes habit tomorrow, so an attack is not its own yardstick
-            q[P_SETTLED] += q[P_TODAY]
-            q[P_SETTLED_V] += q[P_TODAY_V]
-            q[P_TODAY] = 0.0
-            q[P_TODAY_V] = 0.0
-            peak = np.log(q[P_PEAK_TODAY] + 1.0)
-            # a running quantile of what callers do at their busiest, for those whose peak is not known yet
-            s[S_PEAKS] += PEAK_STEP * (PEAK_SHARE if peak > s[S_PEAKS] else PEAK_SHARE - 1.0)
-            q[P_FROM] = max(q[P_FROM], q[P_FROM_TODAY])
-            q[P_FROM_TODAY] = 0.0
-            q[P_PEAK] = max(PEAK_FADES * q[P_PEAK], q[P_PEAK_TODAY])
-            q[P_PEAK_TODAY] = 0.0
-            q[P_MOST] = max(PEAK_FADES * q[P_MOST], q[P_MOST_TODAY])
-            q[P_MOST_TODAY] = 0.0
-            qt[Q_SETTLED_DAYS] += today - qt[Q_DAY]
-            qt[Q_DAY] = today
+            _next_day_of_caller(s, q, qt, today)
         gone = now - qt[Q_LAST]
         if gone < 0:
             for column in (P_N5, P_N60, P_N6H, P_SLOWLY, P_V, P_VVAR, P_ROUND, P_DELAYED, P_SIGN, P_REFUSED):
@@ -1037,8 +1120,8 @@ def advance_functions(
             # what has come back is told no longer
             surely = level * s[S_E60] * min(steady[k, hour] / (rate[k, hour] + 1e-12), 1.0)
             came = (s[S_N60] + PACE_FLOOR) / (surely + PACE_FLOOR)
-            raw[i, 27] = s[S_FEWER] * min(max((STILL_FEWER - came) / (STILL_FEWER - SURELY_FEWER), 0.0), 1.0)
-            value[i, 27], typical[i, 27] = s[S_N60], level * s[S_E60]
+            raw[i, F_FEWER_CALLS] = s[S_FEWER] * min(max((STILL_FEWER - came) / (STILL_FEWER - SURELY_FEWER), 0.0), 1.0)
+            value[i, F_FEWER_CALLS], typical[i, F_FEWER_CALLS] = s[S_N60], level * s[S_E60]
 
         # run time against the function's own distribution
         v = 0.0
@@ -1052,18 +1135,20 @@ def advance_functions(
             usual_ms = np.exp(quantiles[k, median])
             # what takes half as long again once is no news, however even the runs were
             far = min(max((x - quantiles[k, median]) / FAR, 0.0), 1.0)
-            raw[i, 0] = far * max(-above - 0.7, 0.0)
+            raw[i, F_DURATION_HIGH] = far * max(-above - 0.7, 0.0)
             if by_clock[i] and phase_us[k] > 0 and known[k] and ms > usual_ms + FAR_MS:
-                raw[i, 0] = max(raw[i, 0], far * outlier(x, mean_ms[k], square_ms[k], count[k]))
+                raw[i, F_DURATION_HIGH] = max(
+                    raw[i, F_DURATION_HIGH], far * outlier(x, mean_ms[k], square_ms[k], count[k])
+                )
             # what fails or is refused ends sooner, which is told by that
-            raw[i, 1] = max(-below - 0.7, 0.0) if v < 0.0 and failed[i] == 0 and refused[i] == 0 else 0.0
+            raw[i, F_DURATION_LOW] = max(-below - 0.7, 0.0) if v < 0.0 and failed[i] == 0 and refused[i] == 0 else 0.0
             # a function seen rarely breaks its record often
             if known[k] and x > longest[k]:
                 beyond = (x - longest[k]) * count[k] / (count[k] + RECORD_EVENTS)
                 s[S_RECORDS] += beyond
                 # a run a little longer than ever, hours after some that were far longer, is not one more of them
-                raw[i, 22] = far * min(s[S_RECORDS], RECORDS_ALIKE * beyond)
-            value[i, 22], typical[i, 22] = ms, np.exp(longest[k])
+                raw[i, F_DURATION_RECORD] = far * min(s[S_RECORDS], RECORDS_ALIKE * beyond)
+            value[i, F_DURATION_RECORD], typical[i, F_DURATION_RECORD] = ms, np.exp(longest[k])
             # some runs far longer for hours move no average
             s[S_RUNS] += 1.0
             newest = max(LATELY, 1.0 / s[S_RUNS])
@@ -1083,15 +1168,17 @@ def advance_functions(
                     # what one caller waits for is its own story
                     made_most(s, t, S_TOP_SLOW, T_TOP_SLOW, caller[i], counted)
                     slow_runs = max(s[S_SLOW] - s[S_TOP_SLOW], 0.0) + 1.0
-                raw[i, 24] = binomial_excess(min(slow_runs, lately), s[S_RUNS], LONG_SHARE) if known[k] else 0.0
-            value[i, 24], typical[i, 24] = s[S_SLOW], s[S_RUNS] * (1.0 - LONG_RUN)
+                raw[i, F_LONG_RUNS] = (
+                    binomial_excess(min(slow_runs, lately), s[S_RUNS], LONG_SHARE) if known[k] else 0.0
+                )
+            value[i, F_LONG_RUNS], typical[i, F_LONG_RUNS] = s[S_SLOW], s[S_RUNS] * (1.0 - LONG_RUN)
             # cut off at a limit, where none of n runs came near it: after n, one has a chance of 1 in n + 2
             cut_off = failed[i] == 1 and ms >= LIMIT_MS and ms % LIMIT_MS <= LIMIT_WITHIN_MS
             if known[k] and cut_off and longest[k] < np.log(SHORT_OF_LIMIT * ms):
                 s[S_LIMIT] += 1.0
-                raw[i, 25] = s[S_LIMIT] * np.log(count[k] + 2.0)
-            value[i, 25], typical[i, 25] = s[S_LIMIT], count[k]
-            for column in (0, 1):
+                raw[i, F_TIME_LIMIT] = s[S_LIMIT] * np.log(count[k] + 2.0)
+            value[i, F_TIME_LIMIT], typical[i, F_TIME_LIMIT] = s[S_LIMIT], count[k]
+            for column in (F_DURATION_HIGH, F_DURATION_LOW):
                 value[i, column] = ms
                 typical[i, column] = usual_ms
             # how slow it was before a long rest says little of how it is now
@@ -1119,13 +1206,15 @@ def advance_functions(
                 of_two = min(max((slower - LEAST_OF_TWO) / MORE_OF_TWO, 0.0), 1.0)
                 # the fast one remembers, too: a run that takes as long as ever after a few long ones is none of them
                 goes_on_now = min(max(s[S_VNOW] - NOT_OVER, 0.0), 1.0)
-                raw[i, 2] = max(claims, s[S_SLOWER] * min(zf, 1.0) * of_two) * min(v, 1.0) ** 2 * goes_on_now
+                raw[i, F_LATENCY_SHIFT] = (
+                    max(claims, s[S_SLOWER] * min(zf, 1.0) * of_two) * min(v, 1.0) ** 2 * goes_on_now
+                )
             z = min(-zs, -3.0 * zf)
             if v < 0.0 and z > 0.0 and known[k]:
                 # a little faster is good news; work that is skipped is not
                 faster = quantiles[k, median] - s[S_LOGFAST]
-                raw[i, 3] = 0.25 * z * z * min(-v, 1.0) * min(max(faster - 0.7, 0.0), 1.0)
-            for column in (2, 3):
+                raw[i, F_LATENCY_DROP] = 0.25 * z * z * min(-v, 1.0) * min(max(faster - 0.7, 0.0), 1.0)
+            for column in (F_LATENCY_SHIFT, F_LATENCY_DROP):
                 value[i, column] = np.exp(s[S_LOGFAST])
                 typical[i, column] = usual_ms
             # one run away from all others is no rise of the bill: it counts as much as the longest usual one
@@ -1143,17 +1232,17 @@ def advance_functions(
                 hour_s = (s[S_E60] + PACE_FLOOR) * mean_s + HOUR_SECONDS
                 again_s = high_again(s, H_COST60, hour_cost - hour_s, hour_s, campaign_of(s, lift60))
                 for column, paid, ran, calls, more_s in (
-                    (9, hour_cost, s[S_RUN60] * hour_calls / s[S_N60], s[S_E60], again_s),
-                    (10, s[S_COSTDAY], s[S_RUNDAY], s[S_EDAY], 0.0),
+                    (F_COST_HOUR, hour_cost, s[S_RUN60] * hour_calls / s[S_N60], s[S_E60], again_s),
+                    (F_COST_DAYS, s[S_COSTDAY], s[S_RUNDAY], s[S_EDAY], 0.0),
                 ):
                     expected_s = calls * mean_s + more_s
                     spread_s = np.sqrt(dispersion[k] * (calls + PACE_FLOOR) * square_s) + 0.2 * expected_s
                     # seconds that nobody would notice on a bill
-                    spread_s += HOUR_SECONDS if column == 9 else DAY_SECONDS
+                    spread_s += HOUR_SECONDS if column == F_COST_HOUR else DAY_SECONDS
                     excess = paid - expected_s - mean_s
                     if excess > 0.0 and v > 1.0:
                         # one run away from all others must not speak for its neighbours
-                        window = hour_calls if column == 9 else s[S_NDAY]
+                        window = hour_calls if column == F_COST_HOUR else s[S_NDAY]
                         # nor must yesterday's bill, once the last hour is back to what is usual
                         going_on = goes_on(hour_cost, s[S_E60] * mean_s + mean_s)
                         if s[S_E5] > 0.0 and cost < 3.0 * mean_s:
@@ -1176,9 +1265,9 @@ def advance_functions(
             q[P_TODAY_V] += v * w
             zp = drift(q[P_V], q[P_VVAR], 8.0)
             if identified and zp > 0.0 and own > 0.0:
-                raw[i, 17] = 0.5 * zp * zp
-            value[i, 17] = ms
-            typical[i, 17] = usual_ms
+                raw[i, F_CALLER_SLOW_HERE] = 0.5 * zp * zp
+            value[i, F_CALLER_SLOW_HERE] = ms
+            typical[i, F_CALLER_SLOW_HERE] = usual_ms
             delay = (ms - usual_ms) / 1000.0
             whole = np.round(delay)
             delayed = v > 1.2 and whole >= 1.0 and whole <= PUT_IN_S and spread[k] < 400.0 and identified
@@ -1194,12 +1283,12 @@ def advance_functions(
                     # where others wait for as round a time it is a time-out that they share, and nobody's probe
                     mine = s[S_TOP_ROUND] if made_most(s, t, S_TOP_ROUND, T_TOP_ROUND, caller[i], 1.0) else 1.0
                     others = max(s[S_ROUND] - mine, 0.0)
-                    raw[i, 18] = binomial_excess(q[P_ROUND], q[P_DELAYED], chance) / (1.0 + others)
-            value[i, 18] = q[P_ROUND]
+                    raw[i, F_ROUND_SECONDS] = binomial_excess(q[P_ROUND], q[P_DELAYED], chance) / (1.0 + others)
+            value[i, F_ROUND_SECONDS] = q[P_ROUND]
 
         # errors: only an event that failed carries the evidence of a burst of failures
         p = failure_rate[k]
-        value[i, 4], typical[i, 4] = s[S_F15] + (w if failed[i] == 1 else 0.0), s[S_N15] * p
+        value[i, F_FAILURE_BURST], typical[i, F_FAILURE_BURST] = s[S_F15] + (w if failed[i] == 1 else 0.0), s[S_N15] * p
         s[S_FEW] = (1.0 - FAST) * s[S_FEW] + (1.0 if failed[i] == 1 else 0.0)
         s[S_FAULTS_EW] *= 1.0 - FAST
         if refused[i] > 0:
@@ -1242,22 +1331,26 @@ def advance_functions(
                 s[S_FAILING6H] += 1.0
             # a row that stands for several is seen once
             by_time, by_calls = binomial_excess(s[S_F15], s[S_N15], p) / w, binomial_excess(s[S_FEW], recent, p)
-            raw[i, 4] = max(by_time, by_calls)
+            raw[i, F_FAILURE_BURST] = max(by_time, by_calls)
             if by_calls > by_time:
-                value[i, 4], typical[i, 4] = s[S_FEW], recent * p
+                value[i, F_FAILURE_BURST], typical[i, F_FAILURE_BURST] = s[S_FEW], recent * p
             # a batch that fails at once, and goes well when it is tried again, is one fault; one that goes on is many
-            raw[i, 4] = min(raw[i, 4], FAULT_CLAIMS * max(s[S_FAULTS], s[S_FAULTS_EW]))
+            raw[i, F_FAILURE_BURST] = min(raw[i, F_FAILURE_BURST], FAULT_CLAIMS * max(s[S_FAULTS], s[S_FAULTS_EW]))
             if s[S_F15] <= w and s[S_FEW] <= 1.0:
                 # one failure in so many is all that it claims: surprise may go twice as far
-                raw[i, 4] *= 0.5
+                raw[i, F_FAILURE_BURST] *= 0.5
             if known[k] and s[S_FAILING6H] >= FAILED_FOR_HOURS:
                 # a few an hour, for hours
                 for_hours = binomial_excess(s[S_FAILING6H], s[S_N6H], p) - ANOTHER_LOOK
-                if for_hours > raw[i, 4]:
-                    raw[i, 4], value[i, 4], typical[i, 4] = for_hours, s[S_FAILING6H], s[S_N6H] * p
+                if for_hours > raw[i, F_FAILURE_BURST]:
+                    raw[i, F_FAILURE_BURST], value[i, F_FAILURE_BURST], typical[i, F_FAILURE_BURST] = (
+                        for_hours,
+                        s[S_FAILING6H],
+                        s[S_N6H] * p,
+                    )
         often, ones_doing, c = usual_high(s, H_REFUSED), False, refusal_rate[k]
-        value[i, 5] = s[S_C15] + (w if refused[i] > 0 else 0.0)
-        typical[i, 5] = max(s[S_N15] * c, min(often, s[S_N15]))
+        value[i, F_CLIENT_ERROR_BURST] = s[S_C15] + (w if refused[i] > 0 else 0.0)
+        typical[i, F_CLIENT_ERROR_BURST] = max(s[S_N15] * c, min(often, s[S_N15]))
         if refused[i] > 0:
             s[S_C15] += w
             in_time, in_calls = s[S_C15], s[S_CEW]
@@ -1281,10 +1374,13 @@ def advance_functions(
             s[H_REFUSED] = max(s[H_REFUSED], in_time)
             by_time = binomial_excess(in_time, s[S_N15], max(c, min(often / s[S_N15], 1.0))) / w
             by_calls = binomial_excess(in_calls, recent, max(c, min(often / recent, 1.0)))
-            raw[i, 5] = max(by_time, by_calls)
+            raw[i, F_CLIENT_ERROR_BURST] = max(by_time, by_calls)
             if by_calls > by_time:
-                value[i, 5], typical[i, 5] = s[S_CEW], max(recent * c, min(often, recent))
-            raw[i, 5] *= claims_of(refused[i])
+                value[i, F_CLIENT_ERROR_BURST], typical[i, F_CLIENT_ERROR_BURST] = (
+                    s[S_CEW],
+                    max(recent * c, min(often, recent)),
+                )
+            raw[i, F_CLIENT_ERROR_BURST] *= claims_of(refused[i])
         if known[k] and (refused[i] > 0 or s[S_REFUSING] > 0.0):
             # more of the calls than usual are refused, whoever makes them, for hours
             usually = min(max(c, LEAST_REFUSED), 0.5)
@@ -1309,10 +1405,10 @@ def advance_functions(
                 s[S_REFUSED_SUM] += w
                 # the last sixteen say whether it goes on; this call says nothing of that
                 still = (s[S_CEW] - 1.0 - usually * recent) / (0.5 * rather * recent)
-                raw[i, 28] = s[S_REFUSING] * min(max(still, 0.0), 1.0)
+                raw[i, F_REFUSED_HOURS] = s[S_REFUSING] * min(max(still, 0.0), 1.0)
             s[S_REFUSING] = min(max(s[S_REFUSING], 0.0), MOST_REFUSING)
             s[S_ASKED_SUM] += w
-            value[i, 28], typical[i, 28] = s[S_REFUSED_SUM], c * s[S_ASKED_SUM]
+            value[i, F_REFUSED_HOURS], typical[i, F_REFUSED_HOURS] = s[S_REFUSED_SUM], c * s[S_ASKED_SUM]
 
         # pace
         usual5, usual60, again5, again60, now_on = s[S_E5], s[S_E60], 0.0, 0.0, 1.0
@@ -1325,30 +1421,32 @@ def advance_functions(
             usual5, usual60 = s[S_E5] + again5, s[S_E60] + again60
             # a batch that its caller sent before is no load of the function
             of_batch5, of_batch60 = (q[P_N5], q[P_N60]) if batch else (0.0, 0.0)
-            raw[i, 6] = pace_excess(max(s[S_N5] - of_batch5, w), expected5 + again5) / phi * part
+            raw[i, F_PACE_MINUTES] = pace_excess(max(s[S_N5] - of_batch5, w), expected5 + again5) / phi * part
             # an hour's sum remembers a flood that has ended, and a day's sum long after
             now_on = goes_on(s[S_N5], s[S_E5] * lift5 + GOING_FLOOR)
             # what one caller does now is its own part of the hour, and does not vouch for what others did in it
             own5, own60 = (q[P_N5], q[P_N60]) if ident[i] else (0.0, 0.0)
             lately = min(hour_calls, AT_THIS_PACE * max(s[S_N5] - own5, 0.0) + own60)
             lately = max(lately - of_batch60, w)
-            raw[i, 7] = pace_excess(lately, expected60 + again60) / phi * part * now_on
+            raw[i, F_PACE_HOUR] = pace_excess(lately, expected60 + again60) / phi * part * now_on
             going_on = goes_on(hour_calls, s[S_E60] * lift60 + PACE_FLOOR) * now_on
-            raw[i, 8] = pace_excess(s[S_NDAY], s[S_EDAY] + DAY_FLOOR) / phi * part * going_on
-        value[i, 6], typical[i, 6] = s[S_N5], usual5
-        value[i, 7], typical[i, 7] = hour_calls, usual60
-        value[i, 8], typical[i, 8] = s[S_NDAY], s[S_EDAY]
+            raw[i, F_GROWTH_DAYS] = pace_excess(s[S_NDAY], s[S_EDAY] + DAY_FLOOR) / phi * part * going_on
+        value[i, F_PACE_MINUTES], typical[i, F_PACE_MINUTES] = s[S_N5], usual5
+        value[i, F_PACE_HOUR], typical[i, F_PACE_HOUR] = hour_calls, usual60
+        value[i, F_GROWTH_DAYS], typical[i, F_GROWTH_DAYS] = s[S_NDAY], s[S_EDAY]
 
         # who
         if identified:
             if age < NOVEL_US:
                 # who came with a function that is new is not new to it
                 since_us = NOVEL_US if known[k] else min(max(now - t[T_FIRST], 1), NOVEL_US)
-                raw[i, 11] = max(np.log(since_us / (age + NOVEL_FLOOR_US)), 0.0)
+                raw[i, F_CALLER_NEW_TO_FUNCTION] = max(np.log(since_us / (age + NOVEL_FLOOR_US)), 0.0)
                 if known[k] and not by_place[i] and t[T_DAYS] >= OPEN_DAYS:
                     # where somebody new comes every day it is no news, and where nobody did as rare as all calls say
                     came = s[S_NEW_HABIT] * t[T_DAYS]
-                    raw[i, 11] = min(raw[i, 11], max(np.log((s[S_SETTLED] + 1.0) / (came + 0.5)), 0.0))
+                    raw[i, F_CALLER_NEW_TO_FUNCTION] = min(
+                        raw[i, F_CALLER_NEW_TO_FUNCTION], max(np.log((s[S_SETTLED] + 1.0) / (came + 0.5)), 0.0)
+                    )
             usual_peak = max(np.exp(s[S_PEAKS]) - 1.0, 0.0)
             if qt[Q_SETTLED_DAYS] == 0:
                 usual_peak = max(usual_peak, usual_high(s, H_NEWCOMER))
@@ -1361,7 +1459,7 @@ def advance_functions(
             own_peak = max(habit, q[P_PEAK], usual_peak)
             if batch:
                 own_peak = max(own_peak, min(q[P_N5], BATCH_MORE * q[P_PEAK]))
-            raw[i, 12] = pace_excess(q[P_N5], own_peak + PACE_FLOOR)
+            raw[i, F_CALLER_PACE_HERE] = pace_excess(q[P_N5], own_peak + PACE_FLOOR)
             habit = own_peak
             # what it takes over hours, as long as it goes on, of who is known for a while
             if qt[Q_SETTLED_DAYS] >= KNOWN_DAYS and refused[i] == 0:
@@ -1369,12 +1467,12 @@ def advance_functions(
                 # a busy day is everybody's, and the most of few days may well be passed on the next
                 others = (max(s[S_N60] - q[P_N60], 0.0) + SIBLINGS) / (s[S_E60] + SIBLINGS)
                 most = q[P_MOST] * min(max(lift60, others, 1.0), MAX_LIFT) * (1.0 + FEW_DAYS / qt[Q_SETTLED_DAYS])
-                raw[i, 26] = pace_excess(lately, most + VOLUME_FLOOR)
-        value[i, 11] = age / US
-        typical[i, 11] = NOVEL_US / US
-        value[i, 12] = q[P_N5]
-        typical[i, 12] = habit
-        value[i, 26], typical[i, 26] = q[P_SLOWLY], q[P_MOST]
+                raw[i, F_CALLER_VOLUME_HERE] = pace_excess(lately, most + VOLUME_FLOOR)
+        value[i, F_CALLER_NEW_TO_FUNCTION] = age / US
+        typical[i, F_CALLER_NEW_TO_FUNCTION] = NOVEL_US / US
+        value[i, F_CALLER_PACE_HERE] = q[P_N5]
+        typical[i, F_CALLER_PACE_HERE] = habit
+        value[i, F_CALLER_VOLUME_HERE], typical[i, F_CALLER_VOLUME_HERE] = q[P_SLOWLY], q[P_MOST]
 
         if identified:
             land = country_row[i]
@@ -1387,15 +1485,15 @@ def advance_functions(
                     land_day[land] = today
                 lands[land, 1] += w
                 if s[S_SETTLED] > 0.0:
-                    raw[i, 19] = max(np.log((s[S_SETTLED] + 1.0) / (seen_here + 0.5)), 0.0)
-                    value[i, 19] = seen_here / s[S_SETTLED]
-                typical[i, 19] = s[S_SETTLED]
+                    raw[i, F_COUNTRY_RARE_HERE] = max(np.log((s[S_SETTLED] + 1.0) / (seen_here + 0.5)), 0.0)
+                    value[i, F_COUNTRY_RARE_HERE] = seen_here / s[S_SETTLED]
+                typical[i, F_COUNTRY_RARE_HERE] = s[S_SETTLED]
                 # what is new to the tenant, too, as far as it is rarer than where the caller came from until yesterday;
                 # of who is new, novelty tells
                 if not is_new:
-                    raw[i, 23] = min(max(foreign[i] - q[P_FROM], 0.0), raw[i, 19])
+                    raw[i, F_COUNTRY_NEW] = min(max(foreign[i] - q[P_FROM], 0.0), raw[i, F_COUNTRY_RARE_HERE])
                 q[P_FROM_TODAY] = max(q[P_FROM_TODAY], foreign[i])
-                value[i, 23], typical[i, 23] = np.exp(-foreign[i]), s[S_SETTLED]
+                value[i, F_COUNTRY_NEW], typical[i, F_COUNTRY_NEW] = np.exp(-foreign[i]), s[S_SETTLED]
             if age == 0:
                 s[S_NEW60] += 1.0
                 app_state[a, A_NEW60] += 1.0
@@ -1410,80 +1508,40 @@ def advance_functions(
                     s[S_N5] / (s[S_E5] * lift5 + again5 + PACE_FLOOR),
                     s[S_N60] / (s[S_E60] * lift60 + again60 + PACE_FLOOR),
                 )
-                raw[i, 20] = pace_excess(s[S_NEW60], usual_new + PACE_FLOOR) * crowded(busier) * now_on
-                value[i, 20], typical[i, 20] = s[S_NEW60], usual_new
+                raw[i, F_NEWCOMERS] = pace_excess(s[S_NEW60], usual_new + PACE_FLOOR) * crowded(busier) * now_on
+                value[i, F_NEWCOMERS], typical[i, F_NEWCOMERS] = s[S_NEW60], usual_new
                 if age == 0:
                     q[P_COMPANY] = company(s[S_NEW60], usual_new)
-            raw[i, 11] = max(raw[i, 11] - q[P_COMPANY], 0.0)
+            raw[i, F_CALLER_NEW_TO_FUNCTION] = max(raw[i, F_CALLER_NEW_TO_FUNCTION] - q[P_COMPANY], 0.0)
             arrived_with[i] = q[P_COMPANY]
 
         # schedule
         if phase_us[k] > 0 and by_clock[i]:
-            bins = phase_count[k]
-            phase = (start[i] // phase_us[k]) % bins
-            near = phases[k, phase] + phases[k, (phase + 1) % bins] + phases[k, (phase + bins - 1) % bins]
-            forgets = np.exp(-dt / TAU_1D)
-            s[S_OFF] *= forgets
-            s[S_EXCUSED] *= forgets
-            off = near <= 0.0
-            if off and past_due(phases[k], phase_us[k], bins, start[i], last):
-                s[S_EXCUSED] += 1.0
-                off = s[S_EXCUSED] > EXCUSED
-            if off:
-                # after n starts on schedule, one off it has a chance of 1 in n + 2 (the rule of succession); each adds,
-                # but for the hour by which clocks are put forward and back
-                hour = HOUR_US // phase_us[k]
-                dst = phases[k, (phase + hour) % bins] + phases[k, (phase + bins - hour) % bins] > 0.0
-                if not dst:
-                    s[S_OFF] += 1.0
-                raw[i, 13] = max(s[S_OFF], 1.0) * np.log((phases[k].sum() if dst else phase_sum[k]) + 2.0)
-            distance = 0
-            while distance < bins // 2 and near <= 0.0:
-                distance += 1
-                near = phases[k, (phase + distance) % bins] + phases[k, (phase + bins - distance) % bins]
-            value[i, 13] = distance * (phase_us[k] / US)
-            gap = start[i] - t[T_STARTED] if t[T_STARTED] > 0 else np.int64(0)
-            t[T_STARTED] = start[i] if distance == 0 and failed[i] == 0 else 0
-            if 0 < gap < TOO_SOON * s[S_LEAST_GAP] and s[S_SETTLED] >= STARTS:
-                # the times it keeps never asked for a second one so soon after the first
-                s[S_OFF] += 1.0
-                raw[i, 13] = max(raw[i, 13], s[S_OFF] * np.log(phase_sum[k] + 2.0))
-                value[i, 13], typical[i, 13] = gap / US, s[S_LEAST_GAP] / US
-            elif gap > 0:
-                s[S_LEAST_TODAY] = lesser(s[S_LEAST_TODAY], float(gap))
+            _schedule(
+                s, t, raw[i], value[i], typical[i], start[i], last, dt, failed[i], phases[k], phase_us[k],
+                phase_count[k], phase_sum[k],
+            )  # fmt: skip
         if not np.isnan(dequeue[i]) and dequeue[i] > tries:
             tries = dequeue[i]
         if tries > 1.0:
-            raw[i, 14] = np.log(tries) + np.log(s[S_AGAIN] + 1.0)
-            value[i, 14] = tries
-        typical[i, 14] = 1.0
+            raw[i, F_REDELIVERY] = np.log(tries) + np.log(s[S_AGAIN] + 1.0)
+            value[i, F_REDELIVERY] = tries
+        typical[i, F_REDELIVERY] = 1.0
         if unscheduled[i] > 0:
-            # where none was on n days, one is today with a chance below 1 in 2 n; each more adds as much as one that
-            # never was in n runs, 1 in 2 n. A host that was down runs late what was due, which comes by days; what
-            # somebody runs by hand comes as seldom as runs say, those of the tenant's timers together
-            s[S_MANUAL] += 1.0
-            s[S_MANUAL_TODAY] += 1.0
-            usual = s[S_MANUAL_SETTLED] / max(t[T_DAYS], 1)
-            if s[S_MANUAL_SETTLED] > 0.0:
-                raw[i, 21] = pace_excess(s[S_MANUAL], usual + PACE_FLOOR)
-            else:
-                more = max(s[S_MANUAL] - 1.0, 0.0) * np.log(2.0 * s[S_SETTLED] + 2.0)
-                never = max(t[T_DAYS], phase_sum[k], s[S_SETTLED]) if unscheduled[i] == BY_HAND else t[T_DAYS]
-                raw[i, 21] = np.log(2.0 * never + 2.0) + more
-            value[i, 21], typical[i, 21] = s[S_MANUAL], usual
+            _unscheduled(s, t, raw[i], value[i], typical[i], unscheduled[i], phase_sum[k])
         if signature[i] > 0:
             q[P_SIGN] += 1.0
-            raw[i, 15] = 1.0 + np.log(q[P_SIGN])
-            value[i, 15] = q[P_SIGN]
+            raw[i, F_ATTACK_SIGNATURE] = 1.0 + np.log(q[P_SIGN])
+            value[i, F_ATTACK_SIGNATURE] = q[P_SIGN]
         if not known[k]:
             grown = now - t[T_FIRST]
             if 0 <= grown < NEW_FUNCTION_US:
                 # one that is called once a month was there before; one that is called all the time was not
                 # and the news of the morning is none in the evening
                 news = np.log(NEW_FUNCTION_US / NOVEL_FLOOR_US) - NEWS_FADE * np.log(grown / NOVEL_FLOOR_US + 1.0)
-                raw[i, 16] = max(news + min(np.log(s[S_COUNT]), MOST_CALLED), IS_NEW)
-            value[i, 16] = grown / US
-            typical[i, 16] = NEW_FUNCTION_US / US
+                raw[i, F_NEW_FUNCTION] = max(news + min(np.log(s[S_COUNT]), MOST_CALLED), IS_NEW)
+            value[i, F_NEW_FUNCTION] = grown / US
+            typical[i, F_NEW_FUNCTION] = NEW_FUNCTION_US / US
         if late[i]:
             copy_row(kept_s, s)
             copy_row(kept_t, t)

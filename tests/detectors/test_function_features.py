@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
+from detectors import caller_kernel
 from detectors import function_kernel as kernel
-from detectors.features import INDEX
+from detectors.features import CALLER_FEATURES, FUNCTION_FEATURES, INDEX
 from detectors.function_features import FunctionFeatures, from_matrix, refusals
 from detectors.function_kernel import UNWATCHED
 from detectors.order import in_order
@@ -67,6 +68,13 @@ def trouble(count: int, every: int = 5 * SECOND, **fields: Any) -> list[dict[str
         {**record, "invocation_id": f"bad-{number:04d}"}
         for number, record in enumerate(ordinary(NOW, count * every / HOUR, every=every, **fields))
     ]
+
+
+def test_the_kernels_columns_are_named_in_the_order_of_the_features() -> None:
+    of_function = [getattr(kernel, f"F_{feature.name.upper()}") for feature in FUNCTION_FEATURES]
+    of_caller = [getattr(caller_kernel, f"G_{feature.name.upper()}") for feature in CALLER_FEATURES]
+    assert of_function == list(range(len(FUNCTION_FEATURES)))
+    assert of_caller == list(range(len(CALLER_FEATURES)))
 
 
 def test_ordinary_life_says_little(usual: Baselines) -> None:
