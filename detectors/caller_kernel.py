@@ -29,22 +29,25 @@ from models.jit import copy_row, njit
     C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_FAILED_MOST, C_XFAILED, C_ABROAD, C_SPREAD, C_ODD, C_TYPED,
     C_SETTLED, C_TODAY, C_SETTLED_REFUSED, C_TODAY_REFUSED, C_SETTLED_FAILED, C_TODAY_FAILED, C_FUNCTIONS,
     C_TODAY_FUNCTIONS, C_APPS, C_LANDS, C_PEAK, C_PEAK_TODAY, C_COMPANY, C_CALLS_TODAY, C_DAYS, C_LOG_DAYS,
-    C_LOG_DAYS_SQUARED, C_LATELY,
-) = range(28)  # fmt: skip
-CALLER_STATE: Final = 28
+    C_LOG_DAYS_SQUARED, C_LATELY, C_REACHED,
+) = range(29)  # fmt: skip
+CALLER_STATE: Final = 29
 #: columns of what is told of an event, in the order of ``features.CALLER_FEATURES``
 (
     G_CALLER_NEW, G_CALLER_NEW_TO_APP, G_CALLER_NEW_COUNTRY, G_TRAVEL, G_CALLER_CLIENT_ERRORS, G_CALLER_FAILURES,
     G_CALLER_SPREAD, G_CALLER_PACE, G_CALLER_HOURS, G_CALLER_NEW_HERE, G_CALLER_DAY,
 ) = range(11)  # fmt: skip
 #: C_CALLS_TODAY counts what C_TODAY does but for what was refused, and keeps what was raised; C_DAYS and the two
-#: after it are of its days, in logarithms; C_LATELY is of two minutes
+#: after it are of its days, in logarithms; C_LATELY is of two minutes, C_REACHED
+#: of hours: calls of an app that it came to lately
 #: columns of its times, int64; D_FAILS_AT is the key of the function where most of its failing calls fail, D_REFUSED_AT
 #: of that which refused it last; then the day on which it was raised last, counted from 1, and on how many days it was
 D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS, D_FAILS_AT, D_REFUSED_AT, D_RAISED_ON, D_RAISED_DAYS = range(8)
 CALLER_TIMES: Final = 8
 #: apps and countries remembered per caller
 PLACES: Final = 6
+#: how much more a call of an app says that its caller came to lately, with each e-fold of its calls
+MORE_REACHED: Final = 0.5
 #: a caller younger than this has no habits to break: what it does first is part of its arrival
 ARRIVAL_US: Final = 3600 * US
 #: no one flies to another country in less
@@ -217,12 +220,14 @@ def advance_callers(
         if gone < 0:
             for column in range(C_TYPED + 1):
                 s[column] = 0.0
-            s[C_LATELY] = 0.0
+            s[C_LATELY] = s[C_REACHED] = 0.0
             gone = 0
         decay = np.exp(-gone / TAU_30M)
         for column in range(C_SPREAD + 1):
             s[column] *= decay
-        s[C_ODD] *= np.exp(-gone / NIGHT_US)
+        hours = np.exp(-gone / NIGHT_US)
+        s[C_ODD] *= hours
+        s[C_REACHED] *= hours
         s[C_TYPED] *= np.exp(-gone / TAU_5M)
         s[C_LATELY] = s[C_LATELY] * np.exp(-gone / TAU_2M) + w
         t[D_LAST] = now
@@ -248,7 +253,10 @@ def advance_callers(
             s[C_APPS] += 1.0
         if app_first[c, slot] - t[D_FIRST] > ARRIVAL_US and since < DAY_US:
             # that this caller never did so, or that hardly anybody comes here from elsewhere
-            raw[i, G_CALLER_NEW_TO_APP] = max(history - np.log(max(s[C_APPS] - 1.0, 1.0)), seldom[i], 0.0)
+            seldom_so = max(history - np.log(max(s[C_APPS] - 1.0, 1.0)), seldom[i], 0.0)
+            # one call may be a slip of the hand, thirty are none
+            s[C_REACHED] += w
+            raw[i, G_CALLER_NEW_TO_APP] = seldom_so * (1.0 + MORE_REACHED * np.log(max(s[C_REACHED], 1.0)))
         value[i, G_CALLER_NEW_TO_APP], typical[i, G_CALLER_NEW_TO_APP] = since / US, s[C_SETTLED]
         if pair_age[i] == 0 and not sampled:
             s[C_TODAY_FUNCTIONS] += 1.0

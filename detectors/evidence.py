@@ -113,6 +113,8 @@ class Evidence:
     new_callers: int = 0
     #: (country, count), most frequent first
     countries: tuple[tuple[str, int], ...] = ()
+    #: (country, calls) of those from where hardly anybody calls, most frequent first
+    afar: tuple[tuple[str, int], ...] = ()
     #: the one country that a traveller's other calls came from; None where it is not known, or where there are several
     came_from: str | None = None
     #: HTTP methods of the calls; empty where none is known

@@ -245,6 +245,8 @@ MOST_SLOWER: Final = 25.0
 #: how much slower, in nats, the last runs must be where one of two times is taken more often, and more until all counts
 LEAST_OF_TWO: Final = 0.4
 MORE_OF_TWO: Final = 0.3
+#: ms by which the last runs must be longer until it counts in full: nobody waits for less
+NOTICED_MS: Final = 10.0
 #: chance that a delay looks like a round number of seconds by accident, and that it does, or all of its run
 ROUND_CHANCE: Final = 0.12
 EITHER_CHANCE: Final = 0.2
@@ -1206,6 +1208,7 @@ def advance_functions(
                 of_two = min(max((slower - LEAST_OF_TWO) / MORE_OF_TWO, 0.0), 1.0)
                 # the fast one remembers, too: a run that takes as long as ever after a few long ones is none of them
                 goes_on_now = min(max(s[S_VNOW] - NOT_OVER, 0.0), 1.0)
+                goes_on_now *= min(max((np.exp(s[S_LOGFAST]) - usual_ms) / NOTICED_MS, 0.0), 1.0)
                 raw[i, F_LATENCY_SHIFT] = (
                     max(claims, s[S_SLOWER] * min(zf, 1.0) * of_two) * min(v, 1.0) ** 2 * goes_on_now
                 )
@@ -1411,7 +1414,7 @@ def advance_functions(
             value[i, F_REFUSED_HOURS], typical[i, F_REFUSED_HOURS] = s[S_REFUSED_SUM], c * s[S_ASKED_SUM]
 
         # pace
-        usual5, usual60, again5, again60, now_on = s[S_E5], s[S_E60], 0.0, 0.0, 1.0
+        usual5, usual60, again5, again60, now_on, in_hour = s[S_E5], s[S_E60], 0.0, 0.0, 1.0, hour_calls
         if known[k] and not fresh:
             phi = dispersion[k]
             few5, few60 = max(PACE_FLOOR, unnoticed[k] * TAU_5M / TAU_1H), max(PACE_FLOOR, unnoticed[k])
@@ -1426,13 +1429,15 @@ def advance_functions(
             now_on = goes_on(s[S_N5], s[S_E5] * lift5 + GOING_FLOOR)
             # what one caller does now is its own part of the hour, and does not vouch for what others did in it
             own5, own60 = (q[P_N5], q[P_N60]) if ident[i] else (0.0, 0.0)
-            lately = min(hour_calls, AT_THIS_PACE * max(s[S_N5] - own5, 0.0) + own60)
-            lately = max(lately - of_batch60, w)
+            # nor is what it did an hour ago and does no longer
+            lately = AT_THIS_PACE * max(s[S_N5] - own5, 0.0) + min(own60, AT_THIS_PACE * own5)
+            in_hour = min(hour_calls, lately)
+            lately = max(in_hour - of_batch60, w)
             raw[i, F_PACE_HOUR] = pace_excess(lately, expected60 + again60) / phi * part * now_on
             going_on = goes_on(hour_calls, s[S_E60] * lift60 + PACE_FLOOR) * now_on
             raw[i, F_GROWTH_DAYS] = pace_excess(s[S_NDAY], s[S_EDAY] + DAY_FLOOR) / phi * part * going_on
         value[i, F_PACE_MINUTES], typical[i, F_PACE_MINUTES] = s[S_N5], usual5
-        value[i, F_PACE_HOUR], typical[i, F_PACE_HOUR] = hour_calls, usual60
+        value[i, F_PACE_HOUR], typical[i, F_PACE_HOUR] = in_hour, usual60
         value[i, F_GROWTH_DAYS], typical[i, F_GROWTH_DAYS] = s[S_NDAY], s[S_EDAY]
 
         # who

@@ -22,6 +22,7 @@ import pyarrow as pa
 from detectors.features import FAMILIES, FAMILY_OF, FEATURES
 from detectors.forests import FOREST_CLIP, forest_rows
 from detectors.function_features import cohorts_of, from_matrix
+from detectors.habits import Habits
 from models.baselines import Baselines, pair_codes
 from models.forest import ForestSet
 from models.tails import Tails
@@ -109,6 +110,7 @@ class Judge:
         weights: float64[len(FAMILIES)], what a score led by each family counts for when incidents are opened.
         forest_of: int64[functions + cohorts], number of each function's forest, then of that of each cohort, for
             functions that training did not know; empty without forests.
+        habits: what a score counts for at functions where its like comes back.
     """
 
     baselines: Baselines
@@ -119,6 +121,7 @@ class Judge:
     total_tails: Tails | None
     weights: Vector = field(default_factory=lambda: np.ones(len(FAMILIES)))
     forest_of: Vector = field(default_factory=lambda: np.zeros(0, np.int64))
+    habits: Habits = field(default_factory=Habits.none)
 
     def gate(self, found: Judgement) -> Vector:
         """float64[n]: the score as it counts for opening incidents.
@@ -161,6 +164,10 @@ class Judge:
         number = forest_rows(self.forest_of, group, cohort, len(self.baselines))
         forest = self.forest_part(surprise, number, cohort)
         total = families.sum(axis=1) + forest
+        here = self.habits.concern(group)
+        if len(here):
+            found = Judgement(surprise, families, forest, number, total, total).take(here)
+            total[here] *= self.habits.of(group[here], self.lead(found))
         if self.total_tails is None:
             p_value = np.ones(len(total))
         else:
@@ -267,6 +274,8 @@ def tables_of(judge: Judge) -> Mapping[str, pa.Table]:
         out["forest_of"] = pa.table({"forest": judge.forest_of})
     if judge.forest_tails is not None:
         out["forest_tails"] = judge.forest_tails.to_table()
+    if len(judge.habits):
+        out["habits"] = judge.habits.to_table()
     out["weights"] = pa.table({"family": list(FAMILIES), "weight": judge.weights})
     if judge.total_tails is not None:
         out["total_tails"] = judge.total_tails.to_table()
@@ -291,4 +300,5 @@ def judge_from(tables: Mapping[str, pa.Table]) -> Judge:
         total_tails=tails("total_tails"),
         weights=tables["weights"].column("weight").to_numpy().copy(),
         forest_of=forest_of,
+        habits=Habits.from_table(tables["habits"]) if "habits" in tables else Habits.none(),
     )

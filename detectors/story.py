@@ -232,6 +232,7 @@ def evidence_of(story: Story) -> Evidence:
         distinct_callers=len(callers),
         new_callers=story.new_callers,
         countries=tuple(sorted(counts.get("country", Counter()).items(), key=lambda i: (-i[1], i[0]))[:SHOWN_NAMES]),
+        afar=tuple(sorted(counts.get("afar", Counter()).items(), key=lambda i: (-i[1], i[0]))[:SHOWN_NAMES]),
         came_from=_came_from(counts.get("came_from", {}), counts.get("country", {})),
         methods=tuple(top(counts.get("method", {}))),
         early=_early(story),

@@ -60,6 +60,8 @@ _NEW_FOR_S: Final = NEW_FOR_US / US
 _NEARLY_ALL: Final = 0.9
 #: that hardly anybody calls from a country, and all that tells no more than this and that who calls is new
 _FOREIGN: Final = [FEATURE_NAMES.index(name) for name in ("country_rare_here", "country_new")]
+#: surprise from which on hardly anybody calls from there
+_AFAR: Final = 1.5
 _NEWNESS: Final = [
     FEATURE_NAMES.index(f.name) for f in FEATURES if f.family in ("novelty", "reach") and f.counted
 ] + _FOREIGN
@@ -248,6 +250,8 @@ def add_rows(story: Story, rows: StoryRows, begin: int, end: int) -> None:
     _count(story.counts.setdefault("unborn", {}), where, here, unborn)
     fresh = own & ~silent & rows.aged[here] & (rows.age_us[here] < NEW_FOR_US)
     _count(story.counts.setdefault("fresh", {}), where, here, fresh, weight)
+    afar = (rows.matrices[1][here][:, _FOREIGN].max(axis=1) >= _AFAR) & ~silent
+    _count(story.counts.setdefault("afar", {}), rows.names["country"], here, afar, weight)
     found = rows.attacks[here]
     for kind in np.unique(found[found > 0]).tolist():
         signatures = story.counts.setdefault("signature", {})

@@ -9,8 +9,9 @@ No event is judged by a model that saw it. Stories too strange to be normal life
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, get_args
 
 import numpy as np
@@ -21,7 +22,7 @@ import pyarrow.compute as pc
 from detectors import wording as say
 from detectors.blame import blame, party
 from detectors.caller_features import CallerFeatures
-from detectors.deployments import Restarts, VersionLog
+from detectors.deployments import NAMED, Restarts, VersionLog
 from detectors.drift_blocks import blocks_of
 from detectors.expectations import learned_from, normal_events, without_bad
 from detectors.features import BLOCK_US, FAMILIES, FUNCTION_FEATURES, INDEX
@@ -31,6 +32,7 @@ from detectors.function_features import (
     FunctionFeatures,
     from_matrix,
 )
+from detectors.habits import Habits, habits_of
 from detectors.judge import Judge, depth_feature, family_parts, first_surprise, forest_part
 from detectors.keyed import KeyedState
 from detectors.model import Model
@@ -177,7 +179,7 @@ def train(
     final = np.array([lookup[name] for name in early.names()] or [0], dtype=np.int64)
     held.group = np.where(group_early >= 0, final[np.maximum(group_early, 0)], -1)
     tell("fitting tails and forests")
-    days = max(lived.after_us(cut) / DAY_US, 1e-6)
+    days = max(lived.after_us(cut) / DAY_US, 1e-6) * _as_busy(len(held.at), count, lived, cut)
     keep = np.ones(len(held.at), bool)
     expected = normal_events(held.at, held.function, held.caller, held.app, options.feedback)
     for _ in range(2):
@@ -192,8 +194,22 @@ def train(
         if not extreme.any():
             break
         keep[strange[extreme[story]]] = False
+    lead = _lead(judge, held, surprise, score)
+    asked = np.where(keep[strange], 1.0, 0.0)
+    normal = np.where(_peaks(story, asked) > 0.0, peaks, 0.0)
+    habits, came_back = habits_of(
+        held.group[strange], held.at[strange], lead[strange], score[strange], story, normal, partial(_opens_at, days)
+    )
+    if len(habits):
+        # what comes back there is no measure of what is strange elsewhere
+        score = score * habits.of(held.group, lead)
+        totals = total_tails(held.at, held.function, held.cohort, score, keep)
+        judge = replace(judge, habits=habits, total_tails=totals)
+        strange, story, _, weighed = stories_of(held, judge, score, 1e9)
+        peaks = _peaks(story, weighed)
+        peaks[story[expected[strange]]] = 0.0
     judge = replace(judge, weights=_weights(held, judge, score, story, strange, peaks, days))
-    gate = _gate(judge, held, surprise, score)
+    gate = score * judge.weights[lead]
     strange, story, _, weighed = stories_of(held, judge, gate, 1e9)
     peaks = _peaks(story, weighed)
     peaks[story[expected[strange] | ~keep[strange]]] = 0.0
@@ -203,6 +219,7 @@ def train(
     if len(lived.holes_us):
         missing = say.span(lived.holes_us.sum() / US)
         notes.append(f"Nothing at all was logged for {missing} in between, which counts as missing, not as silence.")
+    notes += _came_back(whole, habits, came_back)
     dropped = int((~keep).sum())
     if dropped:
         notes.append(f"{dropped:,} of {len(keep):,} held-out invocations were too strange to count as normal life.")
@@ -216,6 +233,23 @@ def train(
         tuple(notes),
         reference=blocks_of(surprise, held.at, held.group),
     )
+
+
+def _as_busy(held: int, count: int, lived: Lived, cut: int) -> float:
+    """How much of the window's usual life its held-out part has, at most 1: a weekend says little of working days."""
+    share = lived.after_us(cut) / max(lived.after_us(int(lived.begins[0])), 1)
+    return min(held / max(count * share, 1.0), 1.0)
+
+
+def _came_back(baselines: Baselines, habits: Habits, days: Mapping[int, int]) -> Iterator[str]:
+    """A sentence for each function whose strange calls come back, the first few; then how many more."""
+    named = list(days.items())
+    for row, seen in named[:NAMED]:
+        share = say.percent(float(habits.counts[habits.group == row].max()))
+        where = f"{say.tame(baselines.apps[row])}/{say.tame(baselines.functions[row])}"
+        yield f"Strange calls came back at {where} on {seen} days: their like counts for {share} of its score there."
+    if len(named) > NAMED:
+        yield f"At {len(named) - NAMED} more functions strange calls came back, and count for less there."
 
 
 def _good(slices: Slices, options: TrainingOptions) -> Iterable[pa.RecordBatch]:
@@ -493,13 +527,13 @@ def habit_score(curve: BudgetCurve) -> float:
     return join_score(curve.threshold(PLAIN_BUDGET))
 
 
-def _gate(judge: Judge, held: _HeldOut, surprise: Vector, score: Vector) -> Vector:
+def _lead(judge: Judge, held: _HeldOut, surprise: Vector, score: Vector) -> Vector:
+    """The family that leads each held-out event's score, int64[n]."""
     parts = family_parts(judge.believed(surprise, held.raw, held.cohort))
-    lead = parts.argmax(axis=1)
+    lead: Vector = parts.argmax(axis=1)
     alone = np.flatnonzero((score > 0.0) & ~parts.any(axis=1))
     lead[alone] = judge.lead(judge.score(held.raw[alone], held.group[alone], held.cohort[alone]))
-    weighted: Vector = score * judge.weights[lead]
-    return weighted
+    return lead
 
 
 def _weights(
@@ -515,13 +549,16 @@ def _weights(
     for number in np.flatnonzero(peaks > 0.0).tolist():
         members = np.flatnonzero(story == number)
         own[lead[members[np.argmax(score[strange[members]])]]].append(float(peaks[number]))
-    common = BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1], days, JOIN_SCORE).threshold(PLAIN_BUDGET)
-    alone = [
-        BudgetCurve(np.sort(np.array(p))[::-1], days, JOIN_SCORE).threshold(PLAIN_BUDGET / BUSY_FAMILIES) for p in own
-    ]
+    common = _opens_at(days, peaks[peaks > 0.0])
+    alone = [_opens_at(days, np.array(p), PLAIN_BUDGET / BUSY_FAMILIES) for p in own]
     most = np.array([MAX_WEIGHTS.get(family, MAX_WEIGHT) for family in FAMILIES])
     weights: Vector = np.clip(common / np.maximum(np.array(alone), 1e-9), MIN_WEIGHT, most)
     return weights
+
+
+def _opens_at(days: float, peaks: Vector, budget: float = PLAIN_BUDGET) -> float:
+    """The score that opens an incident, of the peaks of normal stories of so many days."""
+    return BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1], days, JOIN_SCORE).threshold(budget)
 
 
 def _peaks(story: Vector, score: Vector) -> Vector:

@@ -210,7 +210,7 @@ CREDENTIAL_GUESSING: Final = Kind(
 
 ENUMERATION: Final = Kind(
     id="enumeration",
-    title="Names and numbers tried at {spot} {from_whom}",
+    title="{Locks} tried at {spot} {from_whom}",
     summary="{Calls} {during} {to} {where} {from_whom}{signatures}{denied}.",
     meaning=(
         "Ids, names or paths are tried one after the other; most are refused. A "
@@ -221,7 +221,10 @@ ENUMERATION: Final = Kind(
         "low" if _mistypes(s) else "medium", s.e.refused >= 50 and s.refused < 0.95, s.functions >= 8
     ),
     runbook=(
-        "In AppRequests, look at Url of this caller's calls: running numbers or word lists show a tool at work.",
+        (
+            "In AppRequests, look at Url and ResultCode of this caller's calls: running numbers or word lists show a "
+            "tool at work, 401 and 403 at one function after the other a key that is tried everywhere."
+        ),
         "Those answered with 200 were found: check whether they gave away other people's data (missing authorisation).",
         "Block or slow the caller (Function App, Networking, Access restrictions; WAF rate limit).",
         "Answer unknown and forbidden ids alike, and use ids that can't be guessed.",

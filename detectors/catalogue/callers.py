@@ -237,7 +237,7 @@ NEW_COUNTRY: Final = Kind(
         "Review what it called from there: AppRequests, columns Name, Url and ResultCode.",
     ),
     made_by=("place",),
-    fits=lambda s: s.of("place") >= 0.15 or s.abroad,
+    fits=lambda s: s.of("place") >= 0.15 or s.abroad or s.many_from_afar,
     example=sample(
         "caller", 41, 150, {"caller_new_country": 0.6, "caller_pace": 0.2, "caller_new_here": 0.2},
         caller="property:9f2c", countries=(("Brazil", 41),), caller_confidence=1.0,

@@ -260,6 +260,14 @@ class Signs:
         return here > 0 and here >= _ALL_BUT * sum(count for _, count in self.e.countries)
 
     @property
+    def many_from_afar(self) -> bool:
+        """Most calls of many callers come from where hardly anybody calls."""
+        afar = sum(count for _, count in self.e.afar)
+        # a place is where many may call from
+        many = self.e.distinct_callers >= CROWD or self.caller_source not in ONE_CALLER
+        return many and not self.one_caller and afar >= _MOSTLY * self.e.invocations > 0
+
+    @property
     def out_of_place(self) -> bool:
         """A caller that is known calls what it had not called a day before, and hardly anybody calls as much of."""
         known = self.one_caller and self.caller_source in ONE_CALLER and not self.first_day

@@ -23,6 +23,8 @@ _FLOODING: Final = 10.0
 _BY_AND_BY: Final = 10.0
 #: s; what is over sooner did not grow
 _BY_AND_BY_S: Final = 7200.0
+#: times the usual load from which on it is told before where the calls come from
+_FAR_MORE: Final = 3.0
 #: calls that growth needs to show
 _MANY: Final = 10
 #: run time that shows on a bill, s
@@ -74,10 +76,19 @@ def _floods_together(s: Signs) -> bool:
     new = s.of("novelty", "crowd", "place") if s.e.new_callers >= CROWD else s.of("crowd")
     raised = s.ratio("pace_minutes", "pace_hour", "growth_days", "newcomers") >= 1.5
     grows = s.of("growth") > s.of("pace") and s.span_s >= _HALF_DAY_S
+    if _news_is_from_where(s):
+        return False
     return not s.one_caller and s.e.distinct_callers >= CROWD and _load(s) + new >= 0.3 and raised and not grows
 
 
+def _news_is_from_where(s: Signs) -> bool:
+    """Many call from where hardly anybody did, and no more of them than the function can bear."""
+    return s.many_from_afar and s.ratio("pace_minutes", "pace_hour") < _FAR_MORE
+
+
 def _floods(s: Signs) -> bool:
+    if _news_is_from_where(s):
+        return False
     if s.messaging and s.failed >= 0.5:
         return False
     if s.one_caller:

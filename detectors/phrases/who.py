@@ -14,6 +14,8 @@ _MAINLY: Final = 0.6
 _JUST_NOW_S: Final = 60.0
 #: surprise at where a caller is, -log10 p, from which on it is told whatever else is
 _AWAY: Final = 1.5
+#: share of the refused calls that were refused for want of a key or a right, from which on these are what is tried
+_DENIED: Final = 2 / 3
 #: since when a caller is no news, s
 _NEWS_S: Final = 86_400.0
 
@@ -25,6 +27,8 @@ class Who(Amounts):
         """The caller, with the others where they made much of it; several of whom nobody leads are counted."""
         e = self._e
         if not self._signs.one_caller and e.distinct_callers > 1:
+            if self._signs.caller_source == "geography":
+                return f"callers from {say.plural(e.distinct_callers, 'place')}"
             return say.plural(e.distinct_callers, "caller")
         return self._first_caller() + ("" if self._signs.caller_share >= _MAINLY else self._others())
 
@@ -42,7 +46,8 @@ class Who(Amounts):
         """A flood's many callers; or the one that is told of, among them."""
         if self._signs.of_a_crowd:
             return f"with {self.say_caller()} among the callers"
-        return f"{self.say_from_whom()}{self.say_at_once()}"
+        afar = f" in {self.say_country()}" if self._signs.many_from_afar else ""
+        return f"{self.say_from_whom()}{afar}{self.say_at_once()}"
 
     def say_new_ones(self) -> str:
         """How many of the callers are new."""
@@ -108,6 +113,13 @@ class Who(Amounts):
         first = say.tame(names[0])
         return first if others <= 0 else f"{first} and {others} other function{'s' if others > 1 else ''}"
 
+    def say_locks(self) -> str:
+        """What is tried: keys and rights where it is refused for want of them, else names and numbers."""
+        statuses = self._e.statuses
+        refused = sum(n for status, n in statuses.items() if 400 <= status < 500)
+        denied = statuses.get(401, 0) + statuses.get(403, 0)
+        return "keys and rights" if denied >= _DENIED * max(refused, 1) else "names and numbers"
+
     def say_spot(self) -> str:
         """As ``where``, shorter: for titles."""
         names = list(dict.fromkeys(function for _, function, _ in self._e.functions if function))
@@ -152,7 +164,9 @@ class Who(Amounts):
         return f" fed by {say.listed([say.tame(s) for s in self._e.sources])}" if self._e.sources else ""
 
     def say_country(self) -> str:
-        """The country most seen."""
+        """The country most seen; where many call from where hardly anybody does, the countries of those."""
+        if self._signs.many_from_afar:
+            return say.listed([say.tame(name) for name, _ in self._e.afar])
         return say.tame(self._e.countries[0][0]) if self._e.countries else "a new country"
 
     def say_abroad(self) -> str:
@@ -176,6 +190,8 @@ class Who(Amounts):
         if self._new_to_caller() and not self._place():
             return f"never seen from there{self.say_history()}"
         share = self._e.value.get("country_rare_here")
+        if self._signs.many_from_afar:
+            return "from where hardly anybody called it before"
         if share is not None and finite(share) <= 0.0:
             return "a country from which nobody called it before"
         return f"a country that makes {'few' if share is None else say.percent(finite(share))} of the calls there"

@@ -77,6 +77,14 @@ def test_reaching_into_another_app_counts_by_all_that_was_seen_without_it(usual:
     assert after_days.raw("caller_new_to_app", "odd")[0] > after_a_day.raw("caller_new_to_app", "odd")[0] > 2.0
 
 
+def test_reaching_into_another_app_says_more_with_each_call_and_the_habit_of_a_day_nothing(usual: Baselines) -> None:
+    found = live(usual, working_days(), odd(30, every=MINUTE, app="payroll")).raw("caller_new_to_app", "odd")
+    assert (np.diff(found) > 0.0).all()
+    assert found[29] == pytest.approx(found[0] * (1.0 + 0.5 * np.log(30)), rel=0.05)
+    by_day = live(usual, working_days(), odd(30, every=HOUR, app="payroll")).raw("caller_new_to_app", "odd")
+    assert by_day[25:].max() == 0.0
+
+
 def test_reaching_into_an_app_to_which_nobody_comes_from_elsewhere_counts_by_all_calls_there(usual: Baselines) -> None:
     clerks = calls(0, 120, every=4 * MINUTE, app="payroll", caller=lambda n: f"user:clerk{n % 3}", **PLAIN)
 

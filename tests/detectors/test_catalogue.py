@@ -752,3 +752,43 @@ def test_a_flood_by_a_known_caller_from_a_country_that_is_news_says_so() -> None
     assert (told["kind"], told["severity"]) == ("flood", "high")
     assert "in Russia" in told["summary"]
     assert describe(replace(flood, surprise={**flood.surprise, "caller_new_country": 0.5}))["severity"] == "medium"
+
+
+def test_many_from_where_hardly_anybody_calls_are_told_by_their_countries_and_no_flood_unless_they_are_one() -> None:
+    few = replace(
+        BY_ID["distributed-flood"].example,
+        invocations=199,
+        distinct_callers=121,
+        new_callers=116,
+        countries=(("Nigeria", 80), ("Vietnam", 60), ("Indonesia", 40), ("Germany", 19)),
+        afar=(("Nigeria", 80), ("Vietnam", 60), ("Indonesia", 40)),
+        share={"newcomers": 0.6, "country_rare_here": 0.1, "pace_hour": 0.3},
+        value={"pace_hour": 117.0, "newcomers": 90.0, "country_rare_here": 0.0},
+        typical={"pace_hour": 61.0, "newcomers": 2.0},
+    )
+    told = describe(few)
+    assert told["kind"] == "new-country"
+    assert "from Nigeria, Vietnam and Indonesia" in told["title"]
+    assert "121 callers" in told["title"]
+    assert "from where hardly anybody called it before" in told["summary"]
+    many = replace(
+        few, invocations=1_990, afar=(("Nigeria", 800), ("Vietnam", 700)), value={**few.value, "pace_hour": 990.0}
+    )
+    assert describe(many)["title"].endswith("from 121 callers in Nigeria and Vietnam at once")
+    # of whom most come from where all do, the countries are no news
+    assert describe(replace(few, afar=(("Nigeria", 20),)))["kind"] == "distributed-flood"
+
+
+def test_places_are_called_places() -> None:
+    example = BY_ID["flood"].example
+    places = tuple((f"geography:FI/{n}/City {n}", "geography", 40) for n in range(11))
+    told = describe(replace(example, lead="function", callers=places, distinct_callers=11, invocations=440))
+    assert "from 11 places" in told["title"]
+    assert "callers" not in told["title"]
+
+
+def test_what_is_refused_for_want_of_a_key_is_told_as_keys_tried() -> None:
+    example = BY_ID["enumeration"].example
+    assert describe(example)["title"].startswith("Names and numbers tried at ")
+    denied = replace(example, statuses={401: 27, 403: 8, 404: 3, 200: 3})
+    assert describe(denied)["title"].startswith("Keys and rights tried at ")
