@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy.typing as npt
 
+from detectors.catalogue.kind import CROWD
 from detectors.evidence import Evidence, Silence
 from detectors.features import FEATURE_NAMES
 from detectors.function_kernel import BY_HOSTS
@@ -200,8 +201,10 @@ def evidence_of(story: Story) -> Evidence:
         where.append((app, function, n))
     callers = [(name, counts["caller"][name]) for name in callers_of(counts)]
     age = story.counts.get("age", {}).get(callers[0][0]) if callers else None
-    # many whom it befell are the story, not what one did
-    touched = story.beside if POINTING * (story.invocations - story.beside[0]) >= story.beside[0] else [0, 0, 0]
+    # many whom it befell are the story, not what one did; nor is what one began and a crowd made
+    crowd = len(callers) >= CROWD and 2 * callers[0][1] < sum(n for _, n in callers)
+    few = not crowd and POINTING * (story.invocations - story.beside[0]) >= story.beside[0]
+    touched = story.beside if few else [0, 0, 0]
     statuses = "status" if touched is story.beside else "any_status"
     if hushed := story.hushed():
         where = [one for one in where if f"{one[0]}\x1f{one[1]}" in hushed]

@@ -114,6 +114,23 @@ def test_calls_of_others_that_were_touched_are_told_apart_unless_they_are_nearly
     assert (most.invocations, most.refused, most.beside) == (52, 50, 0)
 
 
+def test_of_what_one_began_and_a_crowd_made_all_calls_are_told():
+    def seen(others: int) -> Evidence:
+        crowd = [f"address-{n}" for n in range(others)]
+        rows = raised([("eve", "b", 0, 0, True, False)] * 17 + [(name, "b", 0, 0, False, False) for name in crowd])
+        index = rows.schema.get_field_index("caller_key")
+        keys = pa.array([7] * 17 + list(range(100, 100 + others)), pa.uint64())
+        story = Story("LT-1", "caller", 0, 0, [0, 7, 0])
+        add_rows(
+            story, StoryRows(rows.set_column(index, rows.schema.field(index), keys), np.ones(len(keys))), 0, len(keys)
+        )
+        return evidence_of(story)
+
+    few, many = seen(12), seen(60)
+    assert (few.invocations, few.beside) == (17, 12)
+    assert (many.invocations, many.beside) == (77, 0)
+
+
 def test_functions_are_named_by_how_strange_they_were_in_any_cut():
     rows = raised([("eve", "b", 0, 0, True, False)] * 5)
     score = np.array([1.0, 9.0, 1.0, 2.0, 1.0])
