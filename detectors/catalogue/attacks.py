@@ -21,6 +21,8 @@ _MOSTLY_IN_VAIN: Final = 0.8
 _GUESSES: Final = 8
 #: share of the score below which delays say nothing: among slow runs some end at round seconds
 _TELLING: Final = 0.04
+#: share of the score from which on it is what the story is about
+_MOSTLY: Final = 0.5
 #: delays by round seconds below this are chance
 _DELAYS: Final = 3.0
 #: times the usual run that speak of a delay put in on purpose
@@ -45,7 +47,9 @@ def _injects(s: Signs) -> bool:
     # one hand puts delays in; what many callers wait for is the function's own
     one_hand = s.one_caller or s.caller_share >= 0.5
     put_in = finite(s.e.share.get("round_seconds")) >= _TELLING and s.value("round_seconds") >= _DELAYS
-    delays = one_hand and ((put_in and s.of("probe") >= 0.1) or s.kept_waiting) and s.refused < 0.5
+    # runs that end sooner than usual keep nobody waiting
+    sooner = s.share("duration_low") >= _MOSTLY
+    delays = one_hand and ((put_in and s.of("probe") >= 0.1) or s.kept_waiting) and s.refused < 0.5 and not sooner
     return _signed(s) or delays or (breaks and s.own_failures and s.of("failure") >= _ABOUT_FAILURES)
 
 

@@ -792,3 +792,18 @@ def test_what_is_refused_for_want_of_a_key_is_told_as_keys_tried() -> None:
     assert describe(example)["title"].startswith("Names and numbers tried at ")
     denied = replace(example, statuses={401: 27, 403: 8, 404: 3, 200: 3})
     assert describe(denied)["title"].startswith("Keys and rights tried at ")
+
+
+def test_runs_that_end_sooner_than_usual_are_no_delays() -> None:
+    probe = BY_ID["injection-probe"].example
+    waits = replace(
+        probe,
+        invocations=11,
+        failed=0,
+        signatures={},
+        share={"duration_high": 0.97, "round_seconds": 0.03},
+        value={"round_seconds": 6.0},
+        surprise={"round_seconds": 4.0},
+    )
+    assert classify(waits).id == "injection-probe"
+    assert classify(replace(waits, share={"duration_low": 0.97, "round_seconds": 0.03})).id != "injection-probe"
