@@ -270,7 +270,7 @@ FAILURE_BURST: Final = Kind(
 RUNAWAY_DURATION: Final = Kind(
     id="runaway-duration",
     title="Runs far longer than ever at {spot}",
-    summary="{Calls} {during} {to} {where}{slow}{bad}{money}.",
+    summary="{Calls} {during} {to} {where}{from_one}{slow}{bad}{money}.",
     meaning="Runs hang, some up to the plan's time limit. An endless loop, a lock or a dependency that doesn't answer.",
     attack=(),
     severity=lambda s: level(
@@ -280,7 +280,8 @@ RUNAWAY_DURATION: Final = Kind(
     ),
     runbook=(
         "In AppDependencies with the OperationIds of the long runs, find the call that takes the time.",
-        "If there is none, it is the code: Function App, Diagnose and solve problems, Profiler or a memory dump.",
+        "Where one caller waits for all of them, read what it sends (AppRequests, Url): it may be crafted for that.",
+        "If no call takes it, it is the code: Function App, Diagnose and solve problems, Profiler or a memory dump.",
         "Set time limits on outgoing calls, below functionTimeout in host.json.",
         "Restart the app if instances hang; on a time-out the worker restarts, and its neighbours may fail with it.",
     ),

@@ -807,3 +807,11 @@ def test_runs_that_end_sooner_than_usual_are_no_delays() -> None:
     )
     assert classify(waits).id == "injection-probe"
     assert classify(replace(waits, share={"duration_low": 0.97, "round_seconds": 0.03})).id != "injection-probe"
+
+
+def test_runs_that_only_one_caller_waits_for_are_told_as_its() -> None:
+    runs = replace(BY_ID["runaway-duration"].example, triggers=("http",), distinct_callers=1, invocations=14)
+    one = replace(runs, callers=(("address:203.0.113.7", "address", 14),))
+    assert ", all from address 203.0.113.7, running up to" in describe(one)["summary"]
+    many = tuple((f"address:203.0.113.{n}", "address", 1) for n in range(14))
+    assert "203.0.113" not in describe(replace(runs, callers=many, distinct_callers=14))["summary"]
