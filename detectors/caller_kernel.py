@@ -32,18 +32,18 @@ from models.jit import copy_row, njit
     C_LOG_DAYS_SQUARED, C_LATELY, C_REACHED,
 ) = range(29)  # fmt: skip
 CALLER_STATE: Final = 29
+#: C_CALLS_TODAY counts what C_TODAY does but for what was refused, and keeps what was raised; C_DAYS and the two
+#: after it are of its days, in logarithms; C_LATELY is of two minutes; C_REACHED, of hours, counts calls of apps that
+#: it came to lately
+#: columns of its times, int64; D_FAILS_AT is the key of the function where most of its failing calls fail, D_REFUSED_AT
+#: of that which refused it last; then the day on which it was raised last, counted from 1, and on how many days it was
+D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS, D_FAILS_AT, D_REFUSED_AT, D_RAISED_ON, D_RAISED_DAYS = range(8)
+CALLER_TIMES: Final = 8
 #: columns of what is told of an event, in the order of ``features.CALLER_FEATURES``
 (
     G_CALLER_NEW, G_CALLER_NEW_TO_APP, G_CALLER_NEW_COUNTRY, G_TRAVEL, G_CALLER_CLIENT_ERRORS, G_CALLER_FAILURES,
     G_CALLER_SPREAD, G_CALLER_PACE, G_CALLER_HOURS, G_CALLER_NEW_HERE, G_CALLER_DAY,
 ) = range(11)  # fmt: skip
-#: C_CALLS_TODAY counts what C_TODAY does but for what was refused, and keeps what was raised; C_DAYS and the two
-#: after it are of its days, in logarithms; C_LATELY is of two minutes, C_REACHED
-#: of hours: calls of an app that it came to lately
-#: columns of its times, int64; D_FAILS_AT is the key of the function where most of its failing calls fail, D_REFUSED_AT
-#: of that which refused it last; then the day on which it was raised last, counted from 1, and on how many days it was
-D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS, D_FAILS_AT, D_REFUSED_AT, D_RAISED_ON, D_RAISED_DAYS = range(8)
-CALLER_TIMES: Final = 8
 #: apps and countries remembered per caller
 PLACES: Final = 6
 #: how much more a call of an app says that its caller came to lately, with each e-fold of its calls
@@ -92,8 +92,6 @@ HALF_HOUR_AT_NEW: Final = 6.0
 #: burst of a minute is remembered for half an hour, in which whoever calls at its place would be as busy as it was
 TAU_2M: Final = 120.0 * US
 AT_EVEN_PACE: Final = TAU_30M / TAU_2M
-#: column of the features in which stands that a caller is in two countries
-TRAVEL: Final = 3
 #: stands for an hour of today in which something was raised, so that it does not become a habit
 RAISED_HOUR: Final = -1.0
 #: refused calls that any caller is allowed in half an hour before they count
@@ -396,7 +394,7 @@ def advance_callers(
             raw[i, G_CALLER_NEW_COUNTRY] = min(raw[i, G_CALLER_NEW_COUNTRY], TRAVELLED)
         if sampled:
             for column in range(raw.shape[1]):
-                if column != TRAVEL:
+                if column != G_TRAVEL:
                     raw[i, column] = value[i, column] = typical[i, column] = 0.0
             travelled[i] = False
         elif today_hours[c, hour] != RAISED_HOUR:

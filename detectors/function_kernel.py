@@ -700,10 +700,9 @@ def missed_since(missed: Any, alarms: Any, level: Any, last: Any, until: Any, na
 @njit
 def _schedule(
     s: Any, t: Any, raw: Any, value: Any, typical: Any, start: Any, last: Any, dt: Any, failed: Any, phases: Any,
-    phase_us: Any, phase_count: Any, phase_sum: Any,
+    phase_us: Any, bins: Any, phase_sum: Any,
 ) -> Any:  # fmt: skip
     """A start off the times that a timer keeps, or too soon after the last."""
-    bins = phase_count
     phase = (start // phase_us) % bins
     near = phases[phase] + phases[(phase + 1) % bins] + phases[(phase + bins - 1) % bins]
     forgets = np.exp(-dt / TAU_1D)

@@ -16,6 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from detectors.features import FAMILIES
+from detectors.function_kernel import DAY_US
+from models.baselines import HOUR_US
 from models.calibration import NEW_DAYS
 
 Vector = npt.NDArray[Any]
@@ -24,8 +26,7 @@ Vector = npt.NDArray[Any]
 STRANGE: Final = 3.0
 #: days on which it has to come, and us from the first to the last
 FEWEST_DAYS: Final = 2
-APART_US: Final = 12 * 3600 * 1_000_000
-DAY_US: Final = 86400 * 1_000_000
+APART_US: Final = 12 * HOUR_US
 #: share of a story's peak from which on an event says what led it
 LED_BY: Final = 0.5
 

@@ -234,8 +234,8 @@ def evidence_of(story: Story) -> Evidence:
         callers=tuple((c, c.split(":", 1)[0], n) for c, n in callers[:SHOWN_NAMES]),
         distinct_callers=len(callers),
         new_callers=story.new_callers,
-        countries=tuple(sorted(counts.get("country", Counter()).items(), key=lambda i: (-i[1], i[0]))[:SHOWN_NAMES]),
-        afar=tuple(sorted(counts.get("afar", Counter()).items(), key=lambda i: (-i[1], i[0]))[:SHOWN_NAMES]),
+        countries=tuple(_ranked(counts.get("country", {}))),
+        afar=tuple(_ranked(counts.get("afar", {}))),
         came_from=_came_from(counts.get("came_from", {}), counts.get("country", {})),
         methods=tuple(top(counts.get("method", {}))),
         early=_early(story),
@@ -347,4 +347,9 @@ def callers_of(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 def top(counts: Mapping[str, int]) -> list[str]:
     """Names, most frequent first; ties by name."""
-    return [n for n, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_NAMES] if n]
+    return [name for name, _ in _ranked(counts) if name]
+
+
+def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Names with their counts, most frequent first; ties by name."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_NAMES]

@@ -60,11 +60,11 @@ _NEW_FOR_S: Final = NEW_FOR_US / US
 _NEARLY_ALL: Final = 0.9
 #: that hardly anybody calls from a country, and all that tells no more than this and that who calls is new
 _FOREIGN: Final = [FEATURE_NAMES.index(name) for name in ("country_rare_here", "country_new")]
-#: surprise from which on hardly anybody calls from there
-_AFAR: Final = 1.5
 _NEWNESS: Final = [
     FEATURE_NAMES.index(f.name) for f in FEATURES if f.family in ("novelty", "reach") and f.counted
 ] + _FOREIGN
+#: surprise from which on hardly anybody calls from a country
+_AFAR: Final = 1.5
 #: share of the score from which on what is strange is part of it
 PART_OF_IT: Final = 0.2
 #: the code of a value that is null

@@ -185,34 +185,33 @@ def train(
     for _ in range(2):
         surprise = _cross_fit(held, whole, keep)
         judge, score = _fit_judge(held, whole, surprise, keep, options)
-        strange, story, _, weighed = stories_of(held, judge, score, 1e9)
-        peaks = _peaks(story, weighed)
         # what people expect is normal life, and is no false incident either
-        peaks[story[expected[strange]]] = 0.0
+        strange, story, peaks = _normal_stories(held, judge, score, expected)
         extreme = peaks > _beyond_life(peaks[peaks > 0.0])
         extreme &= ~_daily(held, strange, story, score, peaks, extreme)
         if not extreme.any():
             break
         keep[strange[extreme[story]]] = False
     lead = _lead(judge, held, surprise, score)
-    asked = np.where(keep[strange], 1.0, 0.0)
-    normal = np.where(_peaks(story, asked) > 0.0, peaks, 0.0)
+    kept = np.zeros(len(peaks), np.bool_)
+    kept[story[keep[strange]]] = True
     habits, came_back = habits_of(
-        held.group[strange], held.at[strange], lead[strange], score[strange], story, normal, partial(_opens_at, days)
+        held.group[strange],
+        held.at[strange],
+        lead[strange],
+        score[strange],
+        story,
+        np.where(kept, peaks, 0.0),
+        partial(_opens_at, days),
     )
     if len(habits):
         # what comes back there is no measure of what is strange elsewhere
         score = score * habits.of(held.group, lead)
         totals = total_tails(held.at, held.function, held.cohort, score, keep)
         judge = replace(judge, habits=habits, total_tails=totals)
-        strange, story, _, weighed = stories_of(held, judge, score, 1e9)
-        peaks = _peaks(story, weighed)
-        peaks[story[expected[strange]]] = 0.0
+        strange, story, peaks = _normal_stories(held, judge, score, expected)
     judge = replace(judge, weights=_weights(held, judge, score, story, strange, peaks, days))
-    gate = score * judge.weights[lead]
-    strange, story, _, weighed = stories_of(held, judge, gate, 1e9)
-    peaks = _peaks(story, weighed)
-    peaks[story[expected[strange] | ~keep[strange]]] = 0.0
+    strange, story, peaks = _normal_stories(held, judge, score * judge.weights[lead], expected | ~keep)
     curve = BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1][:CURVE_STORIES], days, JOIN_SCORE)
     silence = silences(whole, early, held.group, held.at, gaps)
     notes = [*learned_from(options.feedback), *restarts.notes()]
@@ -549,7 +548,7 @@ def _weights(
     for number in np.flatnonzero(peaks > 0.0).tolist():
         members = np.flatnonzero(story == number)
         own[lead[members[np.argmax(score[strange[members]])]]].append(float(peaks[number]))
-    common = _opens_at(days, peaks[peaks > 0.0])
+    common = _opens_at(days, peaks)
     alone = [_opens_at(days, np.array(p), PLAIN_BUDGET / BUSY_FAMILIES) for p in own]
     most = np.array([MAX_WEIGHTS.get(family, MAX_WEIGHT) for family in FAMILIES])
     weights: Vector = np.clip(common / np.maximum(np.array(alone), 1e-9), MIN_WEIGHT, most)
@@ -559,6 +558,14 @@ def _weights(
 def _opens_at(days: float, peaks: Vector, budget: float = PLAIN_BUDGET) -> float:
     """The score that opens an incident, of the peaks of normal stories of so many days."""
     return BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1], days, JOIN_SCORE).threshold(budget)
+
+
+def _normal_stories(held: _HeldOut, judge: Judge, score: Vector, left_out: Vector) -> tuple[Vector, Vector, Vector]:
+    """Strange events (indices), their stories, and the peak of each, 0 of those with an event that is left out."""
+    strange, story, _, weighed = stories_of(held, judge, score, 1e9)
+    peaks = _peaks(story, weighed)
+    peaks[story[left_out[strange]]] = 0.0
+    return strange, story, peaks
 
 
 def _peaks(story: Vector, score: Vector) -> Vector:

@@ -74,6 +74,8 @@ _SMALL_PART: Final = 0.1
 _STEEP: Final = 5.0
 #: statuses by which a function refuses a credential; 403 refuses somebody whom it knows
 DENIED: Final = frozenset({401, 407})
+#: by which a function refuses for want of a key or of a right
+_UNENTITLED: Final = frozenset({401, 403})
 #: by which a call is refused that asks for what was done already
 _CONFLICT: Final = frozenset({409})
 #: share of the calls that makes them one caller's doing, whoever else was hit
@@ -317,6 +319,11 @@ class Signs:
     def unreadable(self) -> float:
         """Share of the refused calls that were refused since they can't be read."""
         return self._refused_by(UNREADABLE)
+
+    @property
+    def unentitled(self) -> float:
+        """Share of the refused calls that were refused for want of a key or of a right."""
+        return self._refused_by(_UNENTITLED)
 
     @property
     def done_already(self) -> float:

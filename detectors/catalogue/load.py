@@ -76,9 +76,8 @@ def _floods_together(s: Signs) -> bool:
     new = s.of("novelty", "crowd", "place") if s.e.new_callers >= CROWD else s.of("crowd")
     raised = s.ratio("pace_minutes", "pace_hour", "growth_days", "newcomers") >= 1.5
     grows = s.of("growth") > s.of("pace") and s.span_s >= _HALF_DAY_S
-    if _news_is_from_where(s):
-        return False
-    return not s.one_caller and s.e.distinct_callers >= CROWD and _load(s) + new >= 0.3 and raised and not grows
+    many = not s.one_caller and s.e.distinct_callers >= CROWD and not _news_is_from_where(s)
+    return many and _load(s) + new >= 0.3 and raised and not grows
 
 
 def _news_is_from_where(s: Signs) -> bool:

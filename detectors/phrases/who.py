@@ -14,8 +14,8 @@ _MAINLY: Final = 0.6
 _JUST_NOW_S: Final = 60.0
 #: surprise at where a caller is, -log10 p, from which on it is told whatever else is
 _AWAY: Final = 1.5
-#: share of the refused calls that were refused for want of a key or a right, from which on these are what is tried
-_DENIED: Final = 2 / 3
+#: share of the refused calls that were refused for want of a key or of a right, from which on these are what is tried
+_UNENTITLED: Final = 2 / 3
 #: since when a caller is no news, s
 _NEWS_S: Final = 86_400.0
 
@@ -115,10 +115,7 @@ class Who(Amounts):
 
     def say_locks(self) -> str:
         """What is tried: keys and rights where it is refused for want of them, else names and numbers."""
-        statuses = self._e.statuses
-        refused = sum(n for status, n in statuses.items() if 400 <= status < 500)
-        denied = statuses.get(401, 0) + statuses.get(403, 0)
-        return "keys and rights" if denied >= _DENIED * max(refused, 1) else "names and numbers"
+        return "keys and rights" if self._signs.unentitled >= _UNENTITLED else "names and numbers"
 
     def say_spot(self) -> str:
         """As ``where``, shorter: for titles."""

@@ -67,6 +67,15 @@ def told(rows: pa.RecordBatch, cuts: list[int]) -> Story:
     return story
 
 
+def told_of_a_caller(rows: pa.RecordBatch, keys: list[int]) -> Story:
+    """The story of the caller whose key is 7, of rows whose callers have these."""
+    index = rows.schema.get_field_index("caller_key")
+    keyed = rows.set_column(index, rows.schema.field(index), pa.array(keys, pa.uint64()))
+    story = Story("LT-1", "caller", 0, 0, [0, 7, 0])
+    add_rows(story, StoryRows(keyed, np.ones(len(keys))), 0, len(keys))
+    return story
+
+
 @given(calls, st.lists(st.integers(1, 29), max_size=4))
 def test_a_story_is_the_same_however_its_rows_are_cut(rows, cuts):
     batch = raised(rows)
@@ -89,10 +98,7 @@ def test_names_are_counted_as_by_hand(rows):
 
 def test_a_caller_was_in_no_country_from_which_others_call_that_its_doing_touched():
     rows = raised([(name, country, 0, 0, False, False) for name, country in (("eve", "Chile"), ("ann", "France"))])
-    index = rows.schema.get_field_index("caller_key")
-    rows = rows.set_column(index, rows.schema.field(index), pa.array([7, 8], pa.uint64()))
-    story = Story("LT-1", "caller", 0, 0, [0, 7, 0])
-    add_rows(story, StoryRows(rows, np.ones(2)), 0, 2)
+    story = told_of_a_caller(rows, [7, 8])
     assert story.counts["country"] == {"Chile": 1}
     assert story.counts["caller"] == {"eve": 1, "ann": 1}
 
@@ -100,12 +106,7 @@ def test_a_caller_was_in_no_country_from_which_others_call_that_its_doing_touche
 def test_calls_of_others_that_were_touched_are_told_apart_unless_they_are_nearly_all():
     def seen(others: int) -> Evidence:
         rows = raised([("eve", "b", 0, 0, True, False)] * 2 + [("ann", "b", 0, 2, False, False)] * others)
-        index = rows.schema.get_field_index("caller_key")
-        keys = pa.array([7] * 2 + [8] * others, pa.uint64())
-        story = Story("LT-1", "caller", 0, 0, [0, 7, 0])
-        add_rows(
-            story, StoryRows(rows.set_column(index, rows.schema.field(index), keys), np.ones(len(keys))), 0, len(keys)
-        )
+        story = told_of_a_caller(rows, [7] * 2 + [8] * others)
         assert story.invocations == 2 + others
         return evidence_of(story)
 
@@ -118,13 +119,7 @@ def test_of_what_one_began_and_a_crowd_made_all_calls_are_told():
     def seen(others: int) -> Evidence:
         crowd = [f"address-{n}" for n in range(others)]
         rows = raised([("eve", "b", 0, 0, True, False)] * 17 + [(name, "b", 0, 0, False, False) for name in crowd])
-        index = rows.schema.get_field_index("caller_key")
-        keys = pa.array([7] * 17 + list(range(100, 100 + others)), pa.uint64())
-        story = Story("LT-1", "caller", 0, 0, [0, 7, 0])
-        add_rows(
-            story, StoryRows(rows.set_column(index, rows.schema.field(index), keys), np.ones(len(keys))), 0, len(keys)
-        )
-        return evidence_of(story)
+        return evidence_of(told_of_a_caller(rows, [7] * 17 + list(range(100, 100 + others))))
 
     few, many = seen(12), seen(60)
     assert (few.invocations, few.beside) == (17, 12)
