@@ -144,8 +144,9 @@ final class Job {
         "rest.address: " + LOOPBACK + "\nrest.bind-address: " + LOOPBACK + "\nrest.port: " + port
             + "\nrest.bind-port: " + port + "\nmetrics.fetcher.update-interval: " + LOOK_MS + "\n";
     Path file = Files.writeString(folder.resolve("flink-conf.yaml"), text);
-    file.toFile().deleteOnExit();
+    // the last named is the first to go
     folder.toFile().deleteOnExit();
+    file.toFile().deleteOnExit();
     flink.setFlinkConfDir(folder.toString());
     return LOOPBACK + ":" + port;
   }
