@@ -30,6 +30,12 @@ NEW_LIFE: Final = 2.0
 NEW_DAYS: Final = 1.4
 
 
+#: score that something reaches once a day in a tenant whose held-out days hold next to nothing strange: few calls say
+#: little. On one of 1,700 invocations a day, of development, 8 of 17 incidents about nothing lay below it, and none of
+#: 24 others
+CALMEST: Final = 4.0
+
+
 @dataclass(frozen=True)
 class BudgetCurve:
     """False incidents a day by threshold.
@@ -55,7 +61,10 @@ class BudgetCurve:
         counted = float((self.peaks >= known).sum())
         # of hours that are less than two days one story is one a day, not more: it would set the threshold alone
         counted /= max(self.days, NEW_LIFE)
-        return NEW_LIFE * max(counted, self._tail(known) / max(self.days, 1e-9))
+        # one or two stories say little of how strange life may get
+        unknown = min(FEW_STORIES / (len(self.peaks) + 1.0), 1.0) ** 2
+        calmest = unknown * float(np.exp(-(threshold - CALMEST) / PRIOR_SLOPE))
+        return max(NEW_LIFE * max(counted, self._tail(known) / max(self.days, 1e-9)), calmest)
 
     def _tail(self, threshold: float) -> float:
         """Stories expected above a threshold, by an exponential tail through the strongest third of them."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models.calibration import NEW_DAYS, NEW_LIFE, BudgetCurve
+from models.calibration import CALMEST, NEW_DAYS, NEW_LIFE, BudgetCurve
 
 PEAKS = st.lists(st.floats(2.0, 30.0), max_size=80)
 BUDGETS = st.floats(0.05, 50.0)
@@ -46,9 +46,9 @@ def test_no_fewer_are_expected_than_were_counted(peaks: list[float], threshold: 
 
 def test_a_life_without_any_strange_story_still_has_a_threshold() -> None:
     empty = curve([], days=7.0)
-    assert empty.threshold(1.0) == pytest.approx(2.0, abs=0.1)
-    assert empty.threshold(0.001) > empty.threshold(0.01) > 2.0
-    assert 0.0 < empty.rate(2.0 * NEW_DAYS) < 0.2
+    assert empty.threshold(1.0) == pytest.approx(CALMEST, abs=0.1)
+    assert empty.threshold(0.001) > empty.threshold(0.01) > CALMEST > empty.threshold(5.0) >= 2.0
+    assert 0.0 < empty.rate(2.0 * NEW_DAYS + 3.0) < 0.2
 
 
 def test_longer_life_with_the_same_stories_asks_for_less() -> None:
@@ -65,8 +65,8 @@ def test_one_story_of_few_hours_does_not_set_the_threshold_alone() -> None:
 
 
 def test_one_strange_story_asks_for_no_more_than_it_would_beside_weaker_ones() -> None:
-    alone, among = curve([5.2], days=3.0), curve([5.2, 2.5, 2.1], days=3.0)
-    assert curve([], days=3.0).threshold(1.0) < alone.threshold(1.0) < among.threshold(1.0) < 5.2 * NEW_DAYS
+    alone, among = curve([7.2], days=3.0), curve([7.2, 5.0, 4.0], days=3.0)
+    assert curve([], days=3.0).threshold(1.0) < alone.threshold(1.0) < among.threshold(1.0) < 7.2 * NEW_DAYS
     # where the budget does not bear even the one, its height is what counts
     assert curve([12.0], days=3.0).threshold(0.2) > 12.0
 
@@ -89,3 +89,9 @@ def test_it_comes_back_from_json(peaks: list[float]) -> None:
     assert back.peaks.tolist() == found.peaks.tolist()
     assert (back.days, back.floor) == (found.days, found.floor)
     assert back.threshold(1.0) == found.threshold(1.0)
+
+
+def test_the_fewer_strange_stories_were_held_out_the_less_it_is_believed_that_there_are_none() -> None:
+    none, some = curve([], days=3.0), curve([1.0] * 9, days=3.0)
+    assert none.threshold(1.0) == pytest.approx(CALMEST, abs=0.01)
+    assert some.threshold(1.0) < CALMEST - 0.5
