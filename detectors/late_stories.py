@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.blame import LOAD, PACE, told_by
+from detectors.blame import HANGING, LOAD, LONG, PACE, told_by
 from detectors.stories import GAP_US, O_LAST, O_LEAD, O_TROUBLE, STORM_US, Stories, belongs, follows
 from detectors.story_index import NONE
 from models.jit import njit
@@ -35,8 +35,8 @@ class Whereabouts(NamedTuple):
 
 @njit
 def _join(
-    at: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any, met: Any,
-    numbers: Any, keys: Any, gap_us: Any, storm_us: Any, place: Any,
+    at: Any, function: Any, caller: Any, app: Any, kind: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
+    met: Any, numbers: Any, keys: Any, gap_us: Any, storm_us: Any, place: Any,
 ) -> None:  # fmt: skip
     """Place of the story that each event joins, else NONE.
 
@@ -61,6 +61,7 @@ def _join(
         for k in range(numbers.shape[0] - 1, -1, -1):
             if follows(
                 at[i], function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i], vague[i],
+                kind[i] == LONG or kind[i] == HANGING,
                 # who made load in it, and until when, is forgotten by then
                 numbers[k], keys[k], False,
                 numbers[k, O_LAST] if numbers[k, O_TROUBLE] in (LOAD, PACE) else NONE, gap_us, storm_us,
@@ -88,7 +89,7 @@ class LateStories:
             keys = np.array([one.keys for one in told.values()], np.uint64)
             at, function, caller, app, trouble, by_caller, crowd, vague, met = (events[name] for name in _TOLD_BY)
             _join(
-                at, function, caller, app, told_by(trouble), by_caller, crowd, vague, met,
+                at, function, caller, app, trouble, told_by(trouble), by_caller, crowd, vague, met,
                 numbers, keys, GAP_US, STORM_US, place,
             )  # fmt: skip
         story = np.array([*told, NONE], np.int64)[place]

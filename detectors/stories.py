@@ -196,13 +196,13 @@ def _is_among(caller: Any, numbers: Any, crowd: Any) -> Any:
 
 @njit
 def follows(
-    now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
+    now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any, drags: Any,
     numbers: Any, keys: Any, among: Any, loaded_us: Any, gap_us: Any, storm_us: Any,
 ) -> Any:  # fmt: skip
     """Whether an event that is part of no story comes of one.
 
-    ``among``: its caller makes load in it; ``loaded_us``: when who a caller's story is of last made load;
-    of a function's story it says nothing.
+    ``drags``: its run is far longer than usual by itself, not by an average; ``among``: its caller makes load in it;
+    ``loaded_us``: when who a caller's story is of last made load; of a function's story it says nothing.
 
     A caller that floods a function makes others' calls there slow, too, and what is counted by the hour remembers a
     flood that has ended: both are part of its story; load that one caller makes by itself beside a flood is not, nor
@@ -224,7 +224,11 @@ def follows(
     bystander = is_open and not by_caller and lead > 0 and by_it and _near(now, numbers, behind_us)
     apart = numbers[O_TROUBLE] == LOAD or (now > numbers[O_FIRST] + OTHER_SOON_US and not among)
     alone = by_caller and crowd == 0 and apart
-    remembered = trouble == SLOW or (trouble == LOAD and not alone)
+    # a backlog comes soon after what held it up
+    backlog = lead > 0 or numbers[O_TROUBLE] == LOAD or _near(now, numbers, OTHER_SOON_US)
+    # averages remember what was slow; a run that is far longer than any was then is no such memory
+    slow = trouble == SLOW and (not drags or lead > 0 or _near(now, numbers, OTHER_SOON_US))
+    remembered = slow or (trouble == LOAD and not alone and backlog)
     after = is_open and remembered and by_it and _near(now, numbers, AFTERMATH_US)
     # many callers at once load all of an app, and make it slow
     drained = after and lead == 0 and numbers[O_TROUBLE] == LOAD and keys[K_APP] == app
@@ -272,6 +276,23 @@ def _crowd_before(now: Any, caller: Any, app: Any, node: Any, behind: Any, numbe
 
 
 @njit
+def _same_before(
+    now: Any, function: Any, caller: Any, app: Any, trouble: Any, crowd: Any, met: Any,
+    node: Any, behind: Any, numbers: Any, keys: Any, gap_us: Any, storm_us: Any,
+) -> Any:  # fmt: skip
+    """The newest open story of a function, or app, in the trouble of an event that is part of it, else NONE."""
+    kind = LOAD if crowd == CROWD else trouble
+    while node != NONE:
+        k = node // 2
+        if _is_open(numbers[k]) and numbers[k, O_TROUBLE] == kind and belongs(
+            now, function, caller, app, trouble, False, crowd, met, numbers[k], keys[k], gap_us, storm_us
+        ):  # fmt: skip
+            return k
+        node = behind[node]
+    return NONE
+
+
+@njit
 def _chains(heads: Any, lead: Any, keys: Any) -> Any:
     """The two chains in which a story stands."""
     if lead > 0:
@@ -309,8 +330,9 @@ def assign(
 
     An event that points at its caller goes to the newest of the caller's own stories that it is part of; else an event
     goes to the newest story that it is part of, or to an open one of the function instead of an unopened one of the
-    caller's, else to the newest that it follows, else it begins one. The pace of a
-    caller that was one of a crowd is the crowd's, unless a story of the caller's own is open.
+    caller's, else to the newest that it follows, else it begins one. Where the newest is of another trouble, what
+    points at no caller goes to an open one of the same trouble first. The pace of a caller that was one of a crowd is
+    the crowd's, unless a story of the caller's own is open.
 
     - ``at``: int64[n] us; ``function``, ``caller``, ``app``: uint64[n] keys; ``score``: float64[n]
     - ``kind``: int64[n], a place in TROUBLES; ``trouble``: int64[n], the same as ``told_by`` has it
@@ -388,6 +410,17 @@ def assign(
                     break
         if instead != NONE and _gives_way(numbers[found], by_caller[i]):
             found = instead
+        # what goes on where another trouble has begun since is still what it was
+        kind_of = LOAD if crowd[i] == CROWD else trouble[i]
+        if found != NONE and not by_caller[i] and numbers[found, O_LEAD] == 0 and numbers[found, O_TROUBLE] != kind_of:
+            for chain in range(1, 3):
+                same = _same_before(
+                    now, function[i], caller[i], app[i], trouble[i], crowd[i], met[i],
+                    looked[chain], behind, numbers, keys, gap_us, storm_us,
+                )  # fmt: skip
+                if same != NONE:
+                    found = same
+                    break
         if by_caller[i] and trouble[i] == PACE and (found == NONE or numbers[found, O_OPENED] < 0):
             left = _crowd_before(now, caller[i], app[i], looked[2], behind, numbers, keys, crowds)
             if left != NONE:
@@ -402,8 +435,8 @@ def assign(
                         break
                     if follows(
                         now, function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i], vague[i],
-                        numbers[k], keys[k], _is_among(caller[i], numbers[k], crowds[k]),
-                        np.int64(crowds[k, LOADED]), gap_us, storm_us,
+                        kind[i] == LONG or kind[i] == HANGING, numbers[k], keys[k],
+                        _is_among(caller[i], numbers[k], crowds[k]), np.int64(crowds[k, LOADED]), gap_us, storm_us,
                     ):  # fmt: skip
                         found = k
                         # what a caller leaves behind does not keep its story going

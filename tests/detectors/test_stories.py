@@ -174,8 +174,8 @@ def test_load_that_an_hours_sum_remembers_is_the_aftermath_of_the_flood_before_i
     assert told(flood, alone)[0] == [0, 1]
     assert told(flood, {**alone, "at": HOUR})[0] == [0, 0]
     assert told({**flood, "trouble": "load"}, {**alone, "at": 20 * 60 * US})[0] == [0, 1]
-    assert told(flood, {**alone, "crowd": 1})[0] == [0, 0]
-    assert told(flood, {**alone, "by_caller": False})[0] == [0, 0]
+    assert told({**flood, "trouble": "load"}, {**alone, "crowd": 1})[0] == [0, 0]
+    assert told({**flood, "trouble": "load"}, {**alone, "by_caller": False})[0] == [0, 0]
     assert told(flood, {**after, "function": 2})[0] == [0, 1]
     assert told(flood, {**after, "at": 4 * HOUR - 60 * US})[0] == [0, 1]
     assert told({**flood, "score": 3.0}, after)[0] == [0, 1]
@@ -424,3 +424,25 @@ def test_load_made_since_a_function_is_slow_is_one_story_and_who_comes_an_hour_a
     assert told(*slow, bill[0], {**bill[11], "caller": 8})[0] == [*[0] * 7, 1]
     met = {**SLOWED, "caller": 9, "at": bill[0]["at"]}
     assert told(*slow, met, bill[11])[0] == [*[0] * 7, 1]
+
+
+def test_what_goes_on_beside_another_trouble_is_still_what_it_was() -> None:
+    failing = {"trouble": "failing", "by_caller": False}
+    slow = {"trouble": "slow", "by_caller": False, "score": 20.0}
+    storm = [{**failing, "function": 2, "at": n * 60 * US} for n in range(4)]
+    at = 30 * 60 * US
+    # this function's part in the storm of its app does not turn into the slowness that begins there
+    assert told(*storm, {**slow, "at": at - 1}, {**failing, "at": at}, {**slow, "at": at + 1})[0] == [0] * 4 + [1, 0, 1]
+    # nor do its own failures
+    own = [{**failing, "at": n * 60 * US} for n in range(4)]
+    assert told(*own, {**slow, "at": 7 * HOUR // 2}, {**failing, "at": 7 * HOUR // 2 + 1})[0] == [0] * 4 + [1, 0]
+    # what was never strange enough to be told keeps nothing from what was
+    quiet = [{**event, "score": 1.0} for event in own]
+    assert told(*quiet, {**slow, "at": 7 * HOUR // 2}, {**failing, "at": 7 * HOUR // 2 + 1})[0] == [0] * 4 + [1, 1]
+
+
+def test_load_that_comes_hours_after_failures_is_no_backlog_of_theirs() -> None:
+    failing, load = {"trouble": "failing", "by_caller": False}, {"trouble": "load", "by_caller": False}
+    storm = [{**failing, "at": n * 60 * US} for n in range(4)]
+    assert told(*storm, {**load, "at": HOUR})[0] == [0] * 5
+    assert told(*storm, {**load, "at": 2 * HOUR})[0] == [0] * 4 + [1]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detectors import stories as module
-from detectors.blame import CROWD, LOAD, PACE, TROUBLES, told_by
+from detectors.blame import CROWD, HANGING, LOAD, LONG, PACE, TROUBLES, told_by
 from detectors.stories import (
     AFTERMATH_US,
     O_COUNT,
@@ -49,6 +49,16 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
         found = next(iter(own or part_of), None)
         if found is not None and module._gives_way(found[0], by_caller):
             found = next((one for one in part_of if one[0][O_LEAD] == 0 and one[0][O_OPENED] >= 0), found)
+        alike = LOAD if crowd == CROWD else trouble
+        if found is not None and not by_caller and found[0][O_LEAD] == 0 and found[0][O_TROUBLE] != alike:
+            same = [
+                one
+                for one in reversed(open_)
+                if one[0][O_LEAD] == 0 and one[0][O_OPENED] >= 0 and one[0][O_TROUBLE] == alike
+                if module.belongs(*about, one[0], one[1], gap, storm)
+            ]
+            # that of the function itself before those of others of its app
+            found = next(iter([one for one in same if one[1][0] == function] or same), found)
         extends = True
         if by_caller and trouble == PACE and (found is None or found[0][O_OPENED] < 0):
             crowd_of = [
@@ -59,7 +69,7 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
             ]
             found, extends = (crowd_of[0], False) if crowd_of else (found, True)
         if found is None:
-            about = (now, function, caller, app, trouble, by_caller, crowd, vague)
+            about = (now, function, caller, app, trouble, by_caller, crowd, vague, kind in (LONG, HANGING))
             found = next(
                 (
                     one
