@@ -21,6 +21,8 @@ _COMES_BACK: Final = 4.0
 _NEAR_LIMIT_MS: Final = 200_000.0
 #: a run that takes this long hangs; below, it is slow
 _HANGS_MS: Final = 10_000.0
+#: how many times what is usual half of the runs take where all of them hang
+_ALL_HANG: Final = 20.0
 #: features of runs that end sooner, and of those that take longer
 _SHORT: Final = ("duration_low", "latency_drop")
 _LONG: Final = ("duration_high", "duration_record", "latency_shift", "long_runs", "caller_slow_here")
@@ -80,7 +82,9 @@ def _runs_away(s: Signs) -> bool:
     at_limit = s.e.duration_ms[1] >= _NEAR_LIMIT_MS and s.longest >= 5.0
     hangs = s.e.duration_ms[1] >= _HANGS_MS and s.longest >= 8.0
     single_runs = s.share("duration_high", "cost_hour") > s.share("latency_shift")
-    return _slow(s) >= 0.3 and (at_limit or (hangs and single_runs))
+    # what takes twenty times as long does not slow down
+    all_hang = s.typical_run >= _ALL_HANG
+    return _slow(s) >= 0.3 and (at_limit or (hangs and (single_runs or all_hang)))
 
 
 def _slow(s: Signs) -> float:

@@ -92,6 +92,12 @@ class Who(Amounts):
             return new
         return f"of which {say.listed(self._newborn())} {'was' if len(self._newborn()) == 1 else 'were'} {new}"
 
+    def say_unborn(self) -> str:
+        """Functions that nobody called before, of those that a caller reaches."""
+        if not self._newborn() or self._signs.known_for_s >= _JUST_NOW_S:
+            return ""
+        return f"; nobody ever called {say.listed(self._newborn())} before"
+
     def say_newborn(self) -> str:
         """The functions that training did not know, as in a title."""
         names = self._newborn()

@@ -481,6 +481,9 @@ def test_runs_up_to_the_time_limit_have_run_away_even_if_all_do() -> None:
     )
     slower = replace(hung, duration_ms=(6e3, 5e4))
     assert [classify(hung).id, classify(slower).id] == ["runaway-duration", "latency-shift"]
+    # what takes minutes where a third of a second is usual is not slow
+    waits = replace(hung, duration_ms=(1.2e5, 1.2e5), usual_ms=300.0)
+    assert [classify(waits).id, classify(replace(waits, usual_ms=3e4)).id] == ["runaway-duration", "latency-shift"]
 
 
 def test_no_evidence_at_all_is_unusual() -> None:
@@ -570,6 +573,13 @@ def test_a_first_country_chooses_the_kind_however_fast_the_calls() -> None:
     assert classify(at_home).id == "unusual-pace"
     place = (("geography:Ukraine/Kyiv City/Kyiv", "geography", 110),)
     assert classify(replace(at_home, callers=place)).id == "new-country"
+
+
+def test_who_reaches_for_what_nobody_ever_called_is_told_with_that() -> None:
+    example = BY_ID["lateral-movement"].example
+    told = describe(replace(example, unborn=(("billing", "ImpersonateCustomer"),)))
+    assert "; nobody ever called ImpersonateCustomer before" in told["summary"]
+    assert "nobody ever" not in describe(example)["summary"]
 
 
 def test_a_first_reach_into_an_app_chooses_the_kind_however_fast_the_calls() -> None:
