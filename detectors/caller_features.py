@@ -54,15 +54,17 @@ def _excused(raw_function: Vector, travelled: Vector) -> Vector:
 
 
 class Reach(NamedTuple):
-    """How seldom callers of other apps come to each app, as training saw it.
+    """How seldom callers of other apps come to each app, and callers to another country, as training saw it.
 
     Attributes:
         app: uint64[a], hashes, sorted.
         nats: float64[a], calls of an app for each caller that had been known elsewhere for a while, in logarithms.
+        abroad: days of callers that may come from anywhere, against those of them that changed country, in logarithms.
     """
 
     app: Vector
     nats: Vector
+    abroad: float = 0.0
 
     @classmethod
     def of(cls, tables: Mapping[str, pa.Table] | None) -> Reach:
@@ -70,19 +72,25 @@ class Reach(NamedTuple):
         callers = tables["callers"].combine_chunks() if tables else None
         if callers is None or not len(callers):
             return cls(np.zeros(0, np.uint64), np.zeros(0))
-        state, times, apps, first = (
-            from_matrix(callers.column(name)) for name in ("state", "times", "apps", "app_first")
+        state, times, apps, first, lands, landed = (
+            from_matrix(callers.column(name)) for name in ("state", "times", "apps", "app_first", "lands", "land_first")
         )
+        begun = times[:, kernel.D_FIRST, None]
+        # an address stays where it is: only who is known by a name may come from anywhere
+        may_go = (state[:, kernel.C_NAMED] > 0.0) & (lands != 0).any(axis=1)
+        gone = may_go & ((lands != 0) & (landed - begun > kernel.ARRIVAL_US)).any(axis=1)
+        days = state[may_go, kernel.C_DAYS].sum()
+        abroad = max(float(np.log((days + 1.0) / np.square(gone.sum() + 1.0))), 0.0)
         known = apps != 0
         calls = state[:, kernel.C_SETTLED] + state[:, kernel.C_TODAY]
         # of who calls several apps each has a like part
         parts = np.broadcast_to((calls / np.maximum(known.sum(axis=1), 1))[:, None], apps.shape)
-        came = known & (first - times[:, kernel.D_FIRST, None] > kernel.ARRIVAL_US)
+        came = known & (first - begun > kernel.ARRIVAL_US)
         app, place = np.unique(apps[known], return_inverse=True)
         many, others = (np.bincount(place.reshape(-1), part[known], len(app)) for part in (parts, came))
         # where nobody goes from one app to another, this is as rare as all calls say
         nobody = np.log((many.sum() + 1.0) / np.square(others.sum() + 1.0))
-        return cls(app, np.maximum(np.log((many + 1.0) / (others + 1.0)), nobody))
+        return cls(app, np.maximum(np.log((many + 1.0) / (others + 1.0)), nobody), abroad)
 
     def find(self, app: Vector) -> Vector:
         """float64[n]: by hash of the app; 0 for one that training did not know."""
@@ -154,7 +162,7 @@ class CallerFeatures:
         kernel.advance_callers(
             row, np.asarray(rows.column("at")), ident,
             apps, seldom, np.asarray(rows.column(FUNCTION_KEY)).astype(np.int64),
-            hashed(rows, "country"),
+            hashed(rows, "country"), np.asarray(rows.column("named")), self._reach.abroad,
             np.asarray(rows.column("pair_age_us")), failed, refused, weight,
             late, np.asarray(rows.column("company")), np.asarray(rows.column("usual_peak")),
             raw_function[:, INDEX["new_function"]].copy(),

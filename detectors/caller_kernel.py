@@ -29,12 +29,12 @@ from models.jit import copy_row, njit
     C_N30, C_REFUSED, C_XREFUSED, C_FAILED, C_FAILED_MOST, C_XFAILED, C_ABROAD, C_SPREAD, C_ODD, C_TYPED,
     C_SETTLED, C_TODAY, C_SETTLED_REFUSED, C_TODAY_REFUSED, C_SETTLED_FAILED, C_TODAY_FAILED, C_FUNCTIONS,
     C_TODAY_FUNCTIONS, C_APPS, C_LANDS, C_PEAK, C_PEAK_TODAY, C_COMPANY, C_CALLS_TODAY, C_DAYS, C_LOG_DAYS,
-    C_LOG_DAYS_SQUARED, C_LATELY, C_REACHED,
-) = range(29)  # fmt: skip
-CALLER_STATE: Final = 29
+    C_LOG_DAYS_SQUARED, C_LATELY, C_REACHED, C_NAMED,
+) = range(30)  # fmt: skip
+CALLER_STATE: Final = 30
 #: C_CALLS_TODAY counts what C_TODAY does but for what was refused, and keeps what was raised; C_DAYS and the two
 #: after it are of its days, in logarithms; C_LATELY is of two minutes; C_REACHED, of hours, counts calls of apps that
-#: it came to lately
+#: it came to lately; C_NAMED is 1 where it is known by a name, not by an address
 #: columns of its times, int64; D_FAILS_AT is the key of the function where most of its failing calls fail, D_REFUSED_AT
 #: of that which refused it last; then the day on which it was raised last, counted from 1, and on how many days it was
 D_LAST, D_FIRST, D_DAY, D_SETTLED_DAYS, D_FAILS_AT, D_REFUSED_AT, D_RAISED_ON, D_RAISED_DAYS = range(8)
@@ -48,12 +48,15 @@ CALLER_TIMES: Final = 8
 PLACES: Final = 6
 #: how much more a call of an app says that its caller came to lately, with each e-fold of its calls
 MORE_REACHED: Final = 0.5
+#: how many times the nats of its own calls other callers may say that one does what nobody does, in another app or from
+#: another country: who called once may be anybody
+KNOWN_TIMES: Final = 2.5
 #: a caller younger than this has no habits to break: what it does first is part of its arrival
 ARRIVAL_US: Final = 3600 * US
 #: no one flies to another country in less
 FLIGHT_US: Final = 4 * 3600 * US
 #: nats that a country can claim to which a caller may have travelled: nobody called from elsewhere in its name since,
-#: nor shortly before, and it is an hour at which it calls
+#: nor shortly before, and it is an hour at which it calls; where hardly anybody travels it may claim as much as that
 TRAVELLED: Final = 6.0
 #: calls and days that make an hour-of-day habit
 HABIT_CALLS: Final = 30.0
@@ -133,8 +136,8 @@ def _begin_day(s: Any, t: Any, hours: Any, today: Any) -> None:
 
 @njit
 def advance_callers(
-    row: Any, at: Any, ident: Any, app: Any, seldom: Any, function: Any, country: Any, pair_age: Any, failed: Any,
-    refused: Any, weight: Any,
+    row: Any, at: Any, ident: Any, app: Any, seldom: Any, function: Any, country: Any, named: Any, abroad: Any,
+    pair_age: Any, failed: Any, refused: Any, weight: Any,
     late: Any, company: Any, usual_peak: Any, new_function: Any, rare: Any, news: Any,
     failure_rate: Any, refusal_rate: Any,
     state: Any, times: Any, apps: Any, app_first: Any, app_last: Any, lands: Any, land_first: Any, land_last: Any,
@@ -143,7 +146,8 @@ def advance_callers(
 ) -> None:  # fmt: skip
     """Advance every caller through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 11].
 
-    ``seldom``, in nats: how seldom callers of other apps come to this one, as ``caller_features.Reach`` has it.
+    ``seldom``, in nats: how seldom callers of other apps come to this one, and ``abroad``, how seldom one that is
+    ``named`` changes its country, as ``caller_features.Reach`` has them.
     Columns are those of ``features.CALLER_FEATURES``; ``came_from`` gets the other country of who travels sooner
     than anyone can, ``travelled``, bool[n], who may have travelled. Rows of callers without identity are left at 0, and
     but for travel those of a ``weight`` above 1, which stand for several calls.
@@ -235,6 +239,7 @@ def advance_callers(
         s[C_N30] += w
         s[C_PEAK_TODAY] = max(s[C_PEAK_TODAY], s[C_N30])
         s[C_TODAY] += w
+        s[C_NAMED] = 1.0 if named[i] else 0.0
         if refused[i] == 0:
             s[C_CALLS_TODAY] += w
         hour = (now // HOUR_US) % 24
@@ -250,8 +255,9 @@ def advance_callers(
         if since == 0:
             s[C_APPS] += 1.0
         if app_first[c, slot] - t[D_FIRST] > ARRIVAL_US and since < DAY_US:
-            # that this caller never did so, or that hardly anybody comes here from elsewhere
-            seldom_so = max(history - np.log(max(s[C_APPS] - 1.0, 1.0)), seldom[i], 0.0)
+            # that this caller never did so, or that hardly anybody comes here from elsewhere, as far as it is known
+            elsewhere_only = min(seldom[i], KNOWN_TIMES * history)
+            seldom_so = max(history - np.log(max(s[C_APPS] - 1.0, 1.0)), elsewhere_only, 0.0)
             # one call may be a slip of the hand, thirty are none
             s[C_REACHED] += w
             raw[i, G_CALLER_NEW_TO_APP] = seldom_so * (1.0 + MORE_REACHED * np.log(max(s[C_REACHED], 1.0)))
@@ -262,6 +268,7 @@ def advance_callers(
         if reaches_out and new_function[i] <= 0.0:
             raw[i, G_CALLER_NEW_HERE] = max(history - np.log(max(s[C_FUNCTIONS], 1.0)), 0.0)
         value[i, G_CALLER_NEW_HERE], typical[i, G_CALLER_NEW_HERE] = pair_age[i] / US, s[C_SETTLED]
+        stays = min(abroad, KNOWN_TIMES * history) if named[i] else 0.0
         if country[i] != 0:
             slot = _place(lands[c], land_first[c], land_last[c], country[i], now)
             land_last[c, slot] = now
@@ -270,10 +277,10 @@ def advance_callers(
                 s[C_LANDS] += 1.0
             foreign = land_first[c, slot] - t[D_FIRST] > ARRIVAL_US and since < DAY_US
             if foreign:
+                # that this caller never did so, or that hardly anybody does
+                moves = max(history - np.log(max(s[C_LANDS] - 1.0, 1.0)), stays if s[C_LANDS] <= 2.0 else 0.0)
                 # who goes to a country for the first time mostly goes where others call from
-                raw[i, G_CALLER_NEW_COUNTRY] = max(history - np.log(max(s[C_LANDS] - 1.0, 1.0)), 0.0) + max(
-                    rare[i], 0.0
-                )
+                raw[i, G_CALLER_NEW_COUNTRY] = max(moves, 0.0) + max(rare[i], 0.0)
             value[i, G_CALLER_NEW_COUNTRY], typical[i, G_CALLER_NEW_COUNTRY] = since / US, s[C_SETTLED]
             elsewhere, before = np.int64(0), np.uint64(0)
             for other in range(PLACES):
@@ -391,7 +398,7 @@ def advance_callers(
         # who travels works by day
         travelled[i] = travelled[i] and odd <= 0.0
         if travelled[i]:
-            raw[i, G_CALLER_NEW_COUNTRY] = min(raw[i, G_CALLER_NEW_COUNTRY], TRAVELLED)
+            raw[i, G_CALLER_NEW_COUNTRY] = min(raw[i, G_CALLER_NEW_COUNTRY], max(TRAVELLED, stays))
         if sampled:
             for column in range(raw.shape[1]):
                 if column != G_TRAVEL:

@@ -31,6 +31,8 @@ from models.portable import log
 
 #: sources of identity that make a caller somebody, whose habits and novelty mean something
 IDENTIFIED: Final = ("property", "user", "address", "role", "geography")
+#: by what callers are known that may come from anywhere
+NAMED: Final = ("property", "user")
 WIDTH: Final = len(FUNCTION_FEATURES)
 #: nats of silence needed where training says nothing of a function's gaps
 DEFAULT_SILENCE: Final = 12.0
@@ -297,7 +299,7 @@ class FunctionFeatures:
         quiet_f, quiet_at, quiet_since, quiet_until = (np.zeros(2 * n + 1, np.int64) for _ in range(4))
         f = np.zeros(0, np.int64)
         owner = app_key = caller = country = np.zeros(0, np.uint64)
-        identified = by_place = np.zeros(0, np.bool_)
+        identified = by_place = named = np.zeros(0, np.bool_)
         quiet = 0
         if n:
             late = np.asarray(rows.column("late"))
@@ -319,6 +321,7 @@ class FunctionFeatures:
             self._lands.columns["app_key"][land[placed]] = app_key[placed]
             identified = is_text(rows.column("caller_source"), *IDENTIFIED)
             by_place = is_text(rows.column("caller_source"), "geography")
+            named = is_text(rows.column("caller_source"), *NAMED)
             weight = np.asarray(rows.column("item_count")).astype(np.float64)
             duration = rows.column("duration_ms").to_numpy(zero_copy_only=False)
             # Arrow lends it for reading where all rows have one: the loop would be compiled anew for that
@@ -382,6 +385,7 @@ class FunctionFeatures:
             FUNCTION_KEY: pa.array(owner),
             "identified": pa.array(identified),
             "by_place": pa.array(by_place),
+            "named": pa.array(named),
             **self._places(b[f], rows.column("trigger")),
         }
         schema = pa.schema([*fields, *(pa.field(k, v.type) for k, v in extra.items())])
@@ -410,7 +414,7 @@ class FunctionFeatures:
             self._usual.missed[b],
             self._usual.steady[b],
             self._usual.unnoticed[b],
-            *(getattr(base, n)[b] for n in ("dispersion", "between_days", "mean_ms", "square_ms")),
+            *(getattr(base, n)[b] for n in ("dispersion", "between_days", "waves", "mean_ms", "square_ms")),
             *(getattr(base, n)[b] for n in ("phases", "phase_us", "phase_count")),
             self._usual.phase_sum[b],
             known,

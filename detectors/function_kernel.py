@@ -52,19 +52,23 @@ S_REFUSED_GAP, S_REFUSING, S_REFUSED_SUM, S_ASKED_SUM = range(88, 92)
 S_VNOW: Final = 92
 #: nats by which the last calls were refused as usual rather than as since more of them were
 S_ACCEPTED: Final = 93
-FUNCTION_STATE: Final = 94
+#: runs that no schedule asked for, of which S_MANUAL counts those that came apart
+S_BY_HAND: Final = 94
+FUNCTION_STATE: Final = 95
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
     T_TOP, T_TOP_REFUSED, T_TOP60, T_TOP_RECENT, T_TOP_ROUND, T_TOP_SLOW,
     T_HOSTS, T_OLD_HOST, T_REPLACED, T_FAILING, T_FAILED_IN, T_STARTED, T_REFUSED, T_REFUSING,
-) = range(22)  # fmt: skip
+    T_BY_HAND,
+) = range(23)  # fmt: skip
 #: T_HOSTS: since when new hosts come, which may replace all others; below 0: when a rest ended; T_OLD_HOST: when one of
 #: those was seen last; T_REPLACED: since when there was none of them
 #: T_FAILING: when the last half minute began in which something failed; T_FAILED_IN: the quarter of an hour in which it
 #: last did; T_STARTED: the last start by the clock, if it came on schedule and went well
 #: T_REFUSED: the last refused call; T_REFUSING: since when more of the calls than usual are refused
-FUNCTION_TIMES: Final = 22
+#: T_BY_HAND: when somebody last began to start runs
+FUNCTION_TIMES: Final = 23
 #: columns of what is told of an event, in the order of ``features.FUNCTION_FEATURES``
 (
     F_DURATION_HIGH, F_DURATION_LOW, F_LATENCY_SHIFT, F_LATENCY_DROP, F_FAILURE_BURST, F_CLIENT_ERROR_BURST,
@@ -141,6 +145,10 @@ BRIEF: Final = 8.0
 BATCH: Final = 12.0
 BATCH_DAYS: Final = 2.0
 BATCH_MORE: Final = 2.0
+#: share of its usual day that a caller has sent within five minutes, from which on that is a batch
+BATCH_OF_DAY: Final = 0.25
+#: us within which runs that somebody starts are one act
+ONE_ACT_US: Final = 300 * US
 #: of a run that no schedule asked for: somebody started it; else the host says why it did
 BY_HAND: Final = 2
 #: calls missed that no function reaches: one that is not watched
@@ -250,6 +258,10 @@ NOTICED_MS: Final = 10.0
 #: chance that a delay looks like a round number of seconds by accident, and that it does, or all of its run
 ROUND_CHANCE: Final = 0.12
 EITHER_CHANCE: Final = 0.2
+#: us after a caller's last call from which on another says all of how slow it is for this caller, and what one says at
+#: least
+APART_US: Final = 5 * US
+OF_ONE_MOMENT: Final = 0.2
 #: s; who waits longer is kept waiting by a time-out, of half a minute for most
 PUT_IN_S: Final = 25.0
 #: ms for each second of a delay within which it must be round, to be looked at
@@ -273,6 +285,8 @@ LEAST_REFUSED: Final = 0.01
 #: calls of an hour that count for it, so that the refusals of a few minutes say less than those of hours, and the most
 #: that all say together
 ASKED_AN_HOUR: Final = 24.0
+#: us from which on refusals count in full as what goes on for hours
+REFUSED_LASTS_US: Final = 300 * US
 MOST_REFUSING: Final = 40.0
 #: refused calls of one caller, among the last sixteen, from which on they are its own doing
 ONES_DOING: Final = 1.5
@@ -387,15 +401,16 @@ def position(x: Any, quantiles: Any, levels: Any, high: Any, low: Any) -> Any:
 
 
 @njit
-def outlier(x: Any, mean: Any, square: Any, n: Any) -> Any:
+def outlier(x: Any, mean: Any, square: Any, n: Any, side: Any) -> Any:
     """Nats that a logarithm of a run time claims beside n that are normal, by their mean and mean square, not in logs.
 
-    The likelihood ratio of one that lies apart (Student's t): a few even runs say how far the next may be.
+    ``side``: 1 for what is longer, -1 for what is shorter. The likelihood ratio of one that lies apart (Student's t):
+    a few even runs say how far the next may be.
     """
     if n < FEWEST_RUNS or n > MOST_RUNS or mean <= 0.0:
         return 0.0
     variance = max(np.log(max(square / (mean * mean), 1.0)), EVEN**2)
-    t = (x - np.log(mean) + 0.5 * variance) / np.sqrt(variance * (1.0 + 1.0 / n))
+    t = side * (x - np.log(mean) + 0.5 * variance) / np.sqrt(variance * (1.0 + 1.0 / n))
     if t <= 0.0:
         return 0.0
     return 0.5 * n * np.log(1.0 + t * t / (n - 1.0))
@@ -418,6 +433,15 @@ def pace_excess(seen: Any, expected: Any) -> Any:
     if seen <= expected:
         return 0.0
     return seen * np.log(seen / expected) - (seen + RATE_SHAPE) * np.log((seen + RATE_SHAPE) / (expected + RATE_SHAPE))
+
+
+@njit
+def clumped_excess(seen: Any, expected: Any, phi: Any) -> Any:
+    """As ``pace_excess``, of calls that come in clumps of ``phi``, which are counted instead of calls.
+
+    Clumps come in clumps, too: the busy spells of what is called in bursts are more than chance would make of bursts.
+    """
+    return pace_excess(seen / phi, expected / phi) / np.sqrt(phi)
 
 
 @njit
@@ -598,10 +622,12 @@ def follow_hosts(s: Any, t: Any, place: Any, now: Any) -> None:
 def sends_again(q: Any, days: Any) -> Any:
     """Whether a caller sends a batch as it did before: far more in hours than its days have, and no more than then.
 
-    Who does a little more every day sends none.
+    Or much of its day at once, as on other days. Who does a little more every day sends none.
     """
-    sent_before = days >= KNOWN_DAYS and q[P_MOST] >= max(BATCH, BATCH_DAYS * q[P_SETTLED] / max(days, 1))
-    return sent_before and q[P_N6H] <= BATCH_MORE * q[P_MOST]
+    a_day = q[P_SETTLED] / max(days, 1)
+    seldom = q[P_MOST] >= max(BATCH, BATCH_DAYS * a_day) and q[P_N6H] <= BATCH_MORE * q[P_MOST]
+    daily = q[P_PEAK] >= max(BATCH, BATCH_OF_DAY * a_day) and q[P_N5] <= BATCH_MORE * q[P_PEAK]
+    return days >= KNOWN_DAYS and (seldom or (daily and q[P_N6H] <= BATCH_MORE * max(q[P_MOST], a_day)))
 
 
 @njit
@@ -737,13 +763,17 @@ def _schedule(
 
 
 @njit
-def _unscheduled(s: Any, t: Any, raw: Any, value: Any, typical: Any, unscheduled: Any, phase_sum: Any) -> Any:
+def _unscheduled(s: Any, t: Any, raw: Any, value: Any, typical: Any, unscheduled: Any, phase_sum: Any, now: Any) -> Any:
     """Runs that no schedule asked for: made up for by a host that was down, or started by hand."""
     # where none was on n days, one is today with a chance below 1 in 2 n; each more adds as much as one that
     # never was in n runs, 1 in 2 n. A host that was down runs late what was due, which comes by days; what
     # somebody runs by hand comes as seldom as runs say, those of the tenant's timers together
-    s[S_MANUAL] += 1.0
-    s[S_MANUAL_TODAY] += 1.0
+    # and who starts it three times within minutes does so once
+    s[S_BY_HAND] += 1.0
+    if t[T_BY_HAND] == 0 or now - t[T_BY_HAND] > ONE_ACT_US:
+        s[S_MANUAL] += 1.0
+        s[S_MANUAL_TODAY] += 1.0
+        t[T_BY_HAND] = now
     usual = s[S_MANUAL_SETTLED] / max(t[T_DAYS], 1)
     if s[S_MANUAL_SETTLED] > 0.0:
         raw[F_UNSCHEDULED] = pace_excess(s[S_MANUAL], usual + PACE_FLOOR)
@@ -751,7 +781,7 @@ def _unscheduled(s: Any, t: Any, raw: Any, value: Any, typical: Any, unscheduled
         more = max(s[S_MANUAL] - 1.0, 0.0) * np.log(2.0 * s[S_SETTLED] + 2.0)
         never = max(t[T_DAYS], phase_sum, s[S_SETTLED]) if unscheduled == BY_HAND else t[T_DAYS]
         raw[F_UNSCHEDULED] = np.log(2.0 * never + 2.0) + more
-    value[F_UNSCHEDULED], typical[F_UNSCHEDULED] = s[S_MANUAL], usual
+    value[F_UNSCHEDULED], typical[F_UNSCHEDULED] = s[S_BY_HAND], usual
 
 
 @njit
@@ -813,7 +843,8 @@ def advance_functions(
     weight: Any, version: Any, host: Any, operation: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any,
     signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any,
     spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
-    missed: Any, steady: Any, unnoticed: Any, dispersion: Any, between_days: Any, mean_ms: Any, square_ms: Any,
+    missed: Any, steady: Any, unnoticed: Any, dispersion: Any, between_days: Any, waves: Any, mean_ms: Any,
+    square_ms: Any,
     phases: Any, phase_us: Any, phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, alarms: Any,
     levels: Any, state: Any, times: Any, hosts: Any, host_since: Any, operations: Any,
     app: Any, app_state: Any, app_last: Any, app_rate: Any, app_missed: Any, app_alarms: Any,
@@ -924,6 +955,7 @@ def advance_functions(
             s[S_NEW60] *= d60
             s[S_AGAIN] *= d60
             s[S_MANUAL] *= dday
+            s[S_BY_HAND] *= dday
             s[S_TOP] *= d5
             s[S_TOP60] *= d60
             s[S_COSTDAY] *= dday
@@ -1062,6 +1094,7 @@ def advance_functions(
                 part *= max(1.0 - 1.2 * s[S_TOP] / s[S_N5], 0.0)
         # nor is what it did in the hour, when it may have stopped
         hour_calls = s[S_N60]
+        wave = waves[k, now // HOUR_US % waves.shape[1]] if known[k] else 0.0
         if ident[i]:
             if caller[i] == t[T_TOP60] or q[P_N60] > s[S_TOP60]:
                 s[S_TOP60] = q[P_N60]
@@ -1127,10 +1160,10 @@ def advance_functions(
         # run time against the function's own distribution
         v = 0.0
         if not np.isnan(lnd[i]):
-            x = lnd[i] - (cold_extra[k] if is_cold else 0.0)
+            # a cold start explains that a run takes longer, and none that ends sooner
+            slow_start = min(cold_extra[k], max(lnd[i] - quantiles[k, median], 0.0)) if is_cold else 0.0
+            x = lnd[i] - slow_start
             u, above, below = position(x, quantiles[k], levels, tail_high[k], tail_low[k])
-            if is_cold and lnd[i] < quantiles[k, median] + cold_extra[k]:
-                u, above, below = 0.5, -0.7, -0.7
             v = min(max(normal_quantile(u), -4.0), 4.0)
             ms = np.exp(lnd[i])
             usual_ms = np.exp(quantiles[k, median])
@@ -1139,10 +1172,15 @@ def advance_functions(
             raw[i, F_DURATION_HIGH] = far * max(-above - 0.7, 0.0)
             if by_clock[i] and phase_us[k] > 0 and known[k] and ms > usual_ms + FAR_MS:
                 raw[i, F_DURATION_HIGH] = max(
-                    raw[i, F_DURATION_HIGH], far * outlier(x, mean_ms[k], square_ms[k], count[k])
+                    raw[i, F_DURATION_HIGH], far * outlier(x, mean_ms[k], square_ms[k], count[k], 1.0)
                 )
             # what fails or is refused ends sooner, which is told by that
             raw[i, F_DURATION_LOW] = max(-below - 0.7, 0.0) if v < 0.0 and failed[i] == 0 and refused[i] == 0 else 0.0
+            if by_clock[i] and phase_us[k] > 0 and known[k] and failed[i] == 0 and usual_ms > ms + FAR_MS:
+                sooner = min(max((quantiles[k, median] - x) / FAR, 0.0), 1.0)
+                raw[i, F_DURATION_LOW] = max(
+                    raw[i, F_DURATION_LOW], sooner * outlier(x, mean_ms[k], square_ms[k], count[k], -1.0)
+                )
             # a function seen rarely breaks its record often
             if known[k] and x > longest[k]:
                 beyond = (x - longest[k]) * count[k] / (count[k] + RECORD_EVENTS)
@@ -1234,7 +1272,7 @@ def advance_functions(
                 hour_s = (s[S_E60] + PACE_FLOOR) * mean_s + HOUR_SECONDS
                 again_s = high_again(s, H_COST60, hour_cost - hour_s, hour_s, campaign_of(s, lift60))
                 for column, paid, ran, calls, more_s in (
-                    (F_COST_HOUR, hour_cost, s[S_RUN60] * hour_calls / s[S_N60], s[S_E60], again_s),
+                    (F_COST_HOUR, hour_cost, s[S_RUN60] * hour_calls / s[S_N60], max(s[S_E60], wave), again_s),
                     (F_COST_DAYS, s[S_COSTDAY], s[S_RUNDAY], s[S_EDAY], 0.0),
                 ):
                     expected_s = calls * mean_s + more_s
@@ -1262,8 +1300,11 @@ def advance_functions(
             # that all are slow excuses each; that many are quick, as who is refused is, makes nobody slow
             common = s[S_VSLOW] * SLOW if s[S_WSLOW] > 30.0 else 0.0
             own = v - settled - min(max(common, 0.0), 1.0)
-            q[P_V] = 0.875 * q[P_V] + own
-            q[P_VVAR] = 0.875 * 0.875 * q[P_VVAR] + 1.0
+            # calls of one moment meet the same moment: together they count for one
+            apart = 1.0 if age == 0 else min(max(gone / APART_US, OF_ONE_MOMENT), 1.0)
+            kept = 1.0 - 0.125 * apart
+            q[P_V] = kept * q[P_V] + apart * own
+            q[P_VVAR] = kept * kept * q[P_VVAR] + apart
             q[P_TODAY_V] += v * w
             zp = drift(q[P_V], q[P_VVAR], 8.0)
             if identified and zp > 0.0 and own > 0.0:
@@ -1278,7 +1319,11 @@ def advance_functions(
             if delayed and tolerance <= ROUND_WITHIN * whole:
                 q[P_DELAYED] += 1.0
                 # crafted input waits beside the work, or in its stead
-                chance = EITHER_CHANCE if off_second(usual_ms) >= tolerance else ROUND_CHANCE
+                near = min(2.0 * tolerance / 1000.0, 1.0)
+                if off_second(usual_ms) >= tolerance:
+                    chance = max(EITHER_CHANCE, 1.0 - (1.0 - near) ** 2)
+                else:
+                    chance = max(ROUND_CHANCE, near)
                 if min(abs(delay - whole) * 1000.0, off_second(ms)) < tolerance:
                     q[P_ROUND] += 1.0
                     s[S_ROUND] += 1.0
@@ -1407,7 +1452,9 @@ def advance_functions(
                 s[S_REFUSED_SUM] += w
                 # the last sixteen say whether it goes on; this call says nothing of that
                 still = (s[S_CEW] - 1.0 - usually * recent) / (0.5 * rather * recent)
-                raw[i, F_REFUSED_HOURS] = s[S_REFUSING] * min(max(still, 0.0), 1.0)
+                # what is refused within minutes is told as a burst
+                lasts = min((now - t[T_REFUSING]) / REFUSED_LASTS_US, 1.0)
+                raw[i, F_REFUSED_HOURS] = s[S_REFUSING] * min(max(still, 0.0), 1.0) * max(lasts, 0.0)
             s[S_REFUSING] = min(max(s[S_REFUSING], 0.0), MOST_REFUSING)
             s[S_ASKED_SUM] += w
             value[i, F_REFUSED_HOURS], typical[i, F_REFUSED_HOURS] = s[S_REFUSED_SUM], c * s[S_ASKED_SUM]
@@ -1417,13 +1464,15 @@ def advance_functions(
         if known[k] and not fresh:
             phi = dispersion[k]
             few5, few60 = max(PACE_FLOOR, unnoticed[k] * TAU_5M / TAU_1H), max(PACE_FLOOR, unnoticed[k])
-            expected5, expected60 = s[S_E5] * lift5 + few5, s[S_E60] * lift60 + few60
+            # a batch that comes at this hour of most days is none that came today
+            expected5, expected60 = max(s[S_E5] * lift5, wave) + few5, max(s[S_E60] * lift60, wave) + few60
             again5 = high_again(s, H_CALLS5, s[S_N5] - expected5, s[S_E5] + few5, campaign_of(s, lift5))
             again60 = high_again(s, H_CALLS60, hour_calls - expected60, s[S_E60] + few60, campaign_of(s, lift60))
-            usual5, usual60 = s[S_E5] + again5, s[S_E60] + again60
+            usual5, usual60 = max(s[S_E5], wave) + again5, max(s[S_E60], wave) + again60
             # a batch that its caller sent before is no load of the function
             of_batch5, of_batch60 = (q[P_N5], q[P_N60]) if batch else (0.0, 0.0)
-            raw[i, F_PACE_MINUTES] = pace_excess(max(s[S_N5] - of_batch5, w), expected5 + again5) / phi * part
+            calls5 = max(s[S_N5] - of_batch5, w)
+            raw[i, F_PACE_MINUTES] = clumped_excess(calls5, expected5 + again5, phi) * part
             # an hour's sum remembers a flood that has ended, and a day's sum long after
             now_on = goes_on(s[S_N5], s[S_E5] * lift5 + GOING_FLOOR)
             # what one caller does now is its own part of the hour, and does not vouch for what others did in it
@@ -1432,9 +1481,9 @@ def advance_functions(
             lately = AT_THIS_PACE * max(s[S_N5] - own5, 0.0) + min(own60, AT_THIS_PACE * own5)
             in_hour = min(hour_calls, lately)
             lately = max(in_hour - of_batch60, w)
-            raw[i, F_PACE_HOUR] = pace_excess(lately, expected60 + again60) / phi * part * now_on
+            raw[i, F_PACE_HOUR] = clumped_excess(lately, expected60 + again60, phi) * part * now_on
             going_on = goes_on(hour_calls, s[S_E60] * lift60 + PACE_FLOOR) * now_on
-            raw[i, F_GROWTH_DAYS] = pace_excess(s[S_NDAY], s[S_EDAY] + DAY_FLOOR) / phi * part * going_on
+            raw[i, F_GROWTH_DAYS] = clumped_excess(s[S_NDAY], s[S_EDAY] + DAY_FLOOR, phi) * part * going_on
         value[i, F_PACE_MINUTES], typical[i, F_PACE_MINUTES] = s[S_N5], usual5
         value[i, F_PACE_HOUR], typical[i, F_PACE_HOUR] = in_hour, usual60
         value[i, F_GROWTH_DAYS], typical[i, F_GROWTH_DAYS] = s[S_NDAY], s[S_EDAY]
@@ -1487,16 +1536,19 @@ def advance_functions(
                     seen_here = lands[land, 0]
                     lands[land, 1] = 0.0
                     land_day[land] = today
-                lands[land, 1] += w
-                if s[S_SETTLED] > 0.0:
+                # who was turned away was not here: refusals tell of that
+                came_in = refused[i] == 0
+                lands[land, 1] += w if came_in else 0.0
+                if s[S_SETTLED] > 0.0 and came_in:
                     raw[i, F_COUNTRY_RARE_HERE] = max(np.log((s[S_SETTLED] + 1.0) / (seen_here + 0.5)), 0.0)
                     value[i, F_COUNTRY_RARE_HERE] = seen_here / s[S_SETTLED]
                 typical[i, F_COUNTRY_RARE_HERE] = s[S_SETTLED]
                 # what is new to the tenant, too, as far as it is rarer than where the caller came from until yesterday;
                 # of who is new, novelty tells
-                if not is_new:
+                if not is_new and came_in:
                     raw[i, F_COUNTRY_NEW] = min(max(foreign[i] - q[P_FROM], 0.0), raw[i, F_COUNTRY_RARE_HERE])
-                q[P_FROM_TODAY] = max(q[P_FROM_TODAY], foreign[i])
+                if came_in:
+                    q[P_FROM_TODAY] = max(q[P_FROM_TODAY], foreign[i])
                 value[i, F_COUNTRY_NEW], typical[i, F_COUNTRY_NEW] = np.exp(-foreign[i]), s[S_SETTLED]
             if age == 0:
                 s[S_NEW60] += 1.0
@@ -1532,7 +1584,7 @@ def advance_functions(
             value[i, F_REDELIVERY] = tries
         typical[i, F_REDELIVERY] = 1.0
         if unscheduled[i] > 0:
-            _unscheduled(s, t, raw[i], value[i], typical[i], unscheduled[i], phase_sum[k])
+            _unscheduled(s, t, raw[i], value[i], typical[i], unscheduled[i], phase_sum[k], now)
         if signature[i] > 0:
             q[P_SIGN] += 1.0
             raw[i, F_ATTACK_SIGNATURE] = 1.0 + np.log(q[P_SIGN])

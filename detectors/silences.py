@@ -15,8 +15,10 @@ from models.baselines import BIN_US, HOUR_US, SELDOM, US, Baselines, hour_of_wee
 Vector = npt.NDArray[Any]
 
 HOURS_A_DAY: Final = 24
-#: a function is silent after this many times the longest silence seen in training
+#: a function is silent after this many times the longest silence seen in training, at most
 SILENCE_MARGIN: Final = 3.0
+#: nats by which a silence must be rarer than the longest of them
+SURE_NATS: Final = 8.0
 #: chance that calls which come at random never leave a longer gap, below which they come by the clock
 BY_THE_CLOCK: Final = 1e-4
 #: such calls that must be missing, and the calls that come together below which each comes by itself
@@ -27,6 +29,8 @@ RARELY: Final = 30.0
 FEWEST_RUNS: Final = 2
 #: calls expected between two of its runs, at most, where none was skipped
 REGULAR: Final = 1.7
+#: hours that runs of such a timer may take
+MOST_HOURS: Final = 6
 #: how many times what is expected between two runs must be missing
 LATE: Final = 1.25
 #: s of calls at the mean pace that a silence must miss at least, also where the hour is a busy one
@@ -66,9 +70,19 @@ def silences(
             if clump < SINGLE and by_the_clock(gaps[name], int(calls[row])):
                 # what never keeps anybody waiting is missed as soon as it does
                 least = FEWEST_MISSED
-            most = max(least, SILENCE_MARGIN * gaps[name], float(whole.rate[row].mean()) * SILENCE_SECONDS)
+            margin = _margin(float(calls[row]) / max(clump, 1.0))
+            most = max(least, margin * gaps[name], float(whole.rate[row].mean()) * SILENCE_SECONDS)
             out[row] = min(most, once[row])
     return out
+
+
+def _margin(gaps: float) -> float:
+    """How many times the longest of so many silences a new one must last: many say how the longest grow with number.
+
+    >>> [round(_margin(count), 1) for count in (20.0, 1000.0, 100_000.0)]
+    [3.0, 2.2, 1.7]
+    """
+    return min(SILENCE_MARGIN, 1.0 + SURE_NATS / float(np.log(max(gaps, 2.0))))
 
 
 def _longest(whole: Baselines, group: Vector, at: Vector) -> dict[tuple[str, str], float]:
@@ -98,15 +112,15 @@ def _missed_once(whole: Baselines, gaps: dict[tuple[str, str], float], calls: Ve
     a_day = whole.starts_a_day[functions]
     rare = whole.keeps_schedule[functions] & (a_day < RARELY)
     gap = np.array([gaps.get(name, np.inf) for name in whole.names()])
-    # what is expected from one run to the next on the busiest day
-    expected = whole.rate[functions].reshape(len(whole), -1, HOURS_A_DAY).sum(axis=2).max(axis=1) * (HOUR_US / US)
+    # what is missed from one run to the next on the busiest day
+    expected = whole.missed()[functions].reshape(len(whole), -1, HOURS_A_DAY).sum(axis=2).max(axis=1) * (HOUR_US / US)
     between = np.maximum(gap, expected / np.maximum(np.rint(a_day), 1.0))
     regular = rare & whole.runs_daily[functions] & (between < REGULAR) & (calls >= FEWEST_RUNS)
     skipped = int((rare & np.isfinite(gap) & ~regular).sum())
     out = np.full(len(whole), np.inf)
     if int(regular.sum()) >= skipped:
-        # work that takes hours ends at no certain time
-        brief = np.exp(whole.longest[functions]) < HOUR_US / 1000
+        # what runs for half a day ends at no certain time
+        brief = whole.takes_ms()[functions] < MOST_HOURS * HOUR_US / 1000
         told = regular & brief & (a_day < SELDOM)
         out[told] = LATE * between[told]
     return out

@@ -54,6 +54,8 @@ JOIN_SHARE: Final = 0.4
 #: share of the window from which the first baselines are taken; what follows is held out
 BASE_SHARE: Final = 0.5
 DAY_US: Final = 86400 * US
+#: us before the end of the window in which what is strange may still go on: that is life by now
+STILL_US: Final = 6 * 3600 * US
 #: score below which an event is nobody's story
 JOIN_SCORE: Final = 2.0
 #: stretches of the held-out part, each judged by tails of the others
@@ -172,7 +174,9 @@ def train(
     held, state, gaps = _features(_good(slices, options), watching, cut, lived)
     # what a deployment changed can't be held against what was usual before, unless nearly all has changed
     changed = restarts.unseen_by(cut).after(held.function, held.at)
-    held = held.where(~changed) if 2 * int(changed.sum()) <= len(changed) else held
+    place = np.arange(len(changed))
+    if 2 * int(changed.sum()) <= len(changed):
+        held, place = held.where(~changed), place[~changed]
     group_early = held.group
     # from here on groups are rows of the final baselines
     lookup = {name: row for row, name in enumerate(whole.names())}
@@ -180,7 +184,7 @@ def train(
     held.group = np.where(group_early >= 0, final[np.maximum(group_early, 0)], -1)
     tell("fitting tails and forests")
     days = max(lived.after_us(cut) / DAY_US, 1e-6) * _as_busy(len(held.at), count, lived, cut)
-    keep = np.ones(len(held.at), bool)
+    keep, over = np.ones(len(held.at), bool), np.zeros(len(held.at), bool)
     expected = normal_events(held.at, held.function, held.caller, held.app, options.feedback)
     for _ in range(2):
         surprise = _cross_fit(held, whole, keep)
@@ -191,7 +195,13 @@ def train(
         extreme &= ~_daily(held, strange, story, score, peaks, extreme)
         if not extreme.any():
             break
-        keep[strange[extreme[story]]] = False
+        beyond = strange[extreme[story]]
+        keep[beyond] = False
+        over[beyond] = _over(held.at[strange], story, len(peaks), int(lived.ends[-1]))[story[extreme[story]]]
+    if extreme.any():
+        # what was found last was part of what the score is held against
+        totals = total_tails(held.at, held.function, held.cohort, score, keep)
+        judge = replace(judge, total_tails=totals)
     lead = _lead(judge, held, surprise, score)
     kept = np.zeros(len(peaks), np.bool_)
     kept[story[keep[strange]]] = True
@@ -214,6 +224,12 @@ def train(
     strange, story, peaks = _normal_stories(held, judge, score * judge.weights[lead], expected | ~keep)
     curve = BudgetCurve(np.sort(peaks[peaks > 0.0])[::-1][:CURVE_STORIES], days, JOIN_SCORE)
     silence = silences(whole, early, held.group, held.at, gaps)
+    if over.any():
+        # what was too strange to be normal life, and has ended, is no habit of anybody either
+        tell("measuring features without what was too strange")
+        life = np.ones(len(changed), np.bool_)
+        life[place] = ~over
+        state = _habits_without(_good(slices, options), watching, cut, lived, life)
     notes = [*learned_from(options.feedback), *restarts.notes()]
     if len(lived.holes_us):
         missing = say.span(lived.holes_us.sum() / US)
@@ -232,6 +248,24 @@ def train(
         tuple(notes),
         reference=blocks_of(surprise, held.at, held.group),
     )
+
+
+def _over(at: Vector, story: Vector, stories: int, ends_us: int) -> Vector:
+    """Which stories, bool[stories], are over when the window ends, by the times and stories of their events."""
+    last = np.zeros(stories, np.int64)
+    np.maximum.at(last, story, at)
+    return last < ends_us - STILL_US
+
+
+def _without(slices: Iterable[pa.RecordBatch], cut: int, life: Vector) -> Iterator[pa.RecordBatch]:
+    """The rows without those of the held-out part, in their order, that ``life``, bool[n], doesn't hold."""
+    begin = 0
+    for rows in slices:
+        later = np.flatnonzero(np.asarray(rows.column("at")) >= cut)
+        mask = np.ones(rows.num_rows, np.bool_)
+        mask[later] = life[begin : begin + len(later)]
+        begin += len(later)
+        yield rows.filter(pa.array(mask))
 
 
 def _as_busy(held: int, count: int, lived: Lived, cut: int) -> float:
@@ -302,8 +336,7 @@ def _baselines(slices: Iterable[pa.RecordBatch], cut: int, restarts: Restarts) -
 def _features(
     slices: Iterable[pa.RecordBatch], baselines: Baselines, cut: int, lived: Lived
 ) -> tuple[_HeldOut, dict[str, pa.Table], dict[tuple[str, str], float]]:
-    functions = FunctionFeatures(baselines, np.full(len(baselines.cohort), 1e9))
-    callers = CallerFeatures()
+    functions, callers = _unlearned(baselines)
     judge = Judge(baselines, None, None, None, None, None)  # type: ignore[arg-type]
     parts: list[list[Vector]] = []
     for rows in _without_holes(slices, lived, functions.begin_anew):
@@ -318,11 +351,25 @@ def _features(
         columns = [raw, from_matrix(featured.column("value_function")), value_c, group, cohort, at, *_keys(featured)]
         parts.append([c[later] for c in columns])
     joined = [np.concatenate([p[k] for p in parts]) for k in range(len(parts[0]))]
-    state = {
-        **{f"function/{n}": t for n, t in functions.snapshot().items()},
-        **_prefixed("caller/", callers.snapshot()),
-    }
-    return _HeldOut(*joined), state, functions.longest_gaps(int(lived.ends[-1]))
+    return _HeldOut(*joined), _state(functions, callers), functions.longest_gaps(int(lived.ends[-1]))
+
+
+def _habits_without(
+    slices: Iterable[pa.RecordBatch], baselines: Baselines, cut: int, lived: Lived, life: Vector
+) -> dict[str, pa.Table]:
+    """What is learned of functions and callers from all rows but those of the held-out part that are no ``life``."""
+    functions, callers = _unlearned(baselines)
+    for rows in _without_holes(_without(slices, cut, life), lived, functions.begin_anew):
+        callers.measure(functions.advance(rows, int(rows.column("at")[-1].as_py()) + 1))
+    return _state(functions, callers)
+
+
+def _unlearned(baselines: Baselines) -> tuple[FunctionFeatures, CallerFeatures]:
+    return FunctionFeatures(baselines, np.full(len(baselines.cohort), 1e9)), CallerFeatures()
+
+
+def _state(functions: FunctionFeatures, callers: CallerFeatures) -> dict[str, pa.Table]:
+    return {**_prefixed("function/", functions.snapshot()), **_prefixed("caller/", callers.snapshot())}
 
 
 def _without_holes(

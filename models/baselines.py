@@ -19,6 +19,7 @@ from models.assured import HOURS, alarms, between_days, lasting, smoothed
 from models.hashing import hash_strings
 from models.lived import HOLE_US, Lived
 from models.portable import exp, log
+from models.waves import waves
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -71,6 +72,9 @@ SCHEDULE_SHARE: Final = 0.3
 #: starts up to which a timer's schedule is told by how its runs flock, and minutes that part two flocks
 SPARSE_STARTS: Final = 60
 FLOCK_MINUTES: Final = 10
+#: standard deviations beyond the mean, or times it, that a run of few takes at most
+TAKES_SCATTERS: Final = 3.0
+TAKES_TIMES: Final = 1.25
 #: starts on schedule from which on a clock is what starts a timer, and how many of them that is worth at least: what
 #: came five times on the second came so by a cron expression, which a start at any other time is not
 CLOCK_STARTS: Final = 5.0
@@ -251,6 +255,7 @@ class Baselines:
         rate: float64[F+C, 168], expected invocations per second by hour of the week (UTC, Monday first); 0 for cohorts.
         dispersion: float64[F+C], variance over mean of five-minute counts, at least 1.
         between_days: float64[F+C], the same of hours at the same time of day, as ``assured`` has it.
+        waves: float64[F+C, 24], calls of five minutes that come at that hour of most days, as ``waves`` has it.
         alarms: float64[F+C, 192], how fast a silence becomes an alarm by what came on every day, as ``assured`` has it;
             0 for cohorts.
         lasting: float64[F+C, 24], share of the calls at an hour of the day (UTC) that is no single day's.
@@ -281,6 +286,7 @@ class Baselines:
     rate: Floats
     dispersion: Floats
     between_days: Floats
+    waves: Floats
     alarms: Floats
     lasting: Floats
     app_alarms: Floats
@@ -324,7 +330,7 @@ class Baselines:
 
         Who rests for a third of the time, as an office does, may rest on a day of which training saw nothing. Of what
         weekends are like who saw weekdays only knows no more than the quietest hour, nor the other way round. What came
-        on a single day is not missed. A timer that ran on each day is missed within the hour after it was due.
+        on a single day is not missed. A timer that ran on each day is missed within the hour after it was due to end.
         """
         out: Floats = _as_on_other_days(self.rate * np.tile(self.lasting, HOURS_A_WEEK // HOURS))
         if self.covered.any():
@@ -338,6 +344,9 @@ class Baselines:
         a_day = self.starts_a_day
         daily = self.runs_daily & (self.phase_count == DAY_PHASES) & (a_day < SELDOM)
         due = np.rint(a_day[daily, None]) * _shares(self.phases[daily])
+        # a run is seen when it ends
+        behind = np.ceil(self.takes_ms()[daily] / 60e3).astype(np.int64)
+        due = np.take_along_axis(due, (np.arange(DAY_PHASES) - behind[:, None]) % DAY_PHASES, axis=1)
         within = np.stack([np.roll(due, minute, axis=1) for minute in range(HOUR_MINUTES)]).mean(axis=0)
         out[daily] = np.tile(within.reshape(-1, DAY_PHASES // HOUR_MINUTES, HOUR_MINUTES).sum(axis=2), 7) / 3600.0
         return out
@@ -355,6 +364,12 @@ class Baselines:
         least = each.min(axis=1)
         least[~np.isfinite(least)] = 0.0
         out: Floats = np.minimum(self.missed() if missed is None else missed, np.tile(least, HOURS_A_WEEK // HOURS))
+        return out
+
+    def takes_ms(self) -> Floats:
+        """What a run of each function takes at most, ms, float64[F+C], as far as its own runs say."""
+        scatter = np.sqrt(np.maximum(self.square_ms - self.mean_ms**2, 0.0))
+        out: Floats = np.maximum(self.mean_ms + TAKES_SCATTERS * scatter, TAKES_TIMES * self.mean_ms)
         return out
 
     def unnoticed(self) -> Floats:
@@ -472,7 +487,7 @@ _ARRAYS: Final = (
         "failure_rate",
         "refusal_rate",
     ),
-    *("rate", "dispersion", "between_days", "alarms", "lasting", "app_alarms"),
+    *("rate", "dispersion", "between_days", "waves", "alarms", "lasting", "app_alarms"),
     *("mean_ms", "square_ms", "phases", "phase_us", "phase_count"),
 )
 
@@ -596,6 +611,7 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
         rate=rate,
         dispersion=dispersion,
         between_days=between_days(bins, who, covered, dispersion),
+        waves=waves(bins, who, covered, rate),
         alarms=alarms(bins, who, covered, dispersion),
         lasting=lasting(bins, who, covered, rows),
         app_alarms=_app_alarms(bins, who, names, rate, covered),

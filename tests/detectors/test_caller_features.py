@@ -156,6 +156,27 @@ def test_a_country_claims_all_it_can_by_night(usual: Baselines) -> None:
         assert found.raw(place, "odd").min() > kernel.TRAVELLED, place
 
 
+def test_a_country_says_more_of_who_hardly_called_before_where_nobody_travels(usual: Baselines) -> None:
+    def people(*days: int, where: str = "Germany", known_by: str = "user") -> list[list[dict[str, Any]]]:
+        who: dict[str, Any] = {"caller": lambda n: f"{known_by}:{n % 20}", "caller_source": known_by, "country": where}
+        return [ordinary(day * DAY, 1, **who) for day in days]
+
+    first = calls(2 * DAY - HOUR, 0.1, every=90 * SECOND, caller="user:anna", country="Germany", **PLAIN)
+    away = odd(1, begin=2 * DAY + HOUR, country="Chile")
+
+    def claims(*learned: list[dict[str, Any]]) -> float:
+        reach = Reach.of(live(usual, *learned).callers.snapshot())
+        return float(live(usual, *people(1), first, away, reach=reach).raw("caller_new_country", "odd")[0])
+
+    known = claims(*people(0))
+    nobody = claims(*people(0, 1, 2, 3, 4, 5))
+    assert nobody > known + 2.0
+    # and in a tenant where some do, it says what it said
+    assert claims(*people(0, 1, 2, 3, 4), *people(5, where="France")) == known
+    # an address never goes anywhere, so that it says nothing of those who may
+    assert claims(*people(0, 1, 2, 3, 4, 5, known_by="address")) == known
+
+
 def test_who_is_new_from_a_new_country_is_not_excused_by_travel(usual: Baselines) -> None:
     colleagues, eve = ordinary(0, 180), odd(9, begin=NOW + 2 * DAY, caller="user:eve", country="Chile")
     assert live(usual, colleagues, eve).raw("country_rare_here", "odd").min() > kernel.TRAVELLED

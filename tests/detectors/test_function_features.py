@@ -421,6 +421,19 @@ def test_growth_shows_in_the_days_sum_before_any_minute_is_strange(usual: Baseli
     assert live(usual, messages(LEARNED - DAY, 48)).raw("growth_days").max() < 0.5
 
 
+def test_a_batch_that_comes_at_this_hour_of_every_night_is_no_load_and_at_another_hour_is_one() -> None:
+    def batch(at: int, prefix: str = "") -> list[dict[str, Any]]:
+        rows = messages(at, 90 * SECOND / HOUR, every=SECOND)
+        return [{**row, "invocation_id": f"{prefix}{row['invocation_id']}"} for row in rows]
+
+    life = [*messages(0, 6 * 24.0, every=HOUR), *(row for day in range(6) for row in batch(day * DAY + 3 * HOUR))]
+    usual = baselines_of(life)
+    found = live(usual, life, batch(6 * DAY + 3 * HOUR, "night-"), batch(6 * DAY + 14 * HOUR, "day-"))
+    for feature in ("pace_minutes", "pace_hour", "cost_hour"):
+        assert found.raw(feature, "night-").max() < 1.0, feature
+    assert found.raw("pace_minutes", "day-").max() > 10.0
+
+
 def thinned(begin: int, hours: float, **fields: Any) -> list[dict[str, Any]]:
     """Every third of the queue's messages."""
     rest = messages(begin, hours, every=HOUR // 10, **fields)
@@ -771,6 +784,18 @@ def test_a_run_that_no_schedule_asked_for_is_named(usual: Baselines, run: dict[s
     assert (found.raw("unscheduled", "Tick") == 0.0).all()
 
 
+def test_runs_that_somebody_starts_within_minutes_are_one_act(usual: Baselines) -> None:
+    def by_hand(*at: int) -> npt.NDArray[Any]:
+        runs = [{**timer(NOW + when, 0.1)[0], "trigger": "host-api", "invocation_id": f"bad{when}"} for when in at]
+        found = live(usual, timer(LEARNED - DAY, 24), runs)
+        assert found.value("unscheduled", "bad")[-1] == pytest.approx(len(at), rel=0.1)
+        return found.raw("unscheduled", "bad")
+
+    at_once, apart = by_hand(0, MINUTE, 3 * MINUTE), by_hand(0, HOUR, 2 * HOUR)
+    assert at_once[2] == pytest.approx(at_once[0], rel=0.01)
+    assert apart[2] > 2.0 * apart[0]
+
+
 def test_one_run_by_hand_of_a_nightly_job_is_held_against_the_runs_of_all_timers() -> None:
     night, hourly = (
         timer(2 * HOUR, 4 * 24, every=DAY, function="Night"),
@@ -871,6 +896,14 @@ def test_a_caller_whose_calls_alone_are_slow_is_told_from_the_others(usual: Base
     found = live(usual, before(), slow, alongside)
     assert found.raw("caller_slow_here", "bad").max() > 5.0
     assert found.raw("caller_slow_here", f"Pay-shop-{NOW}").max() < found.raw("caller_slow_here", "bad").max() / 2
+
+
+def test_calls_of_one_moment_say_together_what_one_says_of_how_slow_it_is_for_a_caller(usual: Baselines) -> None:
+    def claims(every: int) -> float:
+        slow = trouble(12, every, duration_ms=lambda n: 400.0 + n, caller=STRANGER)
+        return float(live(usual, before(), slow).raw("caller_slow_here", "bad").max())
+
+    assert claims(MINUTE) > 3.0 * claims(SECOND // 10) > 0.0
 
 
 def test_quick_refusals_do_not_make_the_calls_that_follow_slow(usual: Baselines) -> None:
@@ -1191,7 +1224,7 @@ def test_each_run_by_hand_adds_where_none_ever_was_and_is_ordinary_where_they_ar
 
     def evenings(day: float) -> list[dict[str, Any]]:
         begin = int(NOW + day * DAY + 11 * HOUR)
-        runs = timer(begin, 0.5, every=7 * MINUTE)
+        runs = timer(begin, 1.0, every=12 * MINUTE)
         return [{**record, **by_hand, "invocation_id": f"hand{day}-{n}"} for n, record in enumerate(runs)]
 
     life = timer(NOW - 4 * DAY, 96)

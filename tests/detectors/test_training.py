@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors import training
-from detectors.features import FAMILIES, FEATURE_NAMES
-from detectors.function_features import FunctionFeatures
+from detectors.features import FAMILIES, FEATURE_NAMES, INDEX
+from detectors.function_features import FunctionFeatures, from_matrix
 from detectors.function_kernel import UNWATCHED
 from detectors.function_stage import CollateStage
 from detectors.local import Stage, run_local
@@ -28,6 +29,7 @@ from detectors.silences import BY_THE_CLOCK, by_the_clock
 from detectors.timeline import END, Timeline
 from detectors.training import TrainingOptions, _daily, train
 from models.assured import MIN_SILENCE
+from models.baselines import US
 from models.bundle import encode_bundle
 from models.errors import InputError
 from pipelines import workflows
@@ -35,7 +37,7 @@ from pipelines.graph import CALLER_KEY, FUNCTION_KEY
 from pipelines.simulate import simulate
 from pipelines.sources.files import expand, read
 from tests.conftest import TENANT_DAYS, TENANT_SCALE, TENANT_SEED, TENANT_TRAIN_DAYS, Tenant, once
-from tests.detectors.life import DAY, HOUR, ordinary, timer
+from tests.detectors.life import DAY, HOUR, MINUTE, SECOND, ordinary, timer
 from tests.detectors.rows import EPOCH_US, rows
 
 
@@ -150,6 +152,45 @@ def test_one_run_that_a_daily_timer_skips_is_told_where_the_tenants_timers_skip_
     (gone,) = [row for row in told.to_pylist() if row["signal"] == "silence"]
     assert gone["function"] == "Night3"
     due = EPOCH_US + 12 * DAY + 3 * HOUR
+    assert due < gone["at"] < due + 4 * HOUR
+
+
+@pytest.mark.parametrize(("begins", "again"), [(4.2, True), (5.9, False)], ids=["over", "still going on"])
+def test_what_was_too_strange_to_be_normal_life_is_no_habit_of_who_did_it(begins: float, again: bool) -> None:
+    def flood(day: float) -> list[dict[str, Any]]:
+        calls = ordinary(int(day * DAY), 0.25, every=SECOND, caller="address:192.0.2.1")
+        return [{**call, "invocation_id": f"flood-{n}"} for n, call in enumerate(calls)]
+
+    life = ordinary(0, 6 * 24.0, every=5 * MINUTE)
+    model = train(lambda: [in_order(rows([*life, *flood(begins)]))], TrainingOptions(forest=False))
+    assert any("too strange to count as normal life" in note for note in model.notes)
+    features = FunctionFeatures(model.judge.baselines, model.silence_nats)
+    features.restore(model.part("function"))
+    after = features.advance(in_order(rows(flood(6.2))), END)
+    pace = from_matrix(after.column("raw_function"))[:, INDEX["caller_pace_here"]].max()
+    assert (pace > 100.0) == again
+
+
+def test_a_job_of_two_hours_is_missed_once_it_should_have_ended() -> None:
+    def days(count: int, begin: int = 0, without: int = -1) -> pa.RecordBatch:
+        life = ordinary(begin * DAY, 24.0 * count, every=HOUR // 4)
+        for day in range(begin, begin + count):
+            if day != without:
+                # some start minutes before the hour ends, some after
+                at = day * DAY + 3 * HOUR - (day % 3) * 4 * 60 * US
+                took = 2 * HOUR + (day % 2) * HOUR // 6
+                life += timer(at + took, 0.1, function="Night", duration_ms=took / 1000)
+        return in_order(rows(life))
+
+    model = train(lambda: [days(6)], TrainingOptions(forest=False))
+    features = FunctionFeatures(model.judge.baselines, model.silence_nats)
+    after = days(4, begin=6, without=8)
+    features.advance(after, int(after["at"][-1].as_py()) + 1)
+    told = features.raised()
+    assert told is not None
+    (gone,) = [row for row in told.to_pylist() if row["signal"] == "silence"]
+    due = EPOCH_US + 8 * DAY + 5 * HOUR
+    assert gone["function"] == "Night"
     assert due < gone["at"] < due + 4 * HOUR
 
 

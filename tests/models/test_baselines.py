@@ -26,6 +26,7 @@ ARRAYS = (
     "rate",
     "dispersion",
     "between_days",
+    "waves",
     "tail_high",
     "tail_low",
     "phases",
