@@ -15,10 +15,8 @@ from models.baselines import BIN_US, HOUR_US, SELDOM, US, Baselines, hour_of_wee
 Vector = npt.NDArray[Any]
 
 HOURS_A_DAY: Final = 24
-#: a function is silent after this many times the longest silence seen in training, at most
+#: a function is silent after this many times the longest silence seen in training
 SILENCE_MARGIN: Final = 3.0
-#: nats by which a silence must be rarer than the longest of them
-SURE_NATS: Final = 8.0
 #: chance that calls which come at random never leave a longer gap, below which they come by the clock
 BY_THE_CLOCK: Final = 1e-4
 #: such calls that must be missing, and the calls that come together below which each comes by itself
@@ -70,19 +68,9 @@ def silences(
             if clump < SINGLE and by_the_clock(gaps[name], int(calls[row])):
                 # what never keeps anybody waiting is missed as soon as it does
                 least = FEWEST_MISSED
-            margin = _margin(float(calls[row]) / max(clump, 1.0))
-            most = max(least, margin * gaps[name], float(whole.rate[row].mean()) * SILENCE_SECONDS)
+            most = max(least, SILENCE_MARGIN * gaps[name], float(whole.rate[row].mean()) * SILENCE_SECONDS)
             out[row] = min(most, once[row])
     return out
-
-
-def _margin(gaps: float) -> float:
-    """How many times the longest of so many silences a new one must last: many say how the longest grow with number.
-
-    >>> [round(_margin(count), 1) for count in (20.0, 1000.0, 100_000.0)]
-    [3.0, 2.2, 1.7]
-    """
-    return min(SILENCE_MARGIN, 1.0 + SURE_NATS / float(np.log(max(gaps, 2.0))))
 
 
 def _longest(whole: Baselines, group: Vector, at: Vector) -> dict[tuple[str, str], float]:
