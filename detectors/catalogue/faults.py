@@ -23,6 +23,7 @@ _NEAR_LIMIT_MS: Final = 200_000.0
 _HANGS_MS: Final = 10_000.0
 #: how many times what is usual half of the runs take where all of them hang
 _ALL_HANG: Final = 20.0
+_ON_AVERAGE: Final = 10.0
 #: features of runs that end sooner, and of those that take longer
 _SHORT: Final = ("duration_low", "latency_drop")
 _LONG: Final = ("duration_high", "duration_record", "latency_shift", "long_runs", "caller_slow_here")
@@ -82,8 +83,8 @@ def _runs_away(s: Signs) -> bool:
     at_limit = s.e.duration_ms[1] >= _NEAR_LIMIT_MS and s.longest >= 5.0
     hangs = s.e.duration_ms[1] >= _HANGS_MS and s.longest >= 8.0
     single_runs = s.share("duration_high", "cost_hour") > s.share("latency_shift")
-    # what takes twenty times as long does not slow down
-    all_hang = s.typical_run >= _ALL_HANG
+    # what takes twenty times as long does not slow down, where that is so of all runs and not of those told alone
+    all_hang = s.typical_run >= _ALL_HANG and s.value("latency_shift") >= _ON_AVERAGE * s.typical("latency_shift")
     return _slow(s) >= 0.3 and (at_limit or (hangs and (single_runs or all_hang)))
 
 
