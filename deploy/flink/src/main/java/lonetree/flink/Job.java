@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
@@ -135,10 +136,7 @@ final class Job {
       Configuration own = GlobalConfiguration.loadConfiguration(flink.getFlinkConfDir());
       return LOOPBACK + ":" + own.get(RestOptions.PORT);
     }
-    int port;
-    try (ServerSocket found = new ServerSocket(0)) {
-      port = found.getLocalPort();
-    }
+    int port = freePort();
     Path folder = Files.createTempDirectory("lonetree-flink-");
     String text =
         "rest.address: " + LOOPBACK + "\nrest.bind-address: " + LOOPBACK + "\nrest.port: " + port
@@ -149,6 +147,20 @@ final class Job {
     file.toFile().deleteOnExit();
     flink.setFlinkConfDir(folder.toString());
     return LOOPBACK + ":" + port;
+  }
+
+  /** A port that nothing listens on, below those that systems hand out: nobody is given it before it is used. */
+  private static int freePort() throws IOException {
+    for (int tries = 1; ; tries++) {
+      int port = ThreadLocalRandom.current().nextInt(20_000, 32_000);
+      try (ServerSocket found = new ServerSocket(port)) {
+        return found.getLocalPort();
+      } catch (IOException taken) {
+        if (tries >= 100) {
+          throw taken;
+        }
+      }
+    }
   }
 
   /** Workers have what they need; nothing was staged that they could fetch. */
