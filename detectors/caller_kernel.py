@@ -246,6 +246,8 @@ def advance_callers(
 
         # arrival, reach, place: how rare something new is follows from how much was seen without it
         history = np.log(s[C_SETTLED] + 1.0)
+        # what others never do says of this caller as much as is known of it
+        believed = KNOWN_TIMES * history
         if age < NOVEL_US:
             raw[i, G_CALLER_NEW] = max(np.log(NOVEL_US / (age + NOVEL_FLOOR_US)) - s[C_COMPANY], 0.0)
         value[i, G_CALLER_NEW], typical[i, G_CALLER_NEW] = age / US, NOVEL_US / US
@@ -256,8 +258,7 @@ def advance_callers(
             s[C_APPS] += 1.0
         if app_first[c, slot] - t[D_FIRST] > ARRIVAL_US and since < DAY_US:
             # that this caller never did so, or that hardly anybody comes here from elsewhere, as far as it is known
-            elsewhere_only = min(seldom[i], KNOWN_TIMES * history)
-            seldom_so = max(history - np.log(max(s[C_APPS] - 1.0, 1.0)), elsewhere_only, 0.0)
+            seldom_so = max(history - np.log(max(s[C_APPS] - 1.0, 1.0)), min(seldom[i], believed), 0.0)
             # one call may be a slip of the hand, thirty are none
             s[C_REACHED] += w
             raw[i, G_CALLER_NEW_TO_APP] = seldom_so * (1.0 + MORE_REACHED * np.log(max(s[C_REACHED], 1.0)))
@@ -268,7 +269,7 @@ def advance_callers(
         if reaches_out and new_function[i] <= 0.0:
             raw[i, G_CALLER_NEW_HERE] = max(history - np.log(max(s[C_FUNCTIONS], 1.0)), 0.0)
         value[i, G_CALLER_NEW_HERE], typical[i, G_CALLER_NEW_HERE] = pair_age[i] / US, s[C_SETTLED]
-        stays = min(abroad, KNOWN_TIMES * history) if named[i] else 0.0
+        stays = min(abroad, believed) if named[i] else 0.0
         if country[i] != 0:
             slot = _place(lands[c], land_first[c], land_last[c], country[i], now)
             land_last[c, slot] = now
@@ -280,7 +281,7 @@ def advance_callers(
                 # that this caller never did so, or that hardly anybody does
                 moves = max(history - np.log(max(s[C_LANDS] - 1.0, 1.0)), stays if s[C_LANDS] <= 2.0 else 0.0)
                 # who goes to a country for the first time mostly goes where others call from
-                raw[i, G_CALLER_NEW_COUNTRY] = max(moves, 0.0) + max(rare[i], 0.0)
+                raw[i, G_CALLER_NEW_COUNTRY] = moves + max(rare[i], 0.0)
             value[i, G_CALLER_NEW_COUNTRY], typical[i, G_CALLER_NEW_COUNTRY] = since / US, s[C_SETTLED]
             elsewhere, before = np.int64(0), np.uint64(0)
             for other in range(PLACES):

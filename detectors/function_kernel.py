@@ -1170,13 +1170,15 @@ def advance_functions(
             # what takes half as long again once is no news, however even the runs were
             far = min(max((x - quantiles[k, median]) / FAR, 0.0), 1.0)
             raw[i, F_DURATION_HIGH] = far * max(-above - 0.7, 0.0)
-            if by_clock[i] and phase_us[k] > 0 and known[k] and ms > usual_ms + FAR_MS:
+            # few runs of what keeps a schedule say how far the next may be
+            regular = by_clock[i] and phase_us[k] > 0 and known[k]
+            if regular and ms > usual_ms + FAR_MS:
                 raw[i, F_DURATION_HIGH] = max(
                     raw[i, F_DURATION_HIGH], far * outlier(x, mean_ms[k], square_ms[k], count[k], 1.0)
                 )
             # what fails or is refused ends sooner, which is told by that
             raw[i, F_DURATION_LOW] = max(-below - 0.7, 0.0) if v < 0.0 and failed[i] == 0 and refused[i] == 0 else 0.0
-            if by_clock[i] and phase_us[k] > 0 and known[k] and failed[i] == 0 and usual_ms > ms + FAR_MS:
+            if regular and failed[i] == 0 and usual_ms > ms + FAR_MS:
                 sooner = min(max((quantiles[k, median] - x) / FAR, 0.0), 1.0)
                 raw[i, F_DURATION_LOW] = max(
                     raw[i, F_DURATION_LOW], sooner * outlier(x, mean_ms[k], square_ms[k], count[k], -1.0)
@@ -1447,14 +1449,14 @@ def advance_functions(
                     t[T_REFUSING] = now
                 claims = np.log(rather / usually)
                 # as many as an hour counts, by the time that it goes on
-                most = claims * (1.0 + ASKED_AN_HOUR * max(now - t[T_REFUSING], 0) / HOUR_US)
+                lasts = max(now - t[T_REFUSING], 0)
+                most = claims * (1.0 + ASKED_AN_HOUR * lasts / HOUR_US)
                 s[S_REFUSING] = min(s[S_REFUSING] + each * claims, most)
                 s[S_REFUSED_SUM] += w
                 # the last sixteen say whether it goes on; this call says nothing of that
                 still = (s[S_CEW] - 1.0 - usually * recent) / (0.5 * rather * recent)
                 # what is refused within minutes is told as a burst
-                lasts = min((now - t[T_REFUSING]) / REFUSED_LASTS_US, 1.0)
-                raw[i, F_REFUSED_HOURS] = s[S_REFUSING] * min(max(still, 0.0), 1.0) * max(lasts, 0.0)
+                raw[i, F_REFUSED_HOURS] = s[S_REFUSING] * min(max(still, 0.0), 1.0) * min(lasts / REFUSED_LASTS_US, 1.0)
             s[S_REFUSING] = min(max(s[S_REFUSING], 0.0), MOST_REFUSING)
             s[S_ASKED_SUM] += w
             value[i, F_REFUSED_HOURS], typical[i, F_REFUSED_HOURS] = s[S_REFUSED_SUM], c * s[S_ASKED_SUM]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from detectors.blame import HANGING, LOAD, LONG, PACE, told_by
+from detectors.blame import LOAD, PACE, told_by
 from detectors.stories import GAP_US, O_LAST, O_LEAD, O_TROUBLE, STORM_US, Stories, belongs, follows
 from detectors.story_index import NONE
 from models.jit import njit
@@ -60,8 +60,7 @@ def _join(
             continue
         for k in range(numbers.shape[0] - 1, -1, -1):
             if follows(
-                at[i], function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i], vague[i],
-                kind[i] == LONG or kind[i] == HANGING,
+                at[i], function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i], vague[i], kind[i],
                 # who made load in it, and until when, is forgotten by then
                 numbers[k], keys[k], False,
                 numbers[k, O_LAST] if numbers[k, O_TROUBLE] in (LOAD, PACE) else NONE, gap_us, storm_us,

@@ -55,9 +55,10 @@ def silences(
     """
     out = np.full(len(whole.cohort), DEFAULT_SILENCE)
     watched, (calls, clumps) = set(early.names()), _clumps(group, at, len(whole))
-    lived = _longest(whole, group, at)
+    missed = whole.missed()[: len(whole)]
+    lived = _longest(whole, missed, group, at)
     gaps = {name: min(gap, UNSEEN_DAYS * lived.get(name, np.inf)) for name, gap in gaps.items()}
-    once = _missed_once(whole, gaps, calls)
+    once = _missed_once(whole, missed, gaps, calls)
     for row, name in enumerate(whole.names()):
         if name in gaps and name not in watched:
             out[row] = UNWATCHED
@@ -73,10 +74,10 @@ def silences(
     return out
 
 
-def _longest(whole: Baselines, group: Vector, at: Vector) -> dict[tuple[str, str], float]:
+def _longest(whole: Baselines, missed: Vector, group: Vector, at: Vector) -> dict[tuple[str, str], float]:
     """Calls expected in the longest silence of each function in the held-out part, by all that was learned."""
     hours = np.arange(int(at.min()) // HOUR_US, int(at.max()) // HOUR_US + 2)
-    a_second = whole.missed()[: len(whole), hour_of_week(hours[:-1] * HOUR_US)]
+    a_second = missed[:, hour_of_week(hours[:-1] * HOUR_US)]
     order = np.lexsort((at, group))
     group, at = group[order], at[order]
     ends = np.searchsorted(group, np.arange(len(whole) + 1))
@@ -90,7 +91,7 @@ def _longest(whole: Baselines, group: Vector, at: Vector) -> dict[tuple[str, str
     return out
 
 
-def _missed_once(whole: Baselines, gaps: dict[tuple[str, str], float], calls: Vector) -> Vector:
+def _missed_once(whole: Baselines, missed: Vector, gaps: dict[tuple[str, str], float], calls: Vector) -> Vector:
     """float64[len(whole)]: calls missed from which on a timer of few runs has skipped one; inf where none is missed so.
 
     A timer runs when it is due, unless something is wrong: that it did so on each day is enough to miss it on the next,
@@ -101,7 +102,7 @@ def _missed_once(whole: Baselines, gaps: dict[tuple[str, str], float], calls: Ve
     rare = whole.keeps_schedule[functions] & (a_day < RARELY)
     gap = np.array([gaps.get(name, np.inf) for name in whole.names()])
     # what is missed from one run to the next on the busiest day
-    expected = whole.missed()[functions].reshape(len(whole), -1, HOURS_A_DAY).sum(axis=2).max(axis=1) * (HOUR_US / US)
+    expected = missed.reshape(len(whole), -1, HOURS_A_DAY).sum(axis=2).max(axis=1) * (HOUR_US / US)
     between = np.maximum(gap, expected / np.maximum(np.rint(a_day), 1.0))
     regular = rare & whole.runs_daily[functions] & (between < REGULAR) & (calls >= FEWEST_RUNS)
     skipped = int((rare & np.isfinite(gap) & ~regular).sum())

@@ -196,13 +196,13 @@ def _is_among(caller: Any, numbers: Any, crowd: Any) -> Any:
 
 @njit
 def follows(
-    now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any, drags: Any,
+    now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any, kind: Any,
     numbers: Any, keys: Any, among: Any, loaded_us: Any, gap_us: Any, storm_us: Any,
 ) -> Any:  # fmt: skip
     """Whether an event that is part of no story comes of one.
 
-    ``drags``: its run is far longer than usual by itself, not by an average; ``among``: its caller makes load in it;
-    ``loaded_us``: when who a caller's story is of last made load; of a function's story it says nothing.
+    ``kind``, ``trouble``: as ``assign`` has them; ``among``: its caller makes load in it; ``loaded_us``: when who a
+    caller's story is of last made load; of a function's story it says nothing.
 
     A caller that floods a function makes others' calls there slow, too, and what is counted by the hour remembers a
     flood that has ended: both are part of its story; load that one caller makes by itself beside a flood is not, nor
@@ -227,7 +227,8 @@ def follows(
     # a backlog comes soon after what held it up
     backlog = lead > 0 or numbers[O_TROUBLE] == LOAD or _near(now, numbers, OTHER_SOON_US)
     # averages remember what was slow; a run that is far longer than any was then is no such memory
-    slow = trouble == SLOW and (not drags or lead > 0 or _near(now, numbers, OTHER_SOON_US))
+    by_itself = kind in (LONG, HANGING)
+    slow = trouble == SLOW and (not by_itself or lead > 0 or _near(now, numbers, OTHER_SOON_US))
     remembered = slow or (trouble == LOAD and not alone and backlog)
     after = is_open and remembered and by_it and _near(now, numbers, AFTERMATH_US)
     # many callers at once load all of an app, and make it slow
@@ -277,14 +278,13 @@ def _crowd_before(now: Any, caller: Any, app: Any, node: Any, behind: Any, numbe
 
 @njit
 def _same_before(
-    now: Any, function: Any, caller: Any, app: Any, trouble: Any, crowd: Any, met: Any,
+    now: Any, function: Any, caller: Any, app: Any, trouble: Any, crowd: Any, met: Any, told_as: Any,
     node: Any, behind: Any, numbers: Any, keys: Any, gap_us: Any, storm_us: Any,
 ) -> Any:  # fmt: skip
-    """The newest open story of a function, or app, in the trouble of an event that is part of it, else NONE."""
-    kind = LOAD if crowd == CROWD else trouble
+    """The newest open story of a function, or app, told as an event is that is part of it, else NONE."""
     while node != NONE:
         k = node // 2
-        if _is_open(numbers[k]) and numbers[k, O_TROUBLE] == kind and belongs(
+        if _is_open(numbers[k]) and numbers[k, O_TROUBLE] == told_as and belongs(
             now, function, caller, app, trouble, False, crowd, met, numbers[k], keys[k], gap_us, storm_us
         ):  # fmt: skip
             return k
@@ -411,11 +411,11 @@ def assign(
         if instead != NONE and _gives_way(numbers[found], by_caller[i]):
             found = instead
         # what goes on where another trouble has begun since is still what it was
-        kind_of = LOAD if crowd[i] == CROWD else trouble[i]
-        if found != NONE and not by_caller[i] and numbers[found, O_LEAD] == 0 and numbers[found, O_TROUBLE] != kind_of:
+        told_as = LOAD if crowd[i] == CROWD else trouble[i]
+        if found != NONE and not by_caller[i] and numbers[found, O_LEAD] == 0 and numbers[found, O_TROUBLE] != told_as:
             for chain in range(1, 3):
                 same = _same_before(
-                    now, function[i], caller[i], app[i], trouble[i], crowd[i], met[i],
+                    now, function[i], caller[i], app[i], trouble[i], crowd[i], met[i], told_as,
                     looked[chain], behind, numbers, keys, gap_us, storm_us,
                 )  # fmt: skip
                 if same != NONE:
@@ -435,8 +435,8 @@ def assign(
                         break
                     if follows(
                         now, function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i], vague[i],
-                        kind[i] == LONG or kind[i] == HANGING, numbers[k], keys[k],
-                        _is_among(caller[i], numbers[k], crowds[k]), np.int64(crowds[k, LOADED]), gap_us, storm_us,
+                        kind[i], numbers[k], keys[k], _is_among(caller[i], numbers[k], crowds[k]),
+                        np.int64(crowds[k, LOADED]), gap_us, storm_us,
                     ):  # fmt: skip
                         found = k
                         # what a caller leaves behind does not keep its story going
@@ -459,7 +459,7 @@ def assign(
             numbers[found, O_OPENED] = -1
             numbers[found, O_COUNT] = 0
             numbers[found, O_ID] = next_id
-            numbers[found, O_TROUBLE] = LOAD if crowd[i] == CROWD else trouble[i]
+            numbers[found, O_TROUBLE] = told_as
             keys[found, K_FUNCTION] = function[i]
             keys[found, K_CALLER] = caller[i]
             keys[found, K_APP] = app[i]

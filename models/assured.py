@@ -83,10 +83,10 @@ def alarms(bins: Floats, who: Ints, covered: Ints, dispersion: Floats) -> Floats
         (36, 63)
     """
     out = np.zeros((len(dispersion), KINDS_OF_DAY * QUARTERS))
-    days = _days(covered)
+    days = days_of(covered)
     kind = _kinds(bins, who, days)
     whole = _whole(covered, days, _BINS)
-    for rows, counts in _counted(bins, who, days, len(dispersion)):
+    for rows, counts in counted(bins, who, days, len(dispersion)):
         out[rows] = _alarms(counts, whole, kind, dispersion[rows])
     return out
 
@@ -103,10 +103,10 @@ def lasting(bins: Floats, who: Ints, covered: Ints, functions: int) -> Floats:
         functions: rows there are.
     """
     out = np.ones((functions, HOURS))
-    days = _days(covered)
+    days = days_of(covered)
     whole = _whole(covered, days, DAY_BINS // HOURS)
     many = np.maximum(whole.sum(axis=0), 1)
-    for rows, counts in _counted(bins, who, days, functions):
+    for rows, counts in counted(bins, who, days, functions):
         hourly = counts.reshape(len(counts), len(days), HOURS, -1).sum(axis=3)
         # as a rate is smoothed, so is what stands out of it
         hourly = np.where(whole, smoothed(hourly.reshape(len(counts), -1)).reshape(hourly.shape), 0.0)
@@ -138,10 +138,10 @@ def between_days(bins: Floats, who: Ints, covered: Ints, dispersion: Floats) -> 
         [1.0]
     """
     out: Floats = np.array(dispersion, np.float64)
-    days = _days(covered)
+    days = days_of(covered)
     kind = _kinds(bins, who, days)
     whole = _whole(covered, days, DAY_BINS // HOURS)
-    for rows, counts in _counted(bins, who, days, len(dispersion)):
+    for rows, counts in counted(bins, who, days, len(dispersion)):
         found, known = np.ones(len(counts)), np.zeros(len(counts), np.bool_)
         for span in SPANS_OF_DAYS:
             calls = counts.reshape(len(counts), len(days), HOURS // span, -1).sum(axis=3)
@@ -204,7 +204,8 @@ def _kinds(bins: Floats, who: Ints, days: Ints) -> Ints:
     return kind
 
 
-def _days(covered: Ints) -> Ints:
+def days_of(covered: Ints) -> Ints:
+    """Numbers of the days of which the logs cover anything, sorted."""
     found: Ints = np.unique(covered // DAY_BINS)
     return found
 
@@ -216,7 +217,7 @@ def _whole(covered: Ints, days: Ints, span: int) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _counted(bins: Floats, who: Ints, days: Ints, functions: int) -> Iterator[tuple[slice, Floats]]:
+def counted(bins: Floats, who: Ints, days: Ints, functions: int) -> Iterator[tuple[slice, Floats]]:
     """Calls by day and bin of the day, float64[rows, len(days), DAY_BINS], of some functions at a time."""
     if not len(days) or not len(bins):
         return

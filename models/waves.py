@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from models.assured import DAY_BINS, HOURS
+from models.assured import DAY_BINS, HOURS, counted, days_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_BINS_AN_HOUR: Final = DAY_BINS // HOURS
 _BIN_S: Final = 86400 / DAY_BINS
 #: the day, from the busiest, on which as many came is what is usual, and of fewer days
 DAYS: Final = 3
@@ -40,37 +39,21 @@ def waves(bins: Floats, who: Ints, covered: Ints, rate: Floats) -> Floats:
         float64[n, 24], 0 where there is none.
 
     Example:
-        >>> nights = np.arange(6) * DAY_BINS + 3 * _BINS_AN_HOUR
+        >>> nights = np.arange(6) * DAY_BINS + 3 * DAY_BINS // HOURS
         >>> bins = np.stack([np.zeros(6), nights, np.full(6, 90.0)], axis=1)
         >>> found = waves(bins, np.zeros(6, int), np.arange(6 * DAY_BINS), np.full((1, 168), 90 / 86400))
         >>> found[0, :6].tolist()
         [0.0, 0.0, 90.0, 90.0, 90.0, 0.0]
     """
     out = np.zeros((len(rate), HOURS))
-    days = len(np.unique(covered // DAY_BINS))
-    if days < FEWEST_DAYS or not len(bins):
+    days = days_of(covered)
+    if len(days) < FEWEST_DAYS:
         return out
-    place = DAYS if days >= SOME_DAYS else DAYS_OF_FEW
-    hour, calls = bins[:, 1].astype(np.int64) // _BINS_AN_HOUR, bins[:, 2]
-    # the busiest span of each hour
-    order = np.lexsort((-calls, hour, who))
-    first = order[_begins(who[order], hour[order])]
-    owner, at, most = who[first], hour[first] % HOURS, calls[first]
-    # then that of the third day of each hour of the day
-    order = np.lexsort((-most, at, owner))
-    owner, at, most = owner[order], at[order], most[order]
-    begins = np.flatnonzero(_begins(owner, at))
-    nth = begins + place - 1
-    enough = nth < np.append(begins[1:], len(owner))
-    out[owner[begins[enough]], at[begins[enough]]] = most[nth[enough]]
+    place = DAYS if len(days) >= SOME_DAYS else DAYS_OF_FEW
+    for rows, counts in counted(bins, who, days, len(rate)):
+        busiest = counts.reshape(len(counts), len(days), HOURS, -1).max(axis=3)
+        out[rows] = np.sort(busiest, axis=1)[:, -place]
     pace = rate.reshape(len(rate), -1, HOURS).mean(axis=1) * _BIN_S
     out[(out < LEAST) | (out < TIMES * pace)] = 0.0
     found: Floats = np.maximum(np.maximum(np.roll(out, 1, axis=1), np.roll(out, -1, axis=1)), out)
     return found
-
-
-def _begins(*keys: Any) -> npt.NDArray[np.bool_]:
-    """Where another group begins, of sorted keys."""
-    changed = np.ones(len(keys[0]), np.bool_)
-    changed[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
-    return changed

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detectors import stories as module
-from detectors.blame import CROWD, HANGING, LOAD, LONG, PACE, TROUBLES, told_by
+from detectors.blame import CROWD, LOAD, PACE, TROUBLES, told_by
 from detectors.stories import (
     AFTERMATH_US,
     O_COUNT,
@@ -69,7 +69,7 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
             ]
             found, extends = (crowd_of[0], False) if crowd_of else (found, True)
         if found is None:
-            about = (now, function, caller, app, trouble, by_caller, crowd, vague, kind in (LONG, HANGING))
+            about = (now, function, caller, app, trouble, by_caller, crowd, vague, kind)
             found = next(
                 (
                     one
