@@ -49,6 +49,9 @@ BEYOND_SHARE: Final = 3.0
 SEVERAL_FAILURES: Final = 2.5
 #: calls in an hour from which on one long run is one of many runs, of which one may always hang
 MANY_RUNS: Final = 5.0
+#: share of a day's calls that are a batch when they come within an hour, and its least calls
+MOST_OF_DAY: Final = 0.6
+BATCH_CALLS: Final = 20.0
 #: share below which a caller is one of many
 FEW: Final = 0.2
 #: how many times the calls of five minutes those of an hour are at most, where they still come; twelve at an even pace
@@ -67,6 +70,8 @@ DELAYED_SURPRISE: Final = 2.0
 _RUNS: Final = [INDEX[f.name] for f in FEATURES if f.family == "run"]
 #: features that tell of load, but for newcomers
 _LOADS: Final = [INDEX[f.name] for f in FEATURES if f.family == "load" and f.name != "newcomers"]
+#: those of them that tell what comes within an hour
+_FAST: Final = [INDEX["pace_minutes"], INDEX["pace_hour"]]
 
 #: a caller known by its address, as its network: /24, or /48
 _NETWORKS: Final = (
@@ -92,8 +97,15 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
         trouble int64[n] (index into TROUBLES), by_caller bool[n], crowd int8[n] as ``assign`` takes it.
     """
     trouble = TROUBLE_OF_FAMILY[families.argmax(axis=1)]
-    many_runs = value[:, INDEX["pace_hour"]] >= MANY_RUNS
+    hour = value[:, INDEX["pace_hour"]]
+    many_runs = hour >= MANY_RUNS
+    # that one caller waits longer than it used to is slowness, which has to go on
+    waits = surprise[:, INDEX["caller_slow_here"]]
+    trouble = np.where((trouble == LONG) & (waits > 0.0) & (waits >= surprise[:, _RUNS].max(axis=1)), SLOW, trouble)
     trouble = np.where((trouble == LONG) & many_runs, HANGING, trouble)
+    # nor will a batch that holds most of the day's runs go on for long
+    batch = (hour >= BATCH_CALLS) & (hour >= MOST_OF_DAY * value[:, INDEX["growth_days"]])
+    trouble = np.where((trouble == SLOW) & batch, HANGING, trouble)
     of_calls = value[:, INDEX["caller_pace_here"]] / np.maximum(value[:, INDEX["pace_minutes"]], 1.0)
     of_failures = value[:, INDEX["caller_failures"]] / np.maximum(value[:, INDEX["failure_burst"]], 1.0)
     of_refusals = value[:, INDEX["caller_client_errors"]] / np.maximum(value[:, INDEX["client_error_burst"]], 1.0)
@@ -109,7 +121,8 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     probed = np.where(asked_for, families[:, FAMILIES.index("run")], 0.0)
     own = families[:, CALLER_FAMILIES].sum(axis=1) + probed
     # many callers refused at one function: the function's trouble, not that of each
-    of_many = (of_refusals < FEW) | ((for_hours > 1.0) & (for_hours >= surprise[:, INDEX["caller_client_errors"]]))
+    own_refused = surprise[:, [INDEX["caller_client_errors"], INDEX["known_refused"]]].max(axis=1)
+    of_many = (of_refusals < FEW) | ((for_hours > 1.0) & (for_hours >= own_refused))
     common = np.where(of_many, refused, 0.0)
     own = own - common
     # at a function that is itself new every caller is: that is the function's news, not theirs
@@ -120,8 +133,9 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     own = own - np.where((structure >= NEW_SURPRISE) | together, arriving, 0.0)
     function = families[:, ~CALLER_FAMILIES].sum(axis=1) - probed + common
     by_caller = own >= function
-    # one caller may be a flood, but is not many who arrive
+    # one caller may be a flood, but is not many who arrive, nor what a function's days have grown by
     many = surprise[:, INDEX["newcomers"]] > surprise[:, _LOADS].max(axis=1)
+    many |= surprise[:, INDEX["growth_days"]] > surprise[:, _FAST].max(axis=1)
     by_caller |= ((trouble == LOAD) | (trouble == PACE)) & (of_calls >= OWN_DOING) & lively & ~many
     # the first who meets a fault is not its cause
     several = value[:, INDEX["caller_failures"]] >= SEVERAL_FAILURES

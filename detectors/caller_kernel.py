@@ -42,8 +42,8 @@ CALLER_TIMES: Final = 8
 #: columns of what is told of an event, in the order of ``features.CALLER_FEATURES``
 (
     G_CALLER_NEW, G_CALLER_NEW_TO_APP, G_CALLER_NEW_COUNTRY, G_TRAVEL, G_CALLER_CLIENT_ERRORS, G_CALLER_FAILURES,
-    G_CALLER_SPREAD, G_CALLER_PACE, G_CALLER_HOURS, G_CALLER_NEW_HERE, G_CALLER_DAY,
-) = range(11)  # fmt: skip
+    G_CALLER_SPREAD, G_CALLER_PACE, G_CALLER_HOURS, G_CALLER_NEW_HERE, G_CALLER_DAY, G_KNOWN_REFUSED, G_KNOWN_FAILURES,
+) = range(13)  # fmt: skip
 #: apps and countries remembered per caller
 PLACES: Final = 6
 #: how much more a call of an app says that its caller came to lately, with each e-fold of its calls
@@ -99,6 +99,9 @@ AT_EVEN_PACE: Final = TAU_30M / TAU_2M
 RAISED_HOUR: Final = -1.0
 #: refused calls that any caller is allowed in half an hour before they count
 ERROR_FLOOR: Final = 0.3
+#: days and calls from which on a caller is known: what scanners and visitors are refused says nothing of it
+KNOWN_DAYS: Final = 2
+KNOWN_CALLS: Final = 50.0
 
 
 @njit
@@ -144,7 +147,7 @@ def advance_callers(
     settled_hours: Any, today_hours: Any,
     raw: Any, value: Any, typical: Any, came_from: Any, travelled: Any,
 ) -> None:  # fmt: skip
-    """Advance every caller through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 11].
+    """Advance every caller through its events (sorted by completion); fills ``raw``, ``value``, ``typical``: [n, 13].
 
     ``seldom``, in nats: how seldom callers of other apps come to this one, and ``abroad``, how seldom one that is
     ``named`` changes its country, as ``caller_features.Reach`` has them.
@@ -317,6 +320,9 @@ def advance_callers(
             raw[i, G_CALLER_CLIENT_ERRORS] = claims_of(refused[i]) * poisson_excess(
                 s[C_REFUSED] - typed, s[C_XREFUSED] + ERROR_FLOOR
             )
+        is_known = t[D_SETTLED_DAYS] >= KNOWN_DAYS and s[C_SETTLED] >= KNOWN_CALLS
+        if is_known:
+            raw[i, G_KNOWN_REFUSED] = raw[i, G_CALLER_CLIENT_ERRORS]
         if failed[i] == 1:
             s[C_FAILED] += w
             s[C_TODAY_FAILED] += w
@@ -332,8 +338,12 @@ def advance_callers(
         fails = s[C_FAILED] - (0.0 if t[D_FAILS_AT] == function[i] else s[C_FAILED_MOST])
         if failed[i] == 1:
             raw[i, G_CALLER_FAILURES] = poisson_excess(fails, s[C_XFAILED] + ERROR_FLOOR)
+            if is_known:
+                raw[i, G_KNOWN_FAILURES] = raw[i, G_CALLER_FAILURES]
         value[i, G_CALLER_CLIENT_ERRORS], typical[i, G_CALLER_CLIENT_ERRORS] = s[C_REFUSED], s[C_XREFUSED]
         value[i, G_CALLER_FAILURES], typical[i, G_CALLER_FAILURES] = fails, s[C_XFAILED]
+        value[i, G_KNOWN_REFUSED], typical[i, G_KNOWN_REFUSED] = s[C_REFUSED], s[C_XREFUSED]
+        value[i, G_KNOWN_FAILURES], typical[i, G_KNOWN_FAILURES] = fails, s[C_XFAILED]
 
         # breadth and pace
         if pair_age[i] == 0:

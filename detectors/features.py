@@ -101,6 +101,8 @@ CALLER_FEATURES: Final = (
         counted=True,
     ),
     Feature("caller_day", "caller_pace", "caller", "calls by this caller in a day", "count", 86400),
+    Feature("known_refused", "refusal", "caller", "refused calls of a caller known for days", "count", 3600),
+    Feature("known_failures", "failure", "caller", "failed calls of a caller known for days", "count", 3600),
 )
 
 FEATURES: Final = FUNCTION_FEATURES + CALLER_FEATURES

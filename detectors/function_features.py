@@ -39,7 +39,7 @@ DEFAULT_SILENCE: Final = 12.0
 
 #: us, and calls of an app that were to be expected, in which logs may say nothing of it and go on where others ended
 GOES_ON_US: Final = 600 * US
-GOES_ON_CALLS: Final = 3.0
+GOES_ON_CALLS: Final = 12.0
 #: p-value told with a silence: its threshold is far beyond the longest gap of training, so it is a bound, no measure
 SILENCE_P_VALUE: Final = 1e-6
 #: callers kept before the forgotten ones are cleared away
@@ -345,7 +345,7 @@ class FunctionFeatures:
                 hash_strings(rows.column("app_version")).view(np.int64), hash_strings(rows.column("host_instance")),
                 np.where(uncounted, hash_strings(rows.column("operation_id")), np.uint64(0)),
                 deliveries,
-                unscheduled, ~manual,
+                unscheduled, ~manual & (home == "timer"),
                 late, signature_of(rows), weight > 1.0,
             )  # fmt: skip
             state = (
@@ -414,7 +414,10 @@ class FunctionFeatures:
             self._usual.missed[b],
             self._usual.steady[b],
             self._usual.unnoticed[b],
-            *(getattr(base, n)[b] for n in ("dispersion", "between_days", "waves", "mean_ms", "square_ms")),
+            *(
+                getattr(base, n)[b]
+                for n in ("dispersion", "between_days", "day_spread", "waves", "mean_ms", "square_ms")
+            ),
             *(getattr(base, n)[b] for n in ("phases", "phase_us", "phase_count")),
             self._usual.phase_sum[b],
             known,

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from models.assured import QUARTERS
-from models.baselines import HOUR_US, HOURS_A_WEEK, LEVELS, SELDOM, US, WEEK_OFFSET, WEEKEND
+from models.baselines import HOUR_US, HOURS_A_WEEK, LEVELS, SELDOM, TAKES_SCATTERS, US, WEEK_OFFSET, WEEKEND
 from models.jit import copy_row, njit
 
 #: columns of the function state, float64
@@ -54,7 +54,9 @@ S_VNOW: Final = 92
 S_ACCEPTED: Final = 93
 #: runs that no schedule asked for, of which S_MANUAL counts those that came apart
 S_BY_HAND: Final = 94
-FUNCTION_STATE: Final = 95
+#: calls of a day beyond its habit of the caller of which that is most
+S_TOP_DAY: Final = 95
+FUNCTION_STATE: Final = 96
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
@@ -215,6 +217,11 @@ DAY_SECONDS: Final = 20.0
 COST_BEND: Final = 4.0
 #: calls in a day added to the expectation of growth, and to those of a caller's day
 DAY_FLOOR: Final = 5.0
+#: nats up to which a day with more calls is no growth, and beyond them those from which on it counts in full
+LEAST_GROWN: Final = 0.25
+MORE_GROWN: Final = 0.3
+#: how far beyond its habit a caller takes part in what a day brings in full
+GROWN_PART: Final = 0.6
 #: run times that are long are those of one in a hundred, and a share of them that normal life may well reach for hours
 LONG_RUN: Final = 0.99
 LONG_SHARE: Final = 0.03
@@ -230,6 +237,9 @@ BUSY_HOUR: Final = 2.0
 #: ms; a run is cut off at a whole number of minutes, and is written down within so long after it
 LIMIT_MS: Final = 60_000.0
 LIMIT_WITHIN_MS: Final = 1_000.0
+#: the same as a share of its run time, and runs from which on the longest of them says what they may take
+LIMIT_WITHIN: Final = 0.005
+MANY_SEEN: Final = 200.0
 #: share of a limit that no run has ever reached where a limit is news
 SHORT_OF_LIMIT: Final = 0.9
 #: invocations from which on a function's longest run means something
@@ -244,6 +254,9 @@ MEAN_WANDERS: Final = 0.25
 #: how much slower, in nats, runs must be on average before it counts, and how much more until it counts in full
 LEAST_SLOWER: Final = 0.1
 MORE_SLOWER: Final = 0.1
+#: how much slower, in nats, it must be before it counts for more than that it is, and the most that it does
+THREE_TIMES: Final = 1.1
+MOST_SLOWLY: Final = 2.5
 #: runs that take as long as one in four does; the share of them that normal life may well reach, that of a function of
 #: which the half has become slow, and the most nats that these claim (a cumulative sum: Page, 1954)
 SLOWER_RUN: Final = 0.75
@@ -298,6 +311,8 @@ EXCUSED: Final = 2.5
 #: which on that is known
 TOO_SOON: Final = 0.5
 STARTS: Final = 3.0
+#: starts a day up to which a timer is one that runs once a day, or more seldom
+A_DAY_SELDOM: Final = 1.1
 #: how far a call that is refused as malformed counts for one that is refused: who guesses writes what can be read
 MALFORMED_CLAIMS: Final = 0.5
 #: expected calls added to every expectation of pace, so that one call is never a flood
@@ -442,6 +457,18 @@ def clumped_excess(seen: Any, expected: Any, phi: Any) -> Any:
     Clumps come in clumps, too: the busy spells of what is called in bursts are more than chance would make of bursts.
     """
     return pace_excess(seen / phi, expected / phi) / np.sqrt(phi)
+
+
+@njit
+def day_excess(seen: Any, expected: Any, spread: Any, freedom: Any, phi: Any) -> Any:
+    """Nats by which the calls of a day, in clumps of ``phi``, exceed those of others, of what differs so from them."""
+    more = np.log((seen + DAY_FLOOR) / (expected + DAY_FLOOR))
+    if more <= LEAST_GROWN:
+        return 0.0
+    # days of few calls differ by chance, too
+    apart = more / np.sqrt(spread * spread + phi / (expected + DAY_FLOOR))
+    noticed = min((more - LEAST_GROWN) / MORE_GROWN, 1.0)
+    return noticed * 0.5 * (freedom + 1.0) * np.log(1.0 + apart * apart / freedom)
 
 
 @njit
@@ -763,6 +790,22 @@ def _schedule(
 
 
 @njit
+def _started_seldom(
+    s: Any, t: Any, raw: Any, value: Any, typical: Any, start: Any, dt: Any, count: Any, mean_rate: Any
+) -> Any:
+    """A start by the clock soon after another, of what a clock starts so seldom that its schedule is not known."""
+    s[S_OFF] *= np.exp(-dt / TAU_1D)
+    gap = start - t[T_STARTED] if t[T_STARTED] > 0 else np.int64(0)
+    t[T_STARTED] = start
+    a_day = mean_rate * (TAU_1D / US)
+    if 0.0 < a_day <= A_DAY_SELDOM and 0 < gap < TOO_SOON * DAY_US:
+        # where it was started at most once a day on n days, each further start has a chance of 1 in n + 2
+        s[S_OFF] += 1.0
+        raw[F_OFF_SCHEDULE] = s[S_OFF] * np.log(count / a_day + 2.0)
+        value[F_OFF_SCHEDULE], typical[F_OFF_SCHEDULE] = gap / US, DAY_US / (a_day * US)
+
+
+@njit
 def _unscheduled(s: Any, t: Any, raw: Any, value: Any, typical: Any, unscheduled: Any, phase_sum: Any, now: Any) -> Any:
     """Runs that no schedule asked for: made up for by a host that was down, or started by hand."""
     # where none was on n days, one is today with a chance below 1 in 2 n; each more adds as much as one that
@@ -829,7 +872,7 @@ def _begin_anew(s: Any, t: Any) -> Any:
     """Windows of a function that is heard for the first time, or anew."""
     for column in range(S_MAX_GAP):
         s[column] = 0.0
-    s[S_TOP] = s[S_TOP60] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
+    s[S_TOP] = s[S_TOP60] = s[S_TOP_DAY] = s[S_TOP_REFUSED] = s[S_TOP_RECENT] = 0.0
     s[S_ROUND] = s[S_TOP_ROUND] = s[S_RUN60] = s[S_RUNDAY] = s[S_FAULTS] = s[S_FAULTS_EW] = 0.0
     t[T_FAILING] = t[T_FAILED_IN] = t[T_STARTED] = t[T_REFUSED] = 0
     s[S_REFUSED_GAP] = s[S_REFUSING] = s[S_REFUSED_SUM] = s[S_ASKED_SUM] = s[S_ACCEPTED] = 0.0
@@ -843,9 +886,9 @@ def advance_functions(
     weight: Any, version: Any, host: Any, operation: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any,
     signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any,
     spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
-    missed: Any, steady: Any, unnoticed: Any, dispersion: Any, between_days: Any, waves: Any, mean_ms: Any,
-    square_ms: Any,
-    phases: Any, phase_us: Any, phase_count: Any, phase_sum: Any, known: Any, silence_nats: Any, alarms: Any,
+    missed: Any, steady: Any, unnoticed: Any, dispersion: Any, between_days: Any, day_spread: Any, waves: Any,
+    mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any, phase_count: Any, phase_sum: Any, known: Any,
+    silence_nats: Any, alarms: Any,
     levels: Any, state: Any, times: Any, hosts: Any, host_since: Any, operations: Any,
     app: Any, app_state: Any, app_last: Any, app_rate: Any, app_missed: Any, app_alarms: Any,
     app_armed: Any, country_row: Any, lands: Any, land_day: Any, foreign: Any, pair_state: Any,
@@ -958,6 +1001,7 @@ def advance_functions(
             s[S_BY_HAND] *= dday
             s[S_TOP] *= d5
             s[S_TOP60] *= d60
+            s[S_TOP_DAY] *= dday
             s[S_COSTDAY] *= dday
             s[S_RUN60] *= d60
             s[S_SLOW60] *= d60
@@ -1083,6 +1127,9 @@ def advance_functions(
                 part = max(part, 0.5)
             part = max(part, 0.05)
 
+        if ident[i]:
+            beyond_habit = max(q[P_N6H], q[P_TODAY]) - q[P_SETTLED] / max(qt[Q_SETTLED_DAYS], 1)
+            s[S_TOP_DAY] = max(s[S_TOP_DAY], beyond_habit)
         batch = identified and not by_place[i] and sends_again(q, qt[Q_SETTLED_DAYS])
 
         # one caller that makes most of the calls, in a sample, too: what it does is not the others' doing
@@ -1214,10 +1261,17 @@ def advance_functions(
                 )
             value[i, F_LONG_RUNS], typical[i, F_LONG_RUNS] = s[S_SLOW], s[S_RUNS] * (1.0 - LONG_RUN)
             # cut off at a limit, where none of n runs came near it: after n, one has a chance of 1 in n + 2
-            cut_off = failed[i] == 1 and ms >= LIMIT_MS and ms % LIMIT_MS <= LIMIT_WITHIN_MS
-            if known[k] and cut_off and longest[k] < np.log(SHORT_OF_LIMIT * ms):
+            within = max(LIMIT_WITHIN_MS, LIMIT_WITHIN * ms)
+            cut_off = failed[i] == 1 and ms >= LIMIT_MS and ms % LIMIT_MS <= within
+            # of few runs the longest known is reckoned rather than seen; runs of all that keep schedules count together
+            record_ms = np.exp(longest[k])
+            if count[k] < MANY_SEEN:
+                scatter = np.sqrt(max(square_ms[k] - mean_ms[k] * mean_ms[k], 0.0))
+                record_ms = min(record_ms, mean_ms[k] + TAKES_SCATTERS * scatter)
+            if known[k] and cut_off and record_ms < SHORT_OF_LIMIT * ms:
                 s[S_LIMIT] += 1.0
-                raw[i, F_TIME_LIMIT] = s[S_LIMIT] * np.log(count[k] + 2.0)
+                runs = max(count[k], phase_sum[k]) if by_clock[i] else count[k]
+                raw[i, F_TIME_LIMIT] = s[S_LIMIT] * np.log(runs + 2.0)
             value[i, F_TIME_LIMIT], typical[i, F_TIME_LIMIT] = s[S_LIMIT], count[k]
             for column in (F_DURATION_HIGH, F_DURATION_LOW):
                 value[i, column] = ms
@@ -1244,6 +1298,8 @@ def advance_functions(
                 # a tenth slower may be told from chance where all runs take the same, but is nothing to be called for
                 slower = s[S_LOGFAST] - quantiles[k, median]
                 claims = 0.5 * z * z * min(max((slower - LEAST_SLOWER) / MORE_SLOWER, 0.0), 1.0)
+                # how surely it is slower says nothing of how much
+                claims *= min(max(slower / THREE_TIMES, 1.0), MOST_SLOWLY)
                 of_two = min(max((slower - LEAST_OF_TWO) / MORE_OF_TWO, 0.0), 1.0)
                 # the fast one remembers, too: a run that takes as long as ever after a few long ones is none of them
                 goes_on_now = min(max(s[S_VNOW] - NOT_OVER, 0.0), 1.0)
@@ -1251,11 +1307,12 @@ def advance_functions(
                 raw[i, F_LATENCY_SHIFT] = (
                     max(claims, s[S_SLOWER] * min(zf, 1.0) * of_two) * min(v, 1.0) ** 2 * goes_on_now
                 )
-            z = min(-zs, -3.0 * zf)
+            # a little faster is good news; work that is skipped is not, and shows in a few runs
+            faster = quantiles[k, median] - s[S_LOGFAST]
+            skipped = min(max(faster - 0.7, 0.0), 1.0)
+            z = max(min(-zs, -3.0 * zf), -skipped * zf)
             if v < 0.0 and z > 0.0 and known[k]:
-                # a little faster is good news; work that is skipped is not
-                faster = quantiles[k, median] - s[S_LOGFAST]
-                raw[i, F_LATENCY_DROP] = 0.25 * z * z * min(-v, 1.0) * min(max(faster - 0.7, 0.0), 1.0)
+                raw[i, F_LATENCY_DROP] = 0.25 * z * z * min(-v, 1.0) * skipped
             for column in (F_LATENCY_SHIFT, F_LATENCY_DROP):
                 value[i, column] = np.exp(s[S_LOGFAST])
                 typical[i, column] = usual_ms
@@ -1485,7 +1542,15 @@ def advance_functions(
             lately = max(in_hour - of_batch60, w)
             raw[i, F_PACE_HOUR] = clumped_excess(lately, expected60 + again60, phi) * part * now_on
             going_on = goes_on(hour_calls, s[S_E60] * lift60 + PACE_FLOOR) * now_on
-            raw[i, F_GROWTH_DAYS] = clumped_excess(s[S_NDAY], s[S_EDAY] + DAY_FLOOR, phi) * part * going_on
+            in_day = 1.0
+            if identified:
+                in_six = q[P_N6H] / (habit * (TAU_6H / TAU_5M) + PACE_FLOOR)
+                in_day = min(max((in_six - 1.0) / GROWN_PART, 0.0), 0.5 if is_new else 1.0)
+            # what one caller brings beyond its habit is its own story
+            beside = max(s[S_NDAY] - s[S_TOP_DAY], 0.0)
+            clump = max(phi, between_days[k])
+            by_days = day_excess(beside, s[S_EDAY] * lift60, day_spread[k, 0], day_spread[k, 1], clump)
+            raw[i, F_GROWTH_DAYS] = by_days * in_day * going_on
         value[i, F_PACE_MINUTES], typical[i, F_PACE_MINUTES] = s[S_N5], usual5
         value[i, F_PACE_HOUR], typical[i, F_PACE_HOUR] = in_hour, usual60
         value[i, F_GROWTH_DAYS], typical[i, F_GROWTH_DAYS] = s[S_NDAY], s[S_EDAY]
@@ -1579,6 +1644,8 @@ def advance_functions(
                 s, t, raw[i], value[i], typical[i], start[i], last, dt, failed[i], phases[k], phase_us[k],
                 phase_count[k], phase_sum[k],
             )  # fmt: skip
+        elif by_clock[i] and known[k]:
+            _started_seldom(s, t, raw[i], value[i], typical[i], start[i], dt, count[k], mean_rate[k])
         if not np.isnan(dequeue[i]) and dequeue[i] > tries:
             tries = dequeue[i]
         if tries > 1.0:

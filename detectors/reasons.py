@@ -179,6 +179,8 @@ _TEXTS: Final[dict[str, Callable[[float, float], str]]] = {
     "travel": lambda value, _: f"calls from two countries within {say.span(value)}",
     "caller_client_errors": _bad("refused call", "by one caller in half an hour"),
     "caller_failures": _bad("failed call", "by one caller in half an hour"),
+    "known_refused": _bad("refused call", "by a caller known for days in half an hour"),
+    "known_failures": _bad("failed call", "by a caller known for days in half an hour"),
     "caller_spread": _several("function", "new to this caller in half an hour"),
     "caller_pace": _amount("call", "by one caller in half an hour"),
     "caller_day": _amount("call", "by one caller in a day"),
@@ -190,7 +192,7 @@ _AMOUNTS: Final = frozenset(
     (
         *("failure_burst", "client_error_burst", "pace_minutes", "pace_hour", "growth_days", "cost_hour", "cost_days"),
         *("caller_pace_here", "caller_volume_here", "caller_pace", "caller_day"),
-        *("caller_client_errors", "caller_failures", "newcomers", "refused_hours"),
+        *("caller_client_errors", "caller_failures", "known_refused", "known_failures", "newcomers", "refused_hours"),
     )
 )
 #: features that say the same twice: one clause tells it
@@ -209,4 +211,6 @@ TOPICS: Final[dict[str, str]] = {
     "caller_failures": "failure_burst",
     "caller_client_errors": "client_error_burst",
     "refused_hours": "client_error_burst",
+    "known_failures": "failure_burst",
+    "known_refused": "client_error_burst",
 }

@@ -29,8 +29,9 @@ FEWEST_RUNS: Final = 2
 REGULAR: Final = 1.7
 #: hours that runs of such a timer may take
 MOST_HOURS: Final = 6
-#: how many times what is expected between two runs must be missing
+#: how many times what is expected between two runs must be missing, of what runs a few times a day and more often
 LATE: Final = 1.25
+TWICE: Final = 2.0
 #: s of calls at the mean pace that a silence must miss at least, also where the hour is a busy one
 SILENCE_SECONDS: Final = 1200.0
 #: how much longer a silence is by what the first days alone expect than by what all do, at most: what is usual at a
@@ -57,7 +58,12 @@ def silences(
     watched, (calls, clumps) = set(early.names()), _clumps(group, at, len(whole))
     missed = whole.missed()[: len(whole)]
     lived = _longest(whole, missed, group, at)
-    gaps = {name: min(gap, UNSEEN_DAYS * lived.get(name, np.inf)) for name, gap in gaps.items()}
+    # the first days may not have seen that a timer rests at weekends
+    rests = dict(zip(whole.names(), whole.rests_at_weekends.tolist(), strict=False))
+    gaps = {
+        name: min(gap, (1.0 if rests.get(name) else UNSEEN_DAYS) * lived.get(name, np.inf))
+        for name, gap in gaps.items()
+    }
     once = _missed_once(whole, missed, gaps, calls)
     for row, name in enumerate(whole.names()):
         if name in gaps and name not in watched:
@@ -110,8 +116,11 @@ def _missed_once(whole: Baselines, missed: Vector, gaps: dict[tuple[str, str], f
     if int(regular.sum()) >= skipped:
         # what runs for half a day ends at no certain time
         brief = whole.takes_ms()[functions] < MOST_HOURS * HOUR_US / 1000
-        told = regular & brief & (a_day < SELDOM)
-        out[told] = LATE * between[told]
+        once = regular & brief & (a_day < SELDOM)
+        out[once] = LATE * between[once]
+        # of what runs more often two in turn are
+        twice = regular & brief & (a_day >= SELDOM)
+        out[twice] = TWICE * between[twice]
     return out
 
 

@@ -68,8 +68,6 @@ STORM_US: Final = 1800 * US
 #: events from which on a story counts in full, and what each that is missing takes from it
 FEW_EVENTS: Final = 5
 ALONE: Final = 0.1
-#: what each takes where there are few runs, of which one that takes long is all that there is to see
-ONE_RUN: Final = 0.05
 #: the same for long runs where there are many runs, of which one may hang whenever something beneath it does
 SEVERAL_HANG: Final = 6
 ONE_HANGS: Final = 0.14
@@ -123,15 +121,13 @@ def _near(now: Any, numbers: Any, us: Any) -> Any:
 @njit
 def _weight(trouble: Any, count: Any, lasted_us: Any) -> Any:
     """How far a strange event counts, by how many its story has and how long that has gone on: 1, or less."""
-    if trouble in (SILENT, SCHEDULE, NEW):
+    if trouble in (SILENT, SCHEDULE, NEW, LONG):
         return 1.0
-    # one call may be a freak, which a start by hand or off schedule, or a function that never was, is not; from five on
-    # a story counts in full
+    # one call may be a freak, which a start by hand or off schedule, or a function that never was, is not, and where
+    # there are few runs one that takes long is all that there is to see; from five on a story counts in full
     few, each = FEW_EVENTS, ALONE
     if trouble == HANGING:
         few, each = SEVERAL_HANG, ONE_HANGS
-    if trouble == LONG:
-        each = ONE_RUN
     weight = 1.0 - each * max(few - count, 0)
     if trouble == SLOW:
         weight = min(weight, BLIP + (1.0 - BLIP) * min(lasted_us / SHIFT_US, 1.0))

@@ -58,6 +58,14 @@ FEWEST_FREE: Final = 20
 SOME_CALLS: Final = 0.5
 BELIEVED: Final = 2.0
 BELIEVED_FREE: Final = 10
+#: calls of a day added to those that are compared, and what is believed of a day's deviation (nats) where functions
+#: don't tell it
+DAY_CALLS: Final = 5.0
+BELIEVED_SPREAD: Final = 0.2
+#: functions from which on their middle is believed of each, the least that is, and with how many degrees of freedom
+SOME_FUNCTIONS: Final = 5
+LEAST_SPREAD: Final = 0.1
+SPREAD_FREE: Final = 8.0
 #: cells of counts held at a time
 _CELLS: Final = 1_000_000
 
@@ -162,6 +170,53 @@ def between_days(bins: Floats, who: Ints, covered: Ints, dispersion: Floats) -> 
             known |= free >= FEWEST_FREE
         out[rows] = np.where(known, found, dispersion[rows])
     return out
+
+
+def day_spread(bins: Floats, who: Ints, covered: Ints, functions: int) -> Floats:
+    """How far the calls of a day lie from those of the other days of its kind, float64[functions, 2].
+
+    Args:
+        bins: float64[n, >= 3], of five minutes: their number since 1970 in column 1, calls in column 2.
+        who: int64[n], row of each one's function.
+        covered: int64[m], numbers of the bins that the logs cover, sorted.
+        functions: rows there are.
+
+    Returns:
+        A standard deviation of ln(calls), and the degrees of freedom with which it is known (Student's t). One busy day
+        is no licence; what few days show is pooled with what is usual among the functions.
+
+    Example:
+        >>> every = np.arange(4 * DAY_BINS, 9 * DAY_BINS)
+        >>> bins = np.stack([0 * every, every, 0 * every + 3], axis=1).astype(float)
+        >>> day_spread(bins, np.zeros(len(bins), int), every, 1).round(2).tolist()
+        [[0.17, 11.0]]
+    """
+    squares, many = np.zeros(functions), np.zeros(functions)
+    days = days_of(covered)
+    kind = _kinds(bins, who, days)
+    whole = _whole(covered, days, DAY_BINS // HOURS).all(axis=1)
+    alike = [found for which in range(KINDS_OF_DAY) if len(found := np.flatnonzero(whole & (kind == which))) > 1]
+    # the first of these days says what the others differ from, and the oddest says nothing
+    free = float(max(sum(map(len, alike)) - 2, 0))
+    for rows, counts in counted(bins, who, days, functions) if free else ():
+        calls = counts.sum(axis=2)
+        told = np.concatenate([_apart(calls[:, mine]) for mine in alike], axis=1)
+        # one busy day is no licence
+        told = np.sort(told, axis=1)[:, :-1]
+        squares[rows], many[rows] = (told**2).sum(axis=1), calls.mean(axis=1)
+    tell = many >= A_DAY
+    believed = np.median(squares[tell]) / max(free, 1.0) if tell.sum() >= SOME_FUNCTIONS else BELIEVED_SPREAD**2
+    believed = max(float(believed), LEAST_SPREAD**2)
+    spread = np.sqrt((SPREAD_FREE * believed + squares) / (SPREAD_FREE + free))
+    return np.stack([spread, np.full(functions, SPREAD_FREE + free)], axis=1)
+
+
+def _apart(calls: Floats) -> Floats:
+    """How far each day lies from the middle of the others, float64[n, days] of ln(calls)."""
+    days = calls.shape[1]
+    others = np.stack([np.median(np.delete(calls, day, axis=1), axis=1) for day in range(days)], axis=1)
+    found: Floats = np.abs(np.log((calls + DAY_CALLS) / (others + DAY_CALLS)))
+    return found
 
 
 def _middle(calls: Floats, mine: npt.NDArray[np.bool_]) -> Floats:

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.assured import HOURS, alarms, between_days, lasting, smoothed
+from models.assured import HOURS, alarms, between_days, day_spread, lasting, smoothed
 from models.hashing import hash_strings
-from models.lived import HOLE_US, Lived
+from models.lived import HOLE_US, SATURDAY, THURSDAY, Lived
 from models.portable import exp, log
 from models.waves import waves
 
@@ -67,6 +67,9 @@ FEWEST_WARM: Final = 5
 #: calls a day below which it is a usual day, not an hour, that a function must have been heard for before it is missed:
 #: what comes at the full hour has hardly anything expected of the hour before
 SELDOM: Final = 4.5
+#: working days from which on a timer may be known to rest at weekends, and how busy these are then at most
+FEWEST_WORKING: Final = 3
+RESTS: Final = 0.75
 #: a function keeps a schedule if 95 % of its starts fall in at most this share of the phases
 SCHEDULE_SHARE: Final = 0.3
 #: starts up to which a timer's schedule is told by how its runs flock, and minutes that part two flocks
@@ -255,6 +258,7 @@ class Baselines:
         rate: float64[F+C, 168], expected invocations per second by hour of the week (UTC, Monday first); 0 for cohorts.
         dispersion: float64[F+C], variance over mean of five-minute counts, at least 1.
         between_days: float64[F+C], the same of hours at the same time of day, as ``assured`` has it.
+        day_spread: float64[F+C, 2], how far a day's ln(calls) lies from other days', as ``assured`` has it.
         waves: float64[F+C, 24], calls of five minutes that come at that hour of most days, as ``waves`` has it.
         alarms: float64[F+C, 192], how fast a silence becomes an alarm by what came on every day, as ``assured`` has it;
             0 for cohorts.
@@ -286,6 +290,7 @@ class Baselines:
     rate: Floats
     dispersion: Floats
     between_days: Floats
+    day_spread: Floats
     waves: Floats
     alarms: Floats
     lasting: Floats
@@ -330,12 +335,13 @@ class Baselines:
 
         Who rests for a third of the time, as an office does, may rest on a day of which training saw nothing. Of what
         weekends are like who saw weekdays only knows no more than the quietest hour, nor the other way round. What came
-        on a single day is not missed. A timer that ran on each day is missed within the hour after it was due to end.
+        on a single day is not missed. A timer that ran on each day, or on each working day, is missed within the hour
+        after it was due to end.
         """
         out: Floats = _as_on_other_days(self.rate * np.tile(self.lasting, HOURS_A_WEEK // HOURS))
+        weekend = np.arange(HOURS_A_WEEK) >= WEEKEND
         if self.covered.any():
             usual = out[:, self.covered]
-            weekend = np.arange(HOURS_A_WEEK) >= WEEKEND
             for days in (weekend, ~weekend):
                 if not self.covered[days].any():
                     out[:, days] = np.minimum(out[:, days], usual.min(axis=1, keepdims=True))
@@ -349,6 +355,7 @@ class Baselines:
         due = np.take_along_axis(due, (np.arange(DAY_PHASES) - behind[:, None]) % DAY_PHASES, axis=1)
         within = np.stack([np.roll(due, minute, axis=1) for minute in range(HOUR_MINUTES)]).mean(axis=0)
         out[daily] = np.tile(within.reshape(-1, DAY_PHASES // HOUR_MINUTES, HOUR_MINUTES).sum(axis=2), 7) / 3600.0
+        out[np.ix_(self.rests_at_weekends, weekend)] = 0.0
         return out
 
     def steady(self, missed: Floats | None = None) -> Floats:
@@ -400,10 +407,21 @@ class Baselines:
 
     @property
     def runs_daily(self) -> npt.NDArray[np.bool_]:
-        """bool[F+C]: timers that ran on each day of the window as often as on the others."""
+        """bool[F+C]: timers that ran on each day of the window, or on each working day, as often as on the others."""
         each_day = np.rint(self.days) * np.maximum(np.rint(self.starts_a_day), 1.0)
         daily: npt.NDArray[np.bool_] = self.keeps_schedule & (np.rint(self.phases.sum(axis=1)) >= each_day)
-        return daily
+        return daily | self.rests_at_weekends
+
+    @property
+    def rests_at_weekends(self) -> npt.NDArray[np.bool_]:
+        """bool[F+C]: timers that ran once on each working day of the window, and on none of its weekends."""
+        days = np.arange(self.window[0] // (HOURS * HOUR_US), (self.window[1] - 1) // (HOURS * HOUR_US) + 1)
+        working = int(((days + THURSDAY) % 7 < SATURDAY).sum())
+        starts = np.rint(self.phases.sum(axis=1))
+        quiet = self.rate[:, WEEKEND:].max(axis=1) < RESTS * self.rate[:, :WEEKEND].max(axis=1)
+        both = working >= FEWEST_WORKING and working < len(days)
+        rests: npt.NDArray[np.bool_] = self.keeps_schedule & (starts == working) & quiet & both
+        return rests
 
     def starts_on_schedule(self) -> Floats:
         """Starts on schedule that one off it is held against, float64[F+C]; 0 where no schedule is kept.
@@ -487,7 +505,7 @@ _ARRAYS: Final = (
         "failure_rate",
         "refusal_rate",
     ),
-    *("rate", "dispersion", "between_days", "waves", "alarms", "lasting", "app_alarms"),
+    *("rate", "dispersion", "between_days", "day_spread", "waves", "alarms", "lasting", "app_alarms"),
     *("mean_ms", "square_ms", "phases", "phase_us", "phase_count"),
 )
 
@@ -611,6 +629,7 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
         rate=rate,
         dispersion=dispersion,
         between_days=between_days(bins, who, covered, dispersion),
+        day_spread=day_spread(bins, who, covered, rows),
         waves=waves(bins, who, covered, rate),
         alarms=alarms(bins, who, covered, dispersion),
         lasting=lasting(bins, who, covered, rows),

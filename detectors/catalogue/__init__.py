@@ -32,6 +32,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     attacks.INJECTION_PROBE,
     callers.IMPOSSIBLE_TRAVEL,
     callers.LATERAL_MOVEMENT,
+    faults.CLIENT_REFUSED,
     attacks.CREDENTIAL_GUESSING,
     faults.MALFORMED_CALLS,
     faults.REFUSED_CALLS,

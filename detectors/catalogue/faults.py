@@ -113,6 +113,12 @@ def _fails(s: Signs) -> bool:
     return s.of("failure") >= 0.25 or (s.e.failed >= 5 and s.failed >= 0.3 and s.longest < 5.0)
 
 
+def _is_locked_out(s: Signs) -> bool:
+    # at its own pace, where it always calls: nobody tries keys with one that it has used for days
+    told = s.share("known_refused") >= 0.3 and s.of("pace", "caller_pace", "spread", "place", "travel") < 0.1
+    return s.by_caller and s.one_caller and told and s.refused >= 0.3 and s.unentitled >= _NEARLY_ALL
+
+
 BAD_DEPLOYMENT: Final = Kind(
     id="bad-deployment",
     title="Worse since {deployment}: {spot}",
@@ -191,6 +197,32 @@ POISON_MESSAGE: Final = Kind(
         "function", 25, 30, {"redelivery": 0.6, "failure_burst": 0.4}, function="BookOrder", trigger="queue",
         caller="queue:orders", sources=("orders",), failed=25, value={"redelivery": 5.0, "failure_burst": 14.0},
         typical={"redelivery": 1.0, "failure_burst": 0.1},
+    ),
+)  # fmt: skip
+
+CLIENT_REFUSED: Final = Kind(
+    id="client-refused",
+    title="A known client is refused: {caller}",
+    summary="{Calls} {during} {to} {where} {from_whom}{denied}.",
+    meaning=(
+        "A caller that was served for days is turned away, at its usual pace and where it always calls: its secret "
+        "has expired, or was changed on one side only, or its right was taken away."
+    ),
+    attack=(),
+    severity=lambda s: level("medium", s.e.refused >= 200 and s.refused >= 0.9),
+    runbook=(
+        "In AppRequests, count this caller's calls by ResultCode and bin(TimeGenerated, 15m): since when, how many?",
+        "In Entra ID, App registrations, Certificates and secrets, or in the function's App keys: what expired then?",
+        "In AzureActivity, look for keys that were renewed, settings and roles that were changed just before.",
+        "Tell its owner. If the owner knows nothing of these calls, the credential is lost: revoke it.",
+    ),
+    made_by=("refusal",),
+    fits=_is_locked_out,
+    example=sample(
+        "caller", 58, 40, {"known_refused": 0.9, "client_error_burst": 0.1}, caller="user:svc-monitors",
+        refused=51, statuses={401: 51, 200: 7},
+        value={"known_refused": 24.0, "client_error_burst": 11.0, "caller_new": 5e6},
+        typical={"known_refused": 0.4, "client_error_burst": 0.3},
     ),
 )  # fmt: skip
 

@@ -26,8 +26,8 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "caller_latency": ("caller_slow_here",),
     "cost": ("cost_hour", "cost_days"),
     "probe": ("round_seconds",),
-    "failure": ("failure_burst", "caller_failures"),
-    "refusal": ("client_error_burst", "caller_client_errors", "refused_hours"),
+    "failure": ("failure_burst", "caller_failures", "known_failures"),
+    "refusal": ("client_error_burst", "caller_client_errors", "known_refused", "refused_hours"),
     "retry": ("redelivery",),
     "pace": ("pace_minutes", "pace_hour"),
     "caller_pace": ("caller_pace", "caller_pace_here", "caller_volume_here", "caller_day"),
@@ -307,8 +307,10 @@ class Signs:
     @property
     def own_failures(self) -> bool:
         """The caller fails more than the function does: where it fails for everybody, the caller is not the cause."""
-        own, everybody = (finite(self.e.share.get(name)) for name in ("caller_failures", "failure_burst"))
-        return own >= max(everybody, 0.05)
+        own, known, everybody = (
+            finite(self.e.share.get(n)) for n in ("caller_failures", "known_failures", "failure_burst")
+        )
+        return own + known >= max(everybody, 0.05)
 
     @property
     def fails_once(self) -> bool:

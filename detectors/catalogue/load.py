@@ -25,6 +25,8 @@ _BY_AND_BY: Final = 10.0
 _BY_AND_BY_S: Final = 7200.0
 #: times the usual load from which on it is told before where the calls come from
 _FAR_MORE: Final = 3.0
+#: share of the score from which on growth is what there is to tell
+_MOST_OF_IT: Final = 0.6
 #: calls that growth needs to show
 _MANY: Final = 10
 #: run time that shows on a bill, s
@@ -75,7 +77,8 @@ def _floods_together(s: Signs) -> bool:
         return s.of("pace", "crowd") >= _SOME_OF_IT
     new = s.of("novelty", "crowd", "place") if s.e.new_callers >= CROWD else s.of("crowd")
     raised = s.ratio("pace_minutes", "pace_hour", "growth_days", "newcomers") >= 1.5
-    grows = s.of("growth") > s.of("pace") and s.span_s >= _HALF_DAY_S
+    for_hours = _BY_AND_BY_S if s.of("growth") >= _MOST_OF_IT else _HALF_DAY_S
+    grows = s.of("growth") > s.of("pace") and s.span_s >= for_hours
     many = not s.one_caller and s.e.distinct_callers >= CROWD and not _news_is_from_where(s)
     return many and _load(s) + new >= 0.3 and raised and not grows
 

@@ -43,7 +43,7 @@ class Telling:
 
     def _of(self, name: str) -> str:
         """What a feature says; the calls of a whole function are told from those of the incident, which are fewer."""
-        value = self._e.value[name]
+        value = self._e.value.get(name, 0.0)
         if name == "growth_days" and self._signs.span_s <= _DAY_S:
             # a busy hour counts for less in the sum of a day
             value = max(value, float(self._e.invocations))

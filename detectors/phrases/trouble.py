@@ -76,7 +76,10 @@ class Trouble(Who):
     def say_failing(self) -> str:
         """What fails: a function; or the calls of a caller, most of them elsewhere."""
         name = self._failing()
-        elsewhere = name == "caller_failures" and finite(self._e.value.get(name)) >= _CLEARLY_MORE * self._e.failed
+        elsewhere = (
+            name in ("caller_failures", "known_failures")
+            and finite(self._e.value.get(name)) >= _CLEARLY_MORE * self._e.failed
+        )
         return f"{self.say_from_whom()}, now at {self.say_spot()}" if elsewhere else f"at {self.say_spot()}"
 
     def say_more_failures(self) -> str:
@@ -267,8 +270,8 @@ class Trouble(Who):
     def _expected(self, what: str) -> float | None:
         """How many would be usual among so many calls, from the windows that were measured; None where none was."""
         names = {
-            "refused": ("caller_client_errors", "client_error_burst", "refused_hours"),
-            "failed": ("caller_failures", "failure_burst"),
+            "refused": ("caller_client_errors", "known_refused", "client_error_burst", "refused_hours"),
+            "failed": ("caller_failures", "known_failures", "failure_burst"),
         }
         count = self._e.refused if what == "refused" else self._e.failed
         seen = [

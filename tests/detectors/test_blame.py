@@ -64,10 +64,26 @@ def test_a_pace_that_makes_most_of_a_functions_calls_is_its_callers_also_where_t
     assert pointed(windows={**windows, "caller_pace_here": 15.0}, **families)[1] is False
 
 
+def test_what_the_days_of_a_function_have_grown_by_is_not_the_doing_of_who_calls_now() -> None:
+    windows = {"pace_hour": 12.0, "pace_minutes": 2.0, "caller_pace_here": 2.0}
+    assert pointed(load=5.0, windows=windows, surprises={"growth_days": 5.0, "pace_hour": 1.0})[:2] == ("load", False)
+    assert pointed(load=5.0, windows=windows, surprises={"growth_days": 1.0, "pace_hour": 5.0})[:2] == ("load", True)
+
+
 def test_a_long_run_is_one_of_many_or_of_few() -> None:
     assert pointed(run=5.0, windows={"pace_hour": 1.0})[0] == "long"
     assert pointed(run=5.0, windows={"pace_hour": 40.0})[0] == "hanging"
-    assert pointed(latency=5.0, windows={"pace_hour": 40.0})[0] == "slow"
+    assert pointed(latency=5.0, windows={"pace_hour": 40.0, "growth_days": 500.0})[0] == "slow"
+
+
+def test_a_batch_of_slow_runs_that_is_most_of_the_day_will_not_go_on() -> None:
+    assert pointed(latency=5.0, windows={"pace_hour": 40.0, "growth_days": 60.0})[0] == "hanging"
+    assert pointed(latency=5.0, windows={"pace_hour": 10.0, "growth_days": 12.0})[0] == "slow"
+
+
+def test_what_one_caller_waits_for_has_to_go_on() -> None:
+    assert pointed(run=5.0, surprises={"duration_high": 1.0, "caller_slow_here": 5.0})[0] == "slow"
+    assert pointed(run=5.0, surprises={"duration_high": 5.0, "caller_slow_here": 1.0})[0] == "long"
 
 
 @pytest.mark.parametrize("family", ["novelty", "reach", "place"])

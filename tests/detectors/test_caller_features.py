@@ -53,7 +53,7 @@ def usual() -> Baselines:
 
 FEATURES = (
     *("caller_new_to_app", "caller_new_country", "travel", "caller_client_errors", "caller_failures", "caller_spread"),
-    *("caller_pace", "caller_hours", "caller_new_here", "caller_day"),
+    *("caller_pace", "caller_hours", "caller_new_here", "caller_day", "known_refused", "known_failures"),
 )
 
 
@@ -245,6 +245,23 @@ def test_failures_follow_a_caller_from_function_to_function(usual: Baselines) ->
     found = live(usual, working_days(), odd(10, succeeded=False, status=500, function=lambda n: f"Get{n % 5}"))
     assert found.raw("caller_failures", "odd")[-1] > 10.0
     assert (found.raw("caller_client_errors", "odd") == 0.0).all()
+
+
+@pytest.mark.parametrize(
+    ("feature", "trouble"),
+    [("known_refused", {"status": 401}), ("known_failures", {"succeeded": False, "status": 500})],
+    ids=["refused", "failing"],
+)
+def test_what_befalls_a_caller_known_for_days_is_told_apart_from_what_newcomers_meet(
+    usual: Baselines, feature: str, trouble: dict[str, Any]
+) -> None:
+    known = live(usual, ordinary(4 * DAY, 34), working_days(), odd(20, **trouble))
+    assert known.raw(feature, "odd").max() > 10.0
+    assert (known.raw(feature, "anna") == 0.0).all()
+    new = live(usual, ordinary(4 * DAY, 34), odd(20, caller="user:mallory", **trouble))
+    assert (new.raw(feature) == 0.0).all()
+    # nor is who called on one day known
+    assert (live(usual, ordinary(4 * DAY, 34), working_days(1), odd(20, **trouble)).raw(feature) == 0.0).all()
 
 
 def test_what_fails_at_one_function_is_not_held_against_its_callers_elsewhere(usual: Baselines) -> None:

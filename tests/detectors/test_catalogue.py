@@ -25,7 +25,7 @@ WANTED = """
 new-caller new-country impossible-travel lateral-movement off-hours unusual-pace enumeration credential-guessing
 injection-probe malformed-calls refused-calls flood distributed-flood denial-of-wallet runaway-duration latency-shift
 faster-than-usual failure-burst retry-storm poison-message off-schedule manual-run silence silence-app new-function
-bad-deployment slow-growth exfiltration queue-injection storm unusual fewer-calls
+client-refused bad-deployment slow-growth exfiltration queue-injection storm unusual fewer-calls
 """
 #: tables, columns, settings and places of the portal that a step sends its reader to
 AZURE = re.compile(
@@ -333,8 +333,21 @@ def test_a_few_failures_over_hours_are_no_storm_of_retries() -> None:
     assert classify(slow).id == "failure-burst"
 
 
+def test_a_known_client_that_is_refused_where_it_always_calls_guesses_nothing() -> None:
+    refused = BY_ID["client-refused"].example
+    assert classify(refused).id == "client-refused"
+    # who tries more of them, faster, or elsewhere does
+    faster = replace(refused, share={"known_refused": 0.5, "caller_pace": 0.5})
+    elsewhere = replace(refused, share={"known_refused": 0.5, "caller_spread": 0.5})
+    missing = replace(refused, statuses={404: 51, 200: 7})
+    assert {classify(one).id for one in (faster, elsewhere, missing)}.isdisjoint({"client-refused"})
+
+
 def test_what_is_a_hundred_times_as_much_did_not_grow_by_and_by() -> None:
     example = BY_ID["slow-growth"].example
+    # where days have grown, and hours have hardly, it is told as growth however many call, sooner than after half a day
+    by_day = replace(example, share={"growth_days": 1.0}, last_us=example.opened_us + 3 * 3_600_000_000)
+    assert classify(by_day).id == "slow-growth"
     assert classify(replace(example, typical={"growth_days": 52.0})).id == "unusual-pace"
 
 

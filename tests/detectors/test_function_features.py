@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -199,6 +200,25 @@ def test_runs_cut_off_at_a_time_limit_are_told_from_runs_that_are_long(usual: Ba
         assert cut_off(3, ms, **fields).raw("time_limit").max() == 0.0, (ms, fields)
 
 
+def nightly_cut_off(took: Callable[[int], float], limit_ms: float = 1_806_000.0) -> float:
+    """A job of every night, cut off after half an hour."""
+    nights = [
+        record
+        for day in range(4)
+        for record in timer(day * DAY, 0.1, function="Night", duration_ms=took(day))
+        + timer(day * DAY, 24.0, every=HOUR)
+    ]
+    killed = timer(LEARNED, 0.1, function="Night", duration_ms=limit_ms, succeeded=False)
+    return float(live(baselines_of(nights), killed).raw("time_limit").max())
+
+
+def test_of_few_runs_what_they_took_says_whether_a_limit_is_news() -> None:
+    # one in 4 runs says little: those of all timers count together
+    assert nightly_cut_off(lambda day: 1_000_000.0 + 50_000.0 * day) > np.log(90)
+    assert nightly_cut_off(lambda day: 1_400_000.0 + 300_000.0 * (day % 2)) == 0.0
+    assert nightly_cut_off(lambda day: 1_000_000.0, 1_820_000.0) == 0.0
+
+
 def test_a_limit_that_runs_come_near_to_as_a_rule_is_none_that_cuts_them_off() -> None:
     slow = baselines_of(ordinary(0, 96, duration_ms=lambda n: 280_000.0 + n % 7))
     found = live(slow, trouble(3, 10 * MINUTE, duration_ms=300_040.0, succeeded=False))
@@ -284,6 +304,23 @@ def test_work_that_is_skipped_shows_as_a_drop(usual: Baselines) -> None:
     found = live(usual, before(), trouble(60, 2 * MINUTE, duration_ms=lambda n: 8.0 + n % 3))
     assert found.raw("latency_drop", "bad").max() > found.raw("latency_drop", "Pay").max() + 2.5
     assert found.raw("latency_shift", "bad").max() < 1.0
+
+
+def test_a_few_runs_that_do_next_to_nothing_are_skipped_work_and_a_few_quicker_ones_are_not(usual: Baselines) -> None:
+    def dropped(ms: float) -> float:
+        found = live(usual, before(), trouble(12, 2 * MINUTE, duration_ms=lambda n: ms + n % 3))
+        return float(found.raw("latency_drop", "bad").max())
+
+    assert dropped(5.0) > 4.0
+    assert dropped(45.0) < 0.5
+
+
+def test_ten_times_slower_says_more_than_as_surely_half_as_slow_again(usual: Baselines) -> None:
+    def shifted(times: float) -> float:
+        found = live(usual, before(), trouble(60, 2 * MINUTE, duration_ms=lambda n: times * usual_ms(n)))
+        return float(found.raw("latency_shift", "bad").max())
+
+    assert shifted(30.0) > 1.2 * shifted(8.0) > 1.6 * shifted(3.0) > 0.0
 
 
 def test_a_burst_of_failures_is_told_by_the_events_that_failed_alone(usual: Baselines) -> None:
@@ -419,6 +456,20 @@ def test_growth_shows_in_the_days_sum_before_any_minute_is_strange(usual: Baseli
     assert found.raw("growth_days").max() > 3.0
     assert found.raw("growth_days").max() > found.raw("pace_minutes").max()
     assert live(usual, messages(LEARNED - DAY, 48)).raw("growth_days").max() < 0.5
+
+
+def test_days_on_which_all_call_twice_as_much_are_growth_and_those_of_one_its_own(usual: Baselines) -> None:
+    before_it = ordinary(LEARNED - DAY, 24)
+    all_of_them = live(usual, before_it, ordinary(LEARNED, 54, every=HOUR // 66)).raw("growth_days").max()
+    assert all_of_them > 1.5
+    assert live(usual, before_it, ordinary(LEARNED, 54)).raw("growth_days").max() == 0.0
+    # as many calls more, all of them of one
+    one = [{**call, "invocation_id": f"one-{n}"} for n, call in enumerate(ordinary(LEARNED, 54, caller=somebody(0)))]
+    alone = live(usual, before_it, ordinary(LEARNED, 54), one).raw("growth_days").max()
+    assert alone < 0.4 * all_of_them
+    # nobody is known by whom messages come
+    nobody = live(usual, messages(LEARNED - DAY, 24), messages(LEARNED, 54, every=HOUR // 66))
+    assert nobody.raw("growth_days").max() > all_of_them
 
 
 def test_a_batch_that_comes_at_this_hour_of_every_night_is_no_load_and_at_another_hour_is_one() -> None:
@@ -759,6 +810,20 @@ def test_a_second_start_of_a_timer_soon_after_the_first_is_off_its_schedule() ->
     assert found.raw("off_schedule", "bad")[0] > np.log(96)
     assert found.value("off_schedule", "bad")[0] == pytest.approx(40.0)
     assert (found.raw("off_schedule", "Hourly") == 0.0).all()
+
+
+def weekly(starts: list[int]) -> Measured:
+    """What a clock starts once in four days, on another day."""
+    usual = [*timer(DAY, 0.1, function="Weekly"), *ordinary(0, 96)]
+    again = [start for at in starts for start in timer(LEARNED + at, 0.1, function="Weekly", app="shop")]
+    return live(baselines_of(usual), again)
+
+
+def test_what_a_clock_starts_once_in_days_is_off_its_schedule_when_it_starts_again_and_again() -> None:
+    often = weekly([0, 20 * MINUTE, HOUR, 61 * MINUTE, 2 * HOUR]).raw("off_schedule")
+    assert often[0] == 0.0
+    assert (np.diff(often) > 1.0).all()
+    assert (weekly([0, DAY, 2 * DAY]).raw("off_schedule") == 0.0).all()
 
 
 def test_a_second_start_is_none_too_soon_where_the_first_failed_or_two_ever_lay_so_near() -> None:

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 from models import assured
-from models.assured import DAY_BINS, FEWEST_DAYS, HOURS, QUARTER_S, QUARTERS, SHIFT, alarms, between_days, lasting
+from models.assured import (
+    DAY_BINS,
+    FEWEST_DAYS,
+    HOURS,
+    QUARTER_S,
+    QUARTERS,
+    SHIFT,
+    alarms,
+    between_days,
+    day_spread,
+    lasting,
+)
 
 #: the first is a Monday
 MONDAY = 4
@@ -177,3 +188,37 @@ def test_too_few_days_say_nothing_of_how_days_differ() -> None:
     assert differ(calls_of(WEEK[:1], 0, DAY_BINS), WEEK[:1]) == 97.0
     # a Monday is no Saturday
     assert differ(calls_of([4, 5], 0, DAY_BINS), [4, 5]) == 97.0
+
+
+def spread(days: list[float], others: int = 0) -> Any:
+    """Of a function with so many calls each day of a week from Monday on, beside so many that have 100 on each."""
+    covered = np.arange(len(days) * DAY_BINS) + MONDAY * DAY_BINS
+    number = np.arange(len(days)) * DAY_BINS + MONDAY * DAY_BINS
+    bins = np.concatenate(
+        [
+            np.stack([np.full(len(days), row), number, calls], axis=1)
+            for row, calls in enumerate([days, *[[100.0] * len(days)] * others])
+        ]
+    )
+    return day_spread(bins, bins[:, 0].astype(np.int64), covered, others + 1)
+
+
+def test_what_has_as_many_calls_on_each_day_is_known_to_keep_to_them() -> None:
+    even, uneven = spread([100.0] * 5)[0], spread([40.0, 160.0, 90.0, 300.0, 50.0])[0]
+    assert even[0] < assured.BELIEVED_SPREAD < uneven[0]
+    assert even[1] == uneven[1] == assured.SPREAD_FREE + 3.0
+
+
+def test_how_days_differ_is_believed_as_the_tenants_functions_say() -> None:
+    assert spread([100.0] * 5, others=9)[0, 0] < spread([100.0] * 5)[0, 0]
+
+
+def test_one_day_that_is_far_busier_is_no_licence_for_another() -> None:
+    assert spread([100.0, 100.0, 5_000.0, 100.0, 100.0])[0, 0] == pytest.approx(spread([100.0] * 5)[0, 0])
+    assert spread([100.0, 5_000.0, 5_000.0, 100.0, 100.0])[0, 0] > 1.0
+
+
+def test_a_saturday_is_held_against_no_working_day() -> None:
+    assert spread([100.0] * 5 + [10.0, 10.0])[0, 0] < assured.BELIEVED_SPREAD
+    # of one day of a kind nothing is known
+    np.testing.assert_array_equal(spread([100.0])[0], [assured.BELIEVED_SPREAD, assured.SPREAD_FREE])

@@ -26,6 +26,7 @@ ARRAYS = (
     "rate",
     "dispersion",
     "between_days",
+    "day_spread",
     "waves",
     "tail_high",
     "tail_low",
