@@ -257,6 +257,8 @@ MORE_SLOWER: Final = 0.1
 #: how much slower, in nats, it must be before it counts for more than that it is, and the most that it does
 THREE_TIMES: Final = 1.1
 MOST_SLOWLY: Final = 2.5
+#: how much faster, in nats, runs must be before a few of them say it; with a nat more they do so in full
+FAR_FASTER: Final = 1.5
 #: runs that take as long as one in four does; the share of them that normal life may well reach, that of a function of
 #: which the half has become slow, and the most nats that these claim (a cumulative sum: Page, 1954)
 SLOWER_RUN: Final = 0.75
@@ -1307,12 +1309,12 @@ def advance_functions(
                 raw[i, F_LATENCY_SHIFT] = (
                     max(claims, s[S_SLOWER] * min(zf, 1.0) * of_two) * min(v, 1.0) ** 2 * goes_on_now
                 )
-            # a little faster is good news; work that is skipped is not, and shows in a few runs
+            # a little faster is good news; work that is skipped is not, and where next to nothing is left of it a few
+            # runs tell
             faster = quantiles[k, median] - s[S_LOGFAST]
-            skipped = min(max(faster - 0.7, 0.0), 1.0)
-            z = max(min(-zs, -3.0 * zf), -skipped * zf)
+            z = max(min(-zs, -3.0 * zf), -zf * min(max(quantiles[k, median] - x - FAR_FASTER, 0.0), 1.0))
             if v < 0.0 and z > 0.0 and known[k]:
-                raw[i, F_LATENCY_DROP] = 0.25 * z * z * min(-v, 1.0) * skipped
+                raw[i, F_LATENCY_DROP] = 0.25 * z * z * min(-v, 1.0) * min(max(faster - 0.7, 0.0), 1.0)
             for column in (F_LATENCY_SHIFT, F_LATENCY_DROP):
                 value[i, column] = np.exp(s[S_LOGFAST])
                 typical[i, column] = usual_ms
