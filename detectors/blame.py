@@ -68,10 +68,9 @@ DELAYED_SURPRISE: Final = 2.0
 
 #: features of runs that are long
 _RUNS: Final = [INDEX[f.name] for f in FEATURES if f.family == "run"]
-#: features that tell of load, but for newcomers
-_LOADS: Final = [INDEX[f.name] for f in FEATURES if f.family == "load" and f.name != "newcomers"]
-#: those of them that tell what comes within an hour
+#: features of load that one caller may make within an hour, and those that only many do
 _FAST: Final = [INDEX["pace_minutes"], INDEX["pace_hour"]]
+_OF_MANY: Final = [INDEX["newcomers"], INDEX["growth_days"]]
 
 #: a caller known by its address, as its network: /24, or /48
 _NETWORKS: Final = (
@@ -100,8 +99,8 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     hour = value[:, INDEX["pace_hour"]]
     many_runs = hour >= MANY_RUNS
     # that one caller waits longer than it used to is slowness, which has to go on
-    waits = surprise[:, INDEX["caller_slow_here"]]
-    trouble = np.where((trouble == LONG) & (waits > 0.0) & (waits >= surprise[:, _RUNS].max(axis=1)), SLOW, trouble)
+    waits, runs = surprise[:, INDEX["caller_slow_here"]], surprise[:, _RUNS].max(axis=1)
+    trouble = np.where((trouble == LONG) & (waits > 0.0) & (waits >= runs), SLOW, trouble)
     trouble = np.where((trouble == LONG) & many_runs, HANGING, trouble)
     # nor will a batch that holds most of the day's runs go on for long
     batch = (hour >= BATCH_CALLS) & (hour >= MOST_OF_DAY * value[:, INDEX["growth_days"]])
@@ -117,7 +116,7 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     refused = families[:, FAMILIES.index("refusal")] * here
     # who makes a function wait for round seconds is no victim of its being slow
     delays = surprise[:, INDEX["round_seconds"]]
-    asked_for = (delays >= DELAYED_SURPRISE) & (delays >= surprise[:, _RUNS].max(axis=1))
+    asked_for = (delays >= DELAYED_SURPRISE) & (delays >= runs)
     probed = np.where(asked_for, families[:, FAMILIES.index("run")], 0.0)
     own = families[:, CALLER_FAMILIES].sum(axis=1) + probed
     # many callers refused at one function: the function's trouble, not that of each
@@ -134,8 +133,7 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     function = families[:, ~CALLER_FAMILIES].sum(axis=1) - probed + common
     by_caller = own >= function
     # one caller may be a flood, but is not many who arrive, nor what a function's days have grown by
-    many = surprise[:, INDEX["newcomers"]] > surprise[:, _LOADS].max(axis=1)
-    many |= surprise[:, INDEX["growth_days"]] > surprise[:, _FAST].max(axis=1)
+    many = surprise[:, _OF_MANY].max(axis=1) > surprise[:, _FAST].max(axis=1)
     by_caller |= ((trouble == LOAD) | (trouble == PACE)) & (of_calls >= OWN_DOING) & lively & ~many
     # the first who meets a fault is not its cause
     several = value[:, INDEX["caller_failures"]] >= SEVERAL_FAILURES

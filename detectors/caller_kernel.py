@@ -10,6 +10,7 @@ from detectors.function_kernel import (
     DAY_FLOOR,
     DAY_US,
     FORGET_DAYS,
+    KNOWN_DAYS,
     NOVEL_FLOOR_US,
     NOVEL_US,
     PEAK_FADES,
@@ -99,8 +100,7 @@ AT_EVEN_PACE: Final = TAU_30M / TAU_2M
 RAISED_HOUR: Final = -1.0
 #: refused calls that any caller is allowed in half an hour before they count
 ERROR_FLOOR: Final = 0.3
-#: days and calls from which on a caller is known: what scanners and visitors are refused says nothing of it
-KNOWN_DAYS: Final = 2
+#: calls from which on a caller of some days is known: what scanners and visitors are refused says nothing of it
 KNOWN_CALLS: Final = 50.0
 
 
@@ -320,9 +320,6 @@ def advance_callers(
             raw[i, G_CALLER_CLIENT_ERRORS] = claims_of(refused[i]) * poisson_excess(
                 s[C_REFUSED] - typed, s[C_XREFUSED] + ERROR_FLOOR
             )
-        is_known = t[D_SETTLED_DAYS] >= KNOWN_DAYS and s[C_SETTLED] >= KNOWN_CALLS
-        if is_known:
-            raw[i, G_KNOWN_REFUSED] = raw[i, G_CALLER_CLIENT_ERRORS]
         if failed[i] == 1:
             s[C_FAILED] += w
             s[C_TODAY_FAILED] += w
@@ -338,10 +335,13 @@ def advance_callers(
         fails = s[C_FAILED] - (0.0 if t[D_FAILS_AT] == function[i] else s[C_FAILED_MOST])
         if failed[i] == 1:
             raw[i, G_CALLER_FAILURES] = poisson_excess(fails, s[C_XFAILED] + ERROR_FLOOR)
-            if is_known:
-                raw[i, G_KNOWN_FAILURES] = raw[i, G_CALLER_FAILURES]
         value[i, G_CALLER_CLIENT_ERRORS], typical[i, G_CALLER_CLIENT_ERRORS] = s[C_REFUSED], s[C_XREFUSED]
         value[i, G_CALLER_FAILURES], typical[i, G_CALLER_FAILURES] = fails, s[C_XFAILED]
+        if t[D_SETTLED_DAYS] >= KNOWN_DAYS and s[C_SETTLED] >= KNOWN_CALLS:
+            raw[i, G_KNOWN_REFUSED], raw[i, G_KNOWN_FAILURES] = (
+                raw[i, G_CALLER_CLIENT_ERRORS],
+                raw[i, G_CALLER_FAILURES],
+            )
         value[i, G_KNOWN_REFUSED], typical[i, G_KNOWN_REFUSED] = s[C_REFUSED], s[C_XREFUSED]
         value[i, G_KNOWN_FAILURES], typical[i, G_KNOWN_FAILURES] = fails, s[C_XFAILED]
 
