@@ -206,7 +206,7 @@ class _Measure:
 
 
 def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
-    return (with_at(batch) for batch in _invocations(table).to_batches() if batch.num_rows)
+    return (with_at(batch, every_operation=True) for batch in _invocations(table).to_batches() if batch.num_rows)
 
 
 def _invocations(table: Any) -> pa.Table:

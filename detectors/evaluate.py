@@ -27,6 +27,8 @@ from models.errors import InputError
 TRUE_SHARE: Final = 1 / 3
 #: false incidents a day at which recall is told
 BUDGETS: Final = (1.0, 5.0, 20.0)
+#: kinds of incidents that no invocation needs to be part of
+SILENT_KINDS: Final = ("silence", "silence-app", "silence-downstream")
 #: how long after the end of a silence an incident may still be raised for it
 SILENCE_GRACE_S: Final = 3_600.0
 #: p-values below this are counted among normal invocations; a calibrated detector has about this share of them
@@ -131,7 +133,7 @@ def evaluate(
         budget: false incidents a day within which a scenario counts as found.
         budgets: false incidents a day at which recall is told.
         silences: documents with scenario ``silence``, apps, functions, start and end (ISO 8601, UTC); an incident of
-            kind ``silence`` or ``silence-app`` for such a function within that time is true though it holds no
+            one of ``SILENT_KINDS`` for such a function within that time is true though it holds no
             invocation.
 
     Returns:
@@ -298,7 +300,7 @@ def scenario_of_incident(
     labels = Counter(scenario_of[i] for i in ids if i in scenario_of)
     if ids and sum(labels.values()) >= TRUE_SHARE * len(ids):
         return labels.most_common(1)[0][0]
-    if incident.get("kind") not in ("silence", "silence-app"):
+    if incident.get("kind") not in SILENT_KINDS:
         return None
     opened = _seconds(incident["opened"])
     for silence in silences:

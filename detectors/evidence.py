@@ -71,6 +71,24 @@ class Silence(NamedTuple):
         return number * max(round(each * 24.0 / SURE), 1), number * max(missing, 1)
 
 
+class Missing(NamedTuple):
+    """Runs that others promised and that do not come.
+
+    Attributes:
+        promised: runs that were to come.
+        came: runs that did.
+        since_us: since when fewer came than were promised, UTC us.
+        follows: (app, function) of what promised them.
+        over: they come again.
+    """
+
+    promised: float
+    came: float
+    since_us: int
+    follows: tuple[tuple[str, str], ...] = ()
+    over: bool = False
+
+
 @dataclass(frozen=True)
 class Evidence:
     """Everything known of one incident.
@@ -148,6 +166,7 @@ class Evidence:
     by_hosts: bool = False
     #: only where the incident is one of absence; a plain pair will do
     silence: Silence | None = None
+    missing: Missing | None = None
     #: HTTP status -> count
     statuses: Mapping[int, int] = field(default_factory=dict)
     exception_types: tuple[str, ...] = ()

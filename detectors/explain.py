@@ -10,11 +10,11 @@ from detectors.blind_spots import Coverage, blind_spots
 from detectors.catalogue import Kind, Signs, classify
 from detectors.catalogue.kind import finite
 from detectors.cost import PRICES, Prices, cost
-from detectors.evidence import Evidence, Silence
+from detectors.evidence import Evidence, Missing, Silence
 from detectors.features import FEATURES
 from detectors.phrases import Phrases
 from detectors.reasons import TOPICS, is_news, reason_text
-from detectors.wording import number, shorten, span
+from detectors.wording import number, plural, shorten, span
 
 #: characters of a title: a subject line
 TITLE: Final = 90
@@ -60,6 +60,8 @@ def reasons(evidence: Evidence) -> list[dict[str, Any]]:
     Features that would say the same twice are told once, by the one with the largest share, and with their shares
     together. What is no news is told only where there is nothing else.
     """
+    if evidence.missing is not None and not evidence.invocations:
+        return [_undone(evidence.missing)]
     if evidence.silence is not None and not evidence.invocations:
         return [_silence(evidence)]
     ranked = sorted((-finite(share), name) for name, share in evidence.share.items() if name in _FEATURES)
@@ -87,6 +89,20 @@ def reasons(evidence: Evidence) -> list[dict[str, Any]]:
     found = [one for one in topics.values() if one["share"] >= _LEAST_SHARE]
     news = [one for one in found if is_news(one["feature"], one["value"], one["typical"])] or found[:1]
     return sorted(news, key=lambda one: (-one["share"], one["feature"]))[:REASONS]
+
+
+def _undone(missing: Missing) -> dict[str, Any]:
+    """That less came than what ran elsewhere promised."""
+    came, promised = finite(missing.came), finite(missing.promised)
+    return {
+        "feature": "downstream",
+        "words": "runs that others promised and that did not come",
+        "value": came,
+        "typical": promised,
+        "unit": "count",
+        "share": 1.0,
+        "text": f"{plural(round(came), 'run')} where about {number(max(round(promised), 1))} were to follow",
+    }
 
 
 def _silence(evidence: Evidence) -> dict[str, Any]:

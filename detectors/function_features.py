@@ -17,13 +17,15 @@ import pyarrow as pa
 from detectors import function_kernel as kernel
 from detectors.features import FUNCTION_FEATURES
 from detectors.keyed import KeyedState
-from detectors.order import FUNCTION_KEY, HASH, ID
+from detectors.order import FUNCTION_KEY, HASH, ID, concat, in_order
 from detectors.raised import raised_batch
+from detectors.run_counts import RunCounts, went_well
 from detectors.schema import UNREADABLE
 from detectors.signatures import signature_kinds
 from detectors.texts import is_text
 from detectors.timeline import END, Tables
 from models.baselines import BY_MESSAGE, COHORTS, HOUR_US, LEVELS, US, Baselines, pair_codes
+from models.downstream import Downstream
 from models.errors import BundleNewerError
 from models.hashing import combine, hash_strings, shard_of
 from models.jit import njit
@@ -186,9 +188,16 @@ class FunctionFeatures:
         baselines: what is usual.
         silence_nats: float64[len(baselines.cohort)], expected calls over dispersion after which silence is strange.
         usual: of these baselines, where it is known already.
+        downstream: who follows whom, so that their runs are counted.
     """
 
-    def __init__(self, baselines: Baselines, silence_nats: Vector, usual: Usual | None = None) -> None:
+    def __init__(
+        self,
+        baselines: Baselines,
+        silence_nats: Vector,
+        usual: Usual | None = None,
+        downstream: Downstream | None = None,
+    ) -> None:
         self._base = baselines
         self._usual = usual or Usual.of(baselines)
         self._silence = silence_nats
@@ -214,6 +223,7 @@ class FunctionFeatures:
         self._app_last = np.zeros(0, np.int64)
         self._app_armed = np.zeros(0, np.int64)
         self._app_rate, self._app_missed, self._app_alarms = self._usual_of([])
+        self._counts = RunCounts(downstream or Downstream.none())
         self._raised: pa.RecordBatch | None = None
         self._clear_at = CLEAR_AT
 
@@ -288,7 +298,7 @@ class FunctionFeatures:
 
     # ------------------------------------------------------------------ the fold
     def advance(self, rows: pa.RecordBatch, watermark_us: int) -> pa.RecordBatch:
-        """Add features to invocations (sorted by ``at``); ``raised()`` then gives the silences found."""
+        """Add features to invocations (sorted by ``at``); ``raised()`` then gives silences, and counts of runs."""
         n = rows.num_rows
         base, b = self._base, self._rows
         raw, value, typical = (np.zeros((n, WIDTH), np.float32) for _ in range(3))
@@ -358,13 +368,16 @@ class FunctionFeatures:
             out = (raw, value, typical, cold, pair_age, company, usual_peak, refused_as_usual, deployed, *gone)
             arguments = (*events, *self._parameters(b), LEVELS, *state, *out)
             quiet = kernel.advance_functions(*arguments)
+            self._count(rows, owner, weight, late)
             if late.any():
                 self._take_back(functions, apps)
                 self._pairs.take_back(pairs_in_time)
                 self._lands.take_back(lands_in_time)
         self._clear(rows)
         found = (quiet_f[:quiet], quiet_at[:quiet], quiet_since[:quiet], quiet_until[:quiet])
-        self._raised = self._silences(*found, watermark_us)
+        signals = (self._silences(*found, watermark_us), self._counts.take(watermark_us))
+        raised = [batch for batch in signals if batch is not None]
+        self._raised = in_order(concat(raised)) if len(raised) > 1 else next(iter(raised), None)
         columns = [rows.column(name) for name in KEPT]
         fields = [rows.schema.field(name) for name in KEPT]
         extra = {
@@ -424,6 +437,12 @@ class FunctionFeatures:
             self._silence[b],
             base.alarms[b],
         )
+
+    def _count(self, rows: pa.RecordBatch, owner: Vector, weight: Vector, late: Vector) -> None:
+        """Count the runs that came in time."""
+        good = went_well(rows.column("succeeded"), rows.column("status"))
+        columns = (owner, np.asarray(rows.column("at")), weight, good)
+        self._counts.add(*(columns if not late.any() else (column[~late] for column in columns)))
 
     def _clear(self, rows: pa.RecordBatch) -> None:
         """Drop callers that count as forgotten anyway, so that memory follows callers alive, not time."""
@@ -514,14 +533,15 @@ class FunctionFeatures:
         return COHORTS[self._base.cohort[busiest]]
 
     def raised(self) -> pa.RecordBatch | None:
-        """Silences found by the last ``advance``, their ends, and at the end how far the logs reach, as RAISED rows."""
+        """What the last ``advance`` found: silences, their ends, counts of runs, and at the end how far logs reach."""
         return self._raised
 
     def due(self) -> int | None:
-        """The lowest watermark at which a silence would be found."""
+        """The lowest watermark at which a silence would be found, or runs have been counted."""
         crossings = np.concatenate([self._crossings(END), self._app_crossings(END)])
-        waiting = crossings[crossings >= 0]
-        return int(waiting.min()) + 1 if len(waiting) else None
+        waiting = [int(us) + 1 for us in crossings[crossings >= 0]]
+        counted = self._counts.due()
+        return min([*waiting, counted] if counted is not None else waiting, default=None)
 
     def _expected(self, k: int, since_us: int, until_us: int) -> float:
         """Calls that were to be expected of a function, or beyond them of an app, from one moment to another."""
@@ -635,6 +655,7 @@ class FunctionFeatures:
             "pairs": self._pairs.to_table(),
             "lands": self._lands.to_table(),
             "apps": app_table,
+            "counts": self._counts.snapshot(),
         }
 
     def restore(self, tables: Mapping[str, pa.Table]) -> None:
@@ -659,6 +680,8 @@ class FunctionFeatures:
         self._operations = from_matrix(functions.column("operations")).copy()
         self._pairs.load_table(tables["pairs"])
         self._lands.load_table(tables["lands"])
+        if "counts" in tables:
+            self._counts.restore(tables["counts"])
         saved = tables["apps"].combine_chunks()
         for place, app in enumerate(saved.column("app").to_pylist()):
             if app in self._apps:

@@ -16,6 +16,7 @@ from detectors.function_features import FunctionFeatures, Usual, own_rows
 from detectors.local import Chain
 from detectors.timeline import Fold
 from models.baselines import Baselines
+from models.downstream import Downstream
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,17 @@ class FunctionStage:
         baselines: what is usual.
         silence_nats: float64[len(baselines.cohort)], expected calls over dispersion after which silence is strange.
         state: tables of ``FunctionFeatures.snapshot`` at the end of training, or None for a cold start.
+        downstream: who follows whom.
     """
 
     baselines: Baselines
     silence_nats: npt.NDArray[Any]
     state: Mapping[str, pa.Table] | None = None
+    downstream: Downstream | None = None
 
     def make(self, shard: int, shards: int) -> Fold:
         """The fold of one shard; shards are by app."""
-        features = FunctionFeatures(self.baselines, self.silence_nats, self.usual)
+        features = FunctionFeatures(self.baselines, self.silence_nats, self.usual, self.downstream)
         if self.state is not None:
             features.restore(own_rows(self.state, "app_key", shard, shards))
             features.disarm()

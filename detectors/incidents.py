@@ -27,7 +27,9 @@ from detectors.explain import describe
 from detectors.function_features import SILENCE_P_VALUE, cohorts_of
 from detectors.late_stories import FIRST as FIRST_LATE
 from detectors.late_stories import LateStories, Whereabouts
-from detectors.raised import RAISED, SCORED, as_raised
+from detectors.order import concat, in_order
+from detectors.raised import RAISED, SCORED, as_raised, raised_batch
+from detectors.run_counts import RUNS
 from detectors.schema import TIMESTAMP
 from detectors.stories import LEADS, Stories, met
 from detectors.storms import Clues, Join, find_joins, hosted, hosts_of
@@ -35,7 +37,8 @@ from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, 
 from detectors.story_rows import StoryRows, add_rows, newcomers
 from detectors.timeline import END, Tables
 from detectors.waiting import MOST, Waiting
-from models.baselines import COHORTS, US
+from models.baselines import COHORTS, HOUR_US, US
+from models.downstream import BIN_US, Downstream, Missing, Told
 from models.feedback import Feedback
 from models.hashing import combine, hash_strings
 
@@ -63,6 +66,8 @@ _REASON: Final = pa.struct(
     ]
 )
 _NAMES: Final = pa.list_(pa.string())
+#: signals that hang on what was open when they came
+_AS_THEY_COME: Final = pa.array(["speech", "missing"])
 #: columns of a row that its verdict is made of
 _SETTLED: Final = (*SCORED.names, "signal")
 
@@ -106,6 +111,7 @@ class IncidentStage:
         version: of the model, named in each incident.
         feedback: what stands; incidents that it expects are marked.
         closed_only: nobody reads an incident before it closes, which spares telling it when it opens and grows.
+        downstream: who follows whom.
     """
 
     opens_at: float
@@ -113,12 +119,14 @@ class IncidentStage:
     version: str = ""
     feedback: tuple[Feedback, ...] = ()
     closed_only: bool = False
+    downstream: Downstream | None = None
 
     def make(self, shard: int, shards: int) -> Incidents:  # noqa: ARG002 - there is one
         """The fold."""
         return Incidents(
-            self.opens_at, self.version, self.feedback, rarer_than=self.rarer_than, closed_only=self.closed_only
-        )
+            self.opens_at, self.version, self.feedback, rarer_than=self.rarer_than, closed_only=self.closed_only,
+            downstream=self.downstream,
+        )  # fmt: skip
 
 
 class Incidents:
@@ -127,6 +135,7 @@ class Incidents:
     def __init__(
         self, opens_at: float, version: str = "", feedback: tuple[Feedback, ...] = (), *,
         rarer_than: tuple[float, ...] = (1.0,) * len(COHORTS), closed_only: bool = False, most_waiting: int = MOST,
+        downstream: Downstream | None = None,
     ) -> None:  # fmt: skip
         # whether feedback expects an incident is settled when it opens
         self._closed_only = closed_only and not feedback
@@ -139,6 +148,7 @@ class Incidents:
         self._closed: dict[int, Ended] = {}
         #: RAISED rows: those that came in time, and those that came late, which must not count among the others
         self._waiting, self._waiting_late = Waiting(RAISED, most_waiting), Waiting(RAISED, most_waiting)
+        self._missing = Missing(downstream or Downstream.none())
         self._horizon: list[pa.RecordBatch] = []
         self._reached = -(2**62)
         self._told: list[dict[str, Any]] = []
@@ -147,6 +157,7 @@ class Incidents:
         """Verdicts (SCORED) of rows whose story has opened or closed; ``raised()`` then gives incidents told."""
         self._told = []
         if rows.num_rows:
+            rows = self._count(rows)
             ticks = _flags(pc.equal(rows.column("signal"), "tick"))
             beyond = _flags(rows.column("horizon"))
             if ticks.any():
@@ -155,6 +166,9 @@ class Incidents:
                 self._horizon.append(rows.filter(pa.array(beyond)))
             if ticks.any() or beyond.any():
                 rows = rows.filter(pa.array(~(ticks | beyond)))
+        told = self._told_missing(watermark_us)
+        if told is not None:
+            rows = in_order(concat([rows, told]))
         late = rows.column("late")
         if late.true_count:
             self._take_and_hear(rows.filter(pc.invert(late)))
@@ -202,11 +216,91 @@ class Incidents:
             # a mark of time alone has no columns of evidence
             return
         begin = 0
-        for i in np.flatnonzero(_flags(pc.equal(rows.column("signal"), "speech"))).tolist():
+        signal = rows.column("signal")
+        for i in np.flatnonzero(_flags(pc.is_in(signal, value_set=_AS_THEY_COME))).tolist():
             self._take(rows.slice(begin, i - begin))
-            self._hear(f"{rows.column('app')[i]}\x1f{rows.column('function')[i]}", rows.column("at")[i].as_py())
+            name, at_us = f"{rows.column('app')[i]}\x1f{rows.column('function')[i]}", rows.column("at")[i].as_py()
             begin = i + 1
+            if signal[i].as_py() == "speech":
+                self._hear(name, at_us)
+            elif not self._explained(name, at_us):
+                self._take(rows.slice(i, 1))
         self._take(rows.slice(begin))
+
+    # ------------------------------------------------------------------ runs that others promise
+    def _count(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Take counts of runs out of the rows."""
+        counts = _flags(pc.equal(rows.column("signal"), RUNS))
+        if not counts.any():
+            return rows
+        counted = rows.filter(pa.array(counts))
+        known = self._missing.known
+        order = np.argsort(known.keys)
+        key = np.asarray(counted.column("function_key"))
+        place = np.minimum(np.searchsorted(known.keys[order], key), max(len(order) - 1, 0))
+        mine = known.keys[order[place]] == key if len(order) else np.zeros(len(key), np.bool_)
+        columns = (np.asarray(counted.column(name))[mine] for name in ("runs", "promised"))
+        self._missing.count(order[place[mine]], np.asarray(counted.column("at"))[mine] // BIN_US - 1, *columns)
+        return rows.filter(pa.array(~counts))
+
+    def _told_missing(self, watermark_us: int) -> pa.RecordBatch | None:
+        """Of runs that others promise: that they are missing, or come again, as far as logs reach."""
+        until = self._reached // BIN_US if watermark_us >= END else -(-watermark_us // BIN_US) - 1
+        told = self._missing.judge(until)
+        if not told:
+            return None
+        known = self._missing.known
+        names = [(known.apps[place], known.functions[place]) for place in known.named[[one.follower for one in told]]]
+        signals = ["missing" if one.missing else "speech" for one in told]
+        columns = {
+            "at": [one.at_us for one in told],
+            "invocation_id": [
+                f"{signal}:{app}/{function}@{one.since_us}"
+                for signal, (app, function), one in zip(signals, names, told, strict=True)
+            ],
+            "event_time": [one.at_us for one in told],
+            "app": [app for app, _ in names],
+            "function": [function for _, function in names],
+            "trigger": [known.triggers[known.named[one.follower]] for one in told],
+            "candidate": [True] * len(told),
+            "p_value": [SILENCE_P_VALUE if one.missing else 1.0 for one in told],
+            "signal": signals,
+            "since": [one.since_us for one in told],
+            "per_hour": [one.promised * HOUR_US / max(one.at_us - one.since_us, 1) for one in told],
+            "runs": [one.came for one in told],
+            "promised": [one.promised for one in told],
+            "follows": [self._upstream(one) for one in told],
+            "app_key": known.keys[known.together[known.named[[one.follower for one in told]]]],
+        }
+        return in_order(raised_batch(columns, len(told)))
+
+    def _upstream(self, told: Told) -> str:
+        """App and name of what promises most of a follower's runs."""
+        known = self._missing.known
+        pairs = np.flatnonzero(known.follower == told.follower)
+        most = known.source[pairs[np.argmax((known.mean * known.most)[pairs])]]
+        return f"{known.apps[most]}\x1f{known.functions[most]}"
+
+    def _explained(self, function: str, at_us: int) -> bool:
+        """An incident goes on that tells why a function does not do what others promise.
+
+        It is silent, or its app is; or, where its work comes from or goes to, there is other trouble than that.
+        """
+        known = self._missing.known
+        names = [f"{app}\x1f{name}" for app, name in zip(known.apps, known.functions, strict=True)]
+        circle = known.together[names.index(function)]
+        near = {name for name, one in zip(names, known.together.tolist(), strict=True) if one == circle}
+        app = function.partition("\x1f")[0] + "\x1f"
+        for story in self._open.values():
+            if story.opened_us < 0 or at_us > story.ends_us:
+                continue
+            if story.trouble == SILENT:
+                told = {function, app}.intersection(story.hushed())
+                if any(name not in story.counts.get("promised", {}) for name in told):
+                    return True
+            elif not near.isdisjoint(story.counts.get("where", {})):
+                return True
+        return False
 
     def _hear(self, function: str, at_us: int) -> None:
         """A function is silent no longer."""
@@ -224,7 +318,9 @@ class Incidents:
             # by other keys than what is strange there
             own = combine(hash_strings(rows.column("function")), app)
             key["function_key"] = np.where(silent, own, key["function_key"])
-            key["app_key"] = np.where(silent, app, key["app_key"])
+            # what others promise is of those others, not of what else stops in its app
+            missing = _flags(pc.equal(rows.column("signal"), "missing"))
+            key["app_key"] = np.where(silent & ~missing, app, key["app_key"])
             key["trouble"] = np.where(silent, SILENT, key["trouble"])
         about = {
             "at": np.asarray(rows.column("at")),
@@ -402,7 +498,10 @@ class Incidents:
 
     # ------------------------------------------------------------------ incidents
     def _document(self, story: Story, *, closed: bool) -> dict[str, Any]:
-        told = describe(evidence_of(story))
+        evidence = evidence_of(story)
+        told = describe(evidence)
+        # of work that does not arrive, what should have brought it is part of the story
+        before = evidence.missing.follows if evidence.missing is not None else ()
         document = {
             "incident_id": story.incident_id,
             "revision": story.revision,
@@ -412,8 +511,8 @@ class Incidents:
             "opened": _time(story.opened_us),
             "first_event": _time(story.begins_us),
             "last_event": _time(max(story.last_us, story.back_us)),
-            "apps": top(story.counts.get("app", {})),
-            "functions": top(story.counts.get("function", {})),
+            "apps": list(dict.fromkeys([*top(story.counts.get("app", {})), *(app for app, _ in before)])),
+            "functions": list(dict.fromkeys([*top(story.counts.get("function", {})), *(name for _, name in before)])),
             "callers": callers_of(story.counts)[:SHOWN_NAMES],
             "invocations": story.invocations,
             "invocation_ids": list(story.ids),
@@ -431,8 +530,10 @@ class Incidents:
         return pa.RecordBatch.from_pylist(self._told, schema=INCIDENT) if self._told else None
 
     def due(self) -> int | None:
-        """The lowest watermark at which a story closes."""
-        return min((s.ends_us + 1 for s in self._open.values()), default=None)
+        """The lowest watermark at which a story closes, or runs are known to be missing."""
+        waiting = [story.ends_us + 1 for story in self._open.values()]
+        spans = self._missing.due()
+        return min(waiting if spans is None else [*waiting, spans * BIN_US + 1], default=None)
 
     # ------------------------------------------------------------------ state
     def snapshot(self) -> Tables:
@@ -444,6 +545,7 @@ class Incidents:
             **{f"behind.{name}": table for name, table in self._waiting_late.snapshot().items()},
             "horizon": pa.Table.from_batches(self._horizon, RAISED),
             "reached": pa.table({"at": [self._reached]}),
+            **{f"missing.{name}": table for name, table in self._missing.snapshot().items()},
             **{f"live.{name}": table for name, table in self._stories.snapshot().items()},
             **{f"late.{name}": table for name, table in self._late.snapshot().items()},
         }
@@ -462,6 +564,9 @@ class Incidents:
         self._waiting_late.restore({n.removeprefix("behind."): t for n, t in tables.items() if n.startswith("behind.")})
         self._horizon = as_raised(tables["horizon"]).to_batches()
         self._reached = tables["reached"].column("at")[0].as_py()
+        missing = {n.removeprefix("missing."): t for n, t in tables.items() if n.startswith("missing.")}
+        if missing:
+            self._missing.restore(missing)
         self._stories.restore({n.removeprefix("live."): t for n, t in tables.items() if n.startswith("live.")})
         self._late.restore({n.removeprefix("late."): t for n, t in tables.items() if n.startswith("late.")})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -15,12 +15,13 @@ from detectors.features import FEATURE_NAMES
 from detectors.judge import Judge, judge_from, tables_of
 from models.baselines import US
 from models.calibration import PLAIN_BUDGET, BudgetCurve
+from models.downstream import Downstream
 from models.errors import BundleForeignError
 
 Vector = npt.NDArray[Any]
 
 #: changes whenever features or state change their meaning, so that an old bundle is never misread
-SCHEMA: Final = "lonetree.model/17"
+SCHEMA: Final = "lonetree.model/18"
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,6 +39,7 @@ class Model:
         version: the registry's name for it; empty before it has one.
         reference: how surprising the held-out part of the window was, by function and feature, for ``detectors.drift``.
         caller_property: key in Properties in which the app's owner logs who called; logs to judge are read by it, too.
+        downstream: which functions' runs bring runs of which others.
         pseudonyms: of which key callers are known by, see ``ConformOptions.pseudonyms``; None: they are known by names.
     """
 
@@ -52,6 +54,7 @@ class Model:
     reference: pa.Table | None = None
     caller_property: str | None = None
     pseudonyms: str | None = None
+    downstream: Downstream = field(default_factory=Downstream.none)
 
     def __repr__(self) -> str:
         first, last = (f"{at:%Y-%m-%d %H:%M}" for at in self.span)
@@ -75,6 +78,7 @@ class Model:
         """Tables and documents for a bundle."""
         tables = {f"judge-{name}": table for name, table in tables_of(self.judge).items()}
         tables["silence"] = pa.table({"nats": self.silence_nats})
+        tables.update({f"downstream-{name}": table for name, table in self.downstream.to_tables().items()})
         if self.reference is not None:
             tables["reference"] = self.reference
         tables.update({f"state-{name.replace('/', '-')}": table for name, table in self.state.items()})
@@ -122,4 +126,7 @@ class Model:
             reference=tables.get("reference"),
             caller_property=document.get("caller_property"),
             pseudonyms=document.get("pseudonyms"),
+            downstream=Downstream.from_tables(
+                {n.removeprefix("downstream-"): t for n, t in tables.items() if n.startswith("downstream-")}
+            ),
         )

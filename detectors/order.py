@@ -36,14 +36,15 @@ Permutation = npt.NDArray[np.int64]
 Times = npt.NDArray[np.int64]
 
 
-def with_at(batch: pa.RecordBatch) -> pa.RecordBatch:
+def with_at(batch: pa.RecordBatch, *, every_operation: bool = False) -> pa.RecordBatch:
     """Rows of the INVOCATION schema with ``at`` (int64 us) and ``late`` (bool, false) appended.
 
     An invocation's row is written when it ends, so it takes its place at ``event_time`` + ``duration_ms``; a row
     without a duration, and every detail, at ``event_time``. ``operation_id`` is kept only where a message may
-    come back.
+    come back; all of them where it is to be learned who follows whom.
     """
-    batch = _without_idle_operations(batch)
+    if not every_operation:
+        batch = _without_idle_operations(batch)
     start = batch.column("event_time").cast(pa.int64()).to_numpy(zero_copy_only=False)
     duration = batch.column("duration_ms")
     ended = is_text(batch.column("record"), "invocation")
@@ -57,7 +58,7 @@ def with_at(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _without_idle_operations(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Null ``operation_id`` but for failed runs that no HTTP call caused: nothing else is ever looked up by it."""
+    """Null ``operation_id`` but for failed runs that no HTTP call caused: nothing else is looked up by it."""
     index = batch.schema.get_field_index("operation_id")
     if index < 0:
         return batch

@@ -48,12 +48,15 @@ RAISED: Final[pa.Schema] = pa.schema(
         _field(
             "signal",
             pa.string(),
-            doc="null: an invocation; 'silence': a function fell silent; 'speech': it is silent no longer; "
-            "'tick': logs reach ``at``",
+            doc="null: an invocation; 'silence': a function fell silent; 'missing': runs that others promised do not "
+            "come; 'speech': neither any longer; 'runs': a count of runs; 'tick': logs reach ``at``",
         ),
-        _field("since", pa.int64(), doc="of a silence: last event before it, UTC us"),
+        _field("since", pa.int64(), doc="of a silence: last event before it, UTC us; of missing runs: since when"),
         _field("per_hour", pa.float64(), doc="of a silence: calls expected in an hour"),
         _field("horizon", pa.bool_(), doc="of a silence: true only if logs reach as far as ``at``"),
+        _field("runs", pa.float64(), doc="of a count: all runs; of missing ones: those that came"),
+        _field("promised", pa.float64(), doc="of a count: runs that went well; of missing ones: all that were to come"),
+        _field("follows", pa.string(), doc="of missing runs: app and name of the function that promised most of them"),
         _field("caller_source", pa.string(), doc="as in INVOCATION"),
         _field("country", pa.string(), doc="as in INVOCATION"),
         _field("city", pa.string(), doc="as in INVOCATION"),

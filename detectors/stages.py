@@ -61,9 +61,16 @@ class Stages:
         opens_at = model.curve.threshold(budget)
         scores = (join_score(opens_at), habit_score(model.curve))
         return cls(
-            FunctionStage(model.judge.baselines, model.silence_nats, model.part("function")),
+            FunctionStage(model.judge.baselines, model.silence_nats, model.part("function"), model.downstream),
             CallerStage(model.judge, *scores, model.version, model.part("caller"), strange_only),
-            IncidentStage(opens_at, _rarer_than(model.judge.baselines, budget), model.version, feedback, closed_only),
+            IncidentStage(
+                opens_at,
+                _rarer_than(model.judge.baselines, budget),
+                model.version,
+                feedback,
+                closed_only,
+                model.downstream,
+            ),
         )
 
 

@@ -32,7 +32,7 @@ from detectors.story import Story
 from detectors.story_rows import PART_OF_IT, part_of_the_score, visitors
 from detectors.texts import is_text
 from models.baselines import BY_MESSAGE, US
-from models.hashing import hash_strings
+from models.hashing import combine, hash_strings
 
 Vector = npt.NDArray[Any]
 #: whose it is, the trouble, and where or by whom, by the hash of the function, the app or the caller; 0: any
@@ -108,7 +108,7 @@ class Clues(NamedTuple):
         floods: the load or the pace is what is strange.
         fired: a message fired it.
         land: uint64[n], hash of the country from which hardly anybody calls, where no more than that and who calls is
-            new; else 0.
+            new; of runs that others promised and that do not come that of their app; else 0.
         since: int64[n], of a silence the last event before it, us.
         sprays: it was refused, and that is part of what is strange, or its caller is new at the function.
         beyond: it would open an incident by itself, and not as a visitor's.
@@ -130,6 +130,9 @@ class Clues(NamedTuple):
         fired = is_text(rows.column("trigger"), *BY_MESSAGE)
         visits = visitors(rows)
         land = np.where(visits, hash_strings(rows.column("country")), np.uint64(0))
+        missing = is_text(rows.column("signal"), "missing")
+        if missing.any():
+            land = np.where(missing, hash_strings(rows.column("app")), land)
         beyond = ~visits & (np.asarray(rows.column("gate").fill_null(0.0)) >= opens_at)
         since = np.asarray(rows.column("since").fill_null(0))
         arrives = (age >= 0) & (age < NEW_US)
@@ -177,6 +180,9 @@ def find_joins(
         asked = [(cause, _WITHIN[cause[0]]) for cause in causes if cause[0] in _WITHIN]
         if clues.fired[i] and one.lead == "function" and one.trouble == LOAD:
             asked += [(("flood", LOAD, one.keys[2]), WORKED_OFF_US), (("flood", LOAD, 0), SPREAD_US)]
+        if one.trouble == SILENT and one.keys[0] == _whole(one.keys[2]):
+            # an app that says nothing does not do what others promise either
+            asked.append((("undone", SILENT, one.keys[2]), SILENT_US))
         if one.lead == "function" and one.trouble == SLOW:
             asked += [((what, LOAD, one.keys[2]), WORKED_OFF_US) for what in ("flood", "crowd")]
         near = []
@@ -238,6 +244,11 @@ class _Before(NamedTuple):
         return max(known.flooded_us, int(flooded.max(initial=-1)))
 
 
+def _whole(app: int) -> int:
+    """The key of an app as a whole, by the app's, as a silence has it."""
+    return int(combine(hash_strings(pa.array([""])), np.array([app], np.uint64))[0])
+
+
 def _drags_along(host: Story, lead: str, trouble: int) -> bool:
     """Whether a story is slow by what its host does: what is slow elsewhere need not be slow by that, too."""
     slow = lead == "function" and trouble == SLOW
@@ -256,8 +267,8 @@ def _causes(
 ) -> list[_Cause]:
     """What a story, by its hashes of function, caller, app and land, has in common with others of one cause."""
     if trouble == SILENT:
-        # logs that stop arriving silence every app at once
-        return [("silence", SILENT, 0)]
+        # logs that stop arriving silence every app at once; what runs elsewhere arrives
+        return [("undone", SILENT, land)] if land else [("silence", SILENT, 0)]
     spray: list[_Cause] = [("spray", 0, keys[0])] if sprays else []
     crowd: list[_Cause] = [("crowd", LOAD, keys[2])]
     finds = keys[1] and (trouble == NEW if lead == "function" else arrives)

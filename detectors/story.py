@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy.typing as npt
 
 from detectors.catalogue.kind import CROWD
-from detectors.evidence import Evidence, Silence
+from detectors.evidence import Evidence, Missing, Silence
 from detectors.features import FEATURE_NAMES
 from detectors.function_kernel import BY_HOSTS
 from detectors.schema import CALLER_CONFIDENCE
@@ -67,7 +67,7 @@ class Story:
     arrived: bool = False
     #: or with one whose load or pace was strange
     floods: bool = False
-    #: or with a visitor from a country that is news: its hash, else 0
+    #: or with a visitor from a country that is news: its hash; or with runs that do not come: that of their app; else 0
     land: int = 0
     #: or with one that was refused as others may be there
     sprays: bool = False
@@ -253,6 +253,7 @@ def evidence_of(story: Story) -> Evidence:
         deployed_ago_s=_since_deployed_us(story) / 1e6 if _followed_a_version(story) else None,
         by_hosts=story.deployed_us <= BY_HOSTS,
         silence=_silence(story),
+        missing=_missing(story),
         statuses={int(s): n for s, n in sorted(counts.get(statuses, Counter()).items())},
         exception_types=tuple(top(counts.get("exception_type", {}))),
         signatures=tuple(top(counts.get("signature", {}))),
@@ -294,6 +295,25 @@ def _silence(story: Story) -> Silence | None:
         missing / MICRO / HOUR_US,
         max((ends[name] - since.get(name, now) for name in told), default=-1),
         min((ends[name] - since.get(name, now) for name in told), default=-1),
+    )
+
+
+def _missing(story: Story) -> Missing | None:
+    """Runs that others promised, where all that does not come is of that kind."""
+    owed, came, since = (story.counts.get(name, {}) for name in ("promised", "came", "since"))
+    told = story.hushed() or list(since)
+    if not told or any(name not in owed for name in told):
+        return None
+    sources = [
+        name for name in story.counts.get("follows", {}) if name.rpartition("\x1f")[0].rpartition("\x1f")[0] in told
+    ]
+    named = dict.fromkeys(tuple(name.split("\x1f")[-2:]) for name in sources)
+    return Missing(
+        sum(owed[name] for name in told) / MICRO,
+        sum(came.get(name, 0) for name in told) / MICRO,
+        min(since[name] for name in told),
+        tuple((app, function) for app, function in named),
+        story.back_us >= 0,
     )
 
 

@@ -310,7 +310,16 @@ def _add_silence(story: Story, rows: pa.RecordBatch, i: int) -> None:
     """A function that says nothing."""
     name = f"{rows.column('app')[i]}\x1f{rows.column('function')[i]}"
     since, per_hour = int(rows.column("since")[i].as_py()), float(rows.column("per_hour")[i].as_py())
-    for what, number in (("silent", rows.column("at")[i].as_py()), ("since", since), ("per_hour", per_hour * MICRO)):
+    told = [("silent", rows.column("at")[i].as_py()), ("since", since), ("per_hour", per_hour * MICRO)]
+    promised, follows = rows.column("promised")[i].as_py(), rows.column("follows")[i].as_py()
+    owed = story.counts.setdefault("promised", {})
+    if follows is None:
+        # what says nothing at all is told as that
+        owed.pop(name, None)
+    elif name in owed or name not in story.hushed():
+        told += [("came", rows.column("runs")[i].as_py() * MICRO), ("promised", promised * MICRO)]
+        story.counts.setdefault("follows", {})[f"{name}\x1f{follows}"] = 1
+    for what, number in told:
         # what falls silent again has spoken meanwhile
         story.counts.setdefault(what, {})[name] = round(number)
     story.since_us = since

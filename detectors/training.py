@@ -36,6 +36,7 @@ from detectors.habits import Habits, habits_of
 from detectors.judge import Judge, depth_feature, family_parts, first_surprise, forest_part
 from detectors.keyed import KeyedState
 from detectors.model import Model
+from detectors.operations import Operations
 from detectors.silences import silences
 from detectors.stories import ALONE, FEW_EVENTS, Stories, met
 from models.baselines import COHORTS, HOUR_US, US, Baselines, BaselineSketch
@@ -160,8 +161,8 @@ def train(
     options = options or TrainingOptions()
     tell = progress or (lambda _: None)
     tell("measuring the window")
-    versions = VersionLog()
-    lived, count = _window(_good(slices, options), versions)
+    versions, operations = VersionLog(), Operations()
+    lived, count = _window(_good(slices, options), versions, operations)
     restarts = Restarts(versions.restarts())
     # what is held out stands in memory: of very many logs the last part is enough
     share = max(BASE_SHARE, 1.0 - MAX_HELD_OUT / max(count, 1))
@@ -247,6 +248,7 @@ def train(
         count,
         tuple(notes),
         reference=blocks_of(surprise, held.at, held.group),
+        downstream=operations.learn(),
     )
 
 
@@ -289,13 +291,14 @@ def _good(slices: Slices, options: TrainingOptions) -> Iterable[pa.RecordBatch]:
     return without_bad(slices(), options.feedback) if options.feedback else slices()
 
 
-def _window(slices: Iterable[pa.RecordBatch], versions: VersionLog) -> tuple[Lived, int]:
+def _window(slices: Iterable[pa.RecordBatch], versions: VersionLog, operations: Operations) -> tuple[Lived, int]:
     """The time that the logs cover, and how many invocations they hold."""
     moments: list[Vector] = []
     count = 0
     for rows in slices:
         if rows.num_rows:
             versions.update(rows)
+            operations.update(rows)
             at = np.asarray(rows.column("at"))
             # the first and the last of each hour are enough to see every hole
             hour = at // HOUR_US

@@ -1,7 +1,7 @@
 """The way of an event, on one screen.
 
     files ─► read ─► to the shard of its function ─► function timeline: one row an invocation, what its function says
-               │                                          │ └► silences ─────────────────────────────┐
+               │                                          │ └► silences, counts of runs ─────────────┐
                └► dead letters                            └► to the shard of its caller ─► caller timeline: score
                                                                                               │          │
                                   verdicts ◄─ incident timeline: what belongs together ◄──────┴──────────┘

@@ -170,7 +170,7 @@ def collect(
         parts = [part for ref in refs for part in reader.parts(ref)]
         local = not _asks_for("--runner", beam_args)
         lanes = _lanes(options) if local else workers
-        read = read_parts(pipeline, parts, reader, run, lanes, folder if local else None)
+        read = read_parts(pipeline, parts, reader, run, lanes, folder if local else None, every_operation=True)
         plan = graph.Plan(function=folds, caller=folds, columns=columns, spool=str(folder), lanes=lanes if local else 0)
         collated = graph.collate(read.rows, plan)
         _ = collated | "Keep" >> shard((), 1, str(folder)) | "Checks" >> beam.ParDo(CheckParts(str(checks)))

@@ -15,7 +15,14 @@ from pipelines.steps import Reader, read_files
 
 
 def read_parts(
-    pipeline: beam.Pipeline, parts: Sequence[FileRef], reader: Reader, run: str, lanes: int, spool: Path | None
+    pipeline: beam.Pipeline,
+    parts: Sequence[FileRef],
+    reader: Reader,
+    run: str,
+    lanes: int,
+    spool: Path | None,
+    *,
+    every_operation: bool = False,
 ) -> Any:
     """Wire parts of files to ``rows`` and ``dead``.
 
@@ -27,13 +34,14 @@ def read_parts(
         lanes: how many workers read.
         spool: a folder of this machine, if all workers are on it: whoever is free takes the next part then. None: each
             has its own from the beginning.
+        every_operation: all rows keep their operation, so that it can be learned who follows whom.
     """
     if spool is None:
         given, taken = deal(parts, lanes), None
     else:
         given, taken = [(lane, part) for lane in range(lanes) for part in parts], str(spool / TAKEN)
     pieces = pipeline | "Files" >> beam.Create(given) | "Deal" >> beam.GroupByKey()
-    return pieces | "Read" >> read_files(reader, run, taken)
+    return pieces | "Read" >> read_files(reader, run, taken, every_operation=every_operation)
 
 
 def deal(refs: Sequence[FileRef], lanes: int) -> list[tuple[int, FileRef]]:

@@ -75,10 +75,11 @@ class ReadDoFn(beam.DoFn):  # type: ignore[misc]
         run: its name.
         taken: folder in which workers of one machine note who has taken what: each lane is then offered all files.
             None: what a lane is given is its own.
+        every_operation: all rows keep their operation.
     """
 
-    def __init__(self, reader: Reader, run: str, taken: str | None = None) -> None:
-        self._taken = taken
+    def __init__(self, reader: Reader, run: str, taken: str | None = None, *, every_operation: bool = False) -> None:
+        self._taken, self._every_operation = taken, every_operation
         self._reader = reader
         self._run = run
         self._read = Metrics.counter(METRICS, "read")
@@ -100,7 +101,7 @@ class ReadDoFn(beam.DoFn):  # type: ignore[misc]
                 if dead:
                     yield beam.pvalue.TaggedOutput(DEAD, piece.dead)
                 if piece.rows.num_rows:
-                    yield with_at(piece.rows)
+                    yield with_at(piece.rows, every_operation=self._every_operation)
                 kept_small()
             meter.add(self._run, 0, parts=1)
 
@@ -186,9 +187,10 @@ def address(key: tuple[str, ...], shards: int, columns: tuple[str, ...] = ()) ->
     return beam.ParDo(AddressDoFn(key, shards, columns)).with_output_types(tuple[int, Message])
 
 
-def read_files(reader: Reader, run: str, taken: str | None = None) -> Any:
+def read_files(reader: Reader, run: str, taken: str | None = None, *, every_operation: bool = False) -> Any:
     """The step from (lane, files) to ``rows`` and ``dead``."""
-    return coders.with_tag(beam.ParDo(ReadDoFn(reader, run, taken)), pa.RecordBatch, DEAD, ROWS)
+    reads = ReadDoFn(reader, run, taken, every_operation=every_operation)
+    return coders.with_tag(beam.ParDo(reads), pa.RecordBatch, DEAD, ROWS)
 
 
 class CandidateDoFn(beam.DoFn):  # type: ignore[misc]

@@ -19,6 +19,7 @@ from pipelines.engine import Engine
 if TYPE_CHECKING:
     from detectors.caller_stage import CallerStage
     from detectors.function_stage import FunctionStage
+    from models.downstream import Downstream
     from pipelines.graph import Plan
 
 #: minutes of log: enough for windows to fill and stories to open; the last after half a day, when ids are forgotten,
@@ -47,7 +48,8 @@ def rehearse(plan: Plan) -> int:
         return 0
     function, caller = cast("FunctionStage", plan.function), cast("CallerStage", plan.caller)
     bare = replace(plan, function=replace(function, state=None), caller=replace(caller, state=None))
-    known = list(function.baselines.names())[:2]
+    # of those of which one follows another, counts are judged, too
+    known = list(_who_follow(function.downstream) or function.baselines.names())[:2]
     engine = Engine(bare, (_SOURCE,), lateness_us=0)
     for minute in _MINUTES:
         lines = list(_records(minute, known))
@@ -62,6 +64,14 @@ def rehearse(plan: Plan) -> int:
         engine.advance()
     engine.finish()
     return engine.counts()["invocations"]
+
+
+def _who_follow(downstream: Downstream | None) -> list[tuple[str, str]]:
+    """App and name of a function and of its follower, where any has one."""
+    if downstream is None or not len(downstream):
+        return []
+    places = [downstream.source[0], downstream.named[downstream.follower[0]]]
+    return [(downstream.apps[place], downstream.functions[place]) for place in places]
 
 
 def _records(minute: int, known: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:

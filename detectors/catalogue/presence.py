@@ -7,7 +7,7 @@ from typing import Final
 from detectors.catalogue.callers import reaches
 from detectors.catalogue.kind import Kind, Signs, level
 from detectors.catalogue.samples import START_US, sample
-from detectors.evidence import Silence
+from detectors.evidence import Missing, Silence
 
 _HOUR_US: Final = 3_600_000_000
 _HOUR_S: Final = 3_600.0
@@ -47,6 +47,10 @@ def _expected(s: Signs) -> float:
     return s.e.silence.expected_per_hour if s.e.silence is not None else 0.0
 
 
+def _undone(s: Signs) -> float:
+    return s.e.missing.promised - s.e.missing.came if s.e.missing is not None else 0.0
+
+
 def _many_missed(s: Signs) -> bool:
     return s.typical("fewer_calls") - s.value("fewer_calls") >= _MANY_MISSED
 
@@ -67,6 +71,40 @@ _SILENCE_RUNBOOK: Final = (
     "Look at what fires it: length of the queue, timer's lease in the storage account, the caller's own logs.",
     "Restart the app or call the function by hand once, and see whether AppRequests gets a row.",
 )
+
+SILENCE_DOWNSTREAM: Final = Kind(
+    id="silence-downstream",
+    title="Work that does not arrive at {spot}",
+    summary="{Few} {to} {where} in {app} {since_when}, where about {owed} should have followed {upstream}: {undone}.",
+    meaning=(
+        "A function ran as if all were well, but the work that it hands on as a rule does not come: its message is not "
+        "sent or not taken, an orchestration is stuck, or a job ended halfway."
+    ),
+    attack=("T1489",),
+    severity=lambda s: level("medium", _undone(s) >= _MANY_MISSED),
+    runbook=(
+        (
+            "In AppRequests, take an OperationId of the function before it and look for the same OperationId here: "
+            "are all runs missing, or those of some operations?"
+        ),
+        (
+            "Look at what lies between the two: queue, poison or dead-letter queue, Event Grid subscription, "
+            "state of the orchestration."
+        ),
+        (
+            "If the function before it ran for a shorter time than usual or has a new AppVersion, it did less: "
+            "read its AppTraces to the end."
+        ),
+        "Function App, Functions: is this one disabled, is its app stopped? Look for either in AzureActivity.",
+        "Once it is mended, have what was left undone run again: messages of the poison queue, the rest of the batch.",
+    ),
+    made_by=("silence",),
+    fits=lambda s: s.e.missing is not None,
+    example=sample(
+        "function", 0, 0, {}, function="PayoutLine", app="pay", trigger="queue", opened_us=START_US + _HOUR_US // 2,
+        silence=Silence(48.0, START_US), missing=Missing(24.0, 7.0, START_US, (("pay", "Payout"),)),
+    ),
+)  # fmt: skip
 
 SILENCE_APP: Final = Kind(
     id="silence-app",

@@ -26,6 +26,11 @@ _AT_ONCE_S: Final = 3_600.0
 _WORTH_A_BILL: Final = 1.0
 
 
+def _whole(number: float, least: float = 1.0) -> float:
+    """A number of runs that is known on the average only."""
+    return max(float(round(finite(number))), least)
+
+
 class Amounts(Telling):
     """How much and when."""
 
@@ -47,6 +52,27 @@ class Amounts(Telling):
     def say_none(self) -> str:
         """That nothing came, where nothing comes any more."""
         return "no run" if self._runs() else "no call"
+
+    def say_few(self) -> str:
+        """How many of the runs came that others promised."""
+        came = round(finite(self._e.missing.came)) if self._e.missing is not None else 0
+        return say.plural(came, "run" if self._runs() else "call") if came else self.say_none()
+
+    def say_owed(self) -> str:
+        """How many runs others promised."""
+        return say.number(_whole(self._e.missing.promised if self._e.missing is not None else 0.0))
+
+    def say_undone(self) -> str:
+        """How many of them did not come, and whether they come again."""
+        missing = self._e.missing
+        if missing is None:
+            return "some missing"
+        left = _whole(missing.promised) - _whole(missing.came, least=0.0)
+        return f"about {say.number(max(left, 1.0))} missing{', but they come again' if missing.over else ''}"
+
+    def say_since_when(self) -> str:
+        """Since when fewer came than were promised."""
+        return f"since {say.clock(self._e.missing.since_us if self._e.missing is not None else self._e.first_us)}"
 
     def say_no_more(self) -> str:
         """That nothing comes any more, or for how long nothing came."""

@@ -110,6 +110,11 @@ class Who(Amounts):
         """Functions of different names."""
         return len({name for _, name, _ in self._e.functions if name})
 
+    def say_upstream(self) -> str:
+        """What ran of the functions that promised runs."""
+        names = [function for _, function in self._e.missing.follows] if self._e.missing is not None else []
+        return f"what ran of {say.listed([say.tame(name) for name in dict.fromkeys(names)]) if names else 'others'}"
+
     def say_where(self) -> str:
         """The function most touched, the others counted."""
         names = [function for _, function, _ in self._e.functions if function]

@@ -165,7 +165,11 @@ def test_the_shards_of_a_snapshot_hold_all_of_it_once(model: Model) -> None:
         shards = [own_rows(whole, column, shard, 3) for shard in range(3)]
         for name, table in whole.items():
             assert sum(own[name].num_rows for own in shards) == table.num_rows
-            assert pc.count_distinct(pa.concat_tables([own[name] for own in shards])[column]).as_py() > 0
+            # training ends with nothing half counted
+            assert (
+                table.num_rows == 0
+                or pc.count_distinct(pa.concat_tables([own[name] for own in shards])[column]).as_py() > 0
+            )
 
 
 def test_a_snapshot_restored_by_other_baselines_finds_its_functions_by_name(model: Model) -> None:

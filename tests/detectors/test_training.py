@@ -43,7 +43,7 @@ from tests.detectors.rows import EPOCH_US, rows
 
 def collated(folder: Path) -> pa.RecordBatch:
     """Each invocation once, in order."""
-    batches = [with_at(piece.rows) for ref in expand([str(folder)]) for piece in read(ref)]
+    batches = [with_at(piece.rows, every_operation=True) for ref in expand([str(folder)]) for piece in read(ref)]
     rows, _, _ = run_local(batches, [Stage("function", FUNCTION_KEY, CollateStage())])
     assert rows is not None
     return rows

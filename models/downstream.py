@@ -1,0 +1,643 @@
+"""Runs that follow runs: what passes one function brings runs of another, its follower, a while later.
+
+Which functions follow which is learned from operation ids, which whatever takes part in an operation shares, through
+queues and across apps. It is judged by counts alone: what a function's good runs promise of its followers, added up,
+is held against how many came, so that no run need be found again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from models.baselines import US
+from models.hashing import combine, hash_strings
+from models.jit import njit
+
+Vector = npt.NDArray[Any]
+
+#: us; runs are counted by such spans
+BIN_US: Final = 300 * US
+#: share of a follower's operations that came past a source
+COVERED: Final = 0.9
+#: share of them that the lesser of several sources must have begun
+LEAST_SOURCE: Final = 0.05
+#: good runs of a source from which on it promises anything, and what it must promise of one
+LEAST_RUNS: Final = 5
+LEAST_MEAN: Final = 0.3
+#: us that a follower is waited for at least, and at most
+LEAST_WAIT_US: Final = 1800 * US
+MOST_WAIT_US: Final = 6 * 3600 * US
+#: dispersion that is believed at least, of the mean and at most
+LEAST_SPREAD: Final = 0.25
+#: what is held against the usual: so large a part of it
+PART: Final = 0.4
+MISSED: Final = 1.0 - PART
+CAME: Final = -float(np.log(PART))
+#: nats that tell, and how many times those of the worst stretch that was lived through
+BAR: Final = 7.0
+MARGIN: Final = 1.5
+#: nats below which what was told is over
+OVER: Final = 1.0
+#: times the runs of a source in the busiest span that was seen, beyond which more of them promise nothing
+BUSIEST: Final = 1.25
+#: runs kept to learn from, about 40 bytes each; of more, those of every second operation
+MOST_RUNS: Final = 2_000_000
+#: functions of one operation that are compared
+_MOST_FUNCTIONS: Final = 32
+#: what tells as well as the best: so many times its spread, and a little
+_ALIKE: Final = 1.1
+_SLIGHT: Final = 0.01
+#: share of the delays that is nearly all of them
+_NEARLY_ALL: Final = 0.995
+#: us in a millisecond, and bits that hold the milliseconds of 200 days
+_MS: Final = 1000
+_BITS: Final = 34
+
+
+@dataclass(frozen=True)
+class Downstream:
+    """What is known of followers: N functions that have a part in it, F of them followers, and E pairs.
+
+    Attributes:
+        apps, functions, triggers: N names, and what fires each.
+        source: int64[E], place of a function in the names.
+        follower: int64[E], place of its follower among the F.
+        mean: float64[E], runs of the follower that a good run of the source brings.
+        most: float64[E], good runs of the source in a span beyond which more promise nothing.
+        named: int64[F], place of each follower in the names.
+        spread: float64[F], variance of what came beyond what was promised, over its mean.
+        wait: int64[F], spans after which what is to come has come.
+        ahead: int64[F], spans by which it may come before its source has ended.
+        bar: float64[F], nats that tell.
+    """
+
+    apps: tuple[str, ...]
+    functions: tuple[str, ...]
+    triggers: tuple[str, ...]
+    source: Vector
+    follower: Vector
+    mean: Vector
+    most: Vector
+    named: Vector
+    spread: Vector
+    wait: Vector
+    ahead: Vector
+    bar: Vector
+
+    def __len__(self) -> int:
+        return len(self.named)
+
+    @classmethod
+    def none(cls) -> Downstream:
+        """Nothing follows anything."""
+        kinds = (np.int64, np.int64, float, float, np.int64, float, np.int64, np.int64, float)
+        return cls((), (), (), *(np.zeros(0, kind) for kind in kinds))
+
+    @cached_property
+    def keys(self) -> Vector:
+        """uint64[N], hashes of the functions and their apps, as rows carry them."""
+        return combine(*(hash_strings(pa.array(names, pa.string())) for names in (self.apps, self.functions)))
+
+    @cached_property
+    def together(self) -> Vector:
+        """int64[N], number of each function's circle: who follows one another, and whoever has part in it."""
+        circle = np.arange(len(self.apps))
+        for source, follower in zip(self.source.tolist(), self.named[self.follower].tolist(), strict=True):
+            circle[circle == circle[follower]] = circle[source]
+        return circle
+
+    def sources_of(self, follower: int) -> list[int]:
+        """Places in the names of what a follower, by its place among the F, follows."""
+        found: list[int] = self.source[self.follower == follower].tolist()
+        return found
+
+    def to_tables(self) -> dict[str, pa.Table]:
+        """For a bundle."""
+        return {
+            "functions": pa.table({n: pa.array(getattr(self, n), pa.string()) for n in _NAMES}),
+            "pairs": pa.table({n: getattr(self, n) for n in _PAIRS}),
+            "followers": pa.table({n: getattr(self, n) for n in _FOLLOWERS}),
+        }
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, pa.Table]) -> Downstream:
+        """The inverse of ``to_tables``."""
+        of = (
+            dict.fromkeys(_NAMES, "functions") | dict.fromkeys(_PAIRS, "pairs") | dict.fromkeys(_FOLLOWERS, "followers")
+        )
+        columns: dict[str, Any] = {n: tables[table].column(n) for n, table in of.items()}
+        for n, column in columns.items():
+            columns[n] = tuple(column.to_pylist()) if n in _NAMES else column.to_numpy().copy()
+        return cls(**columns)
+
+
+_NAMES: Final = ("apps", "functions", "triggers")
+_PAIRS: Final = ("source", "follower", "mean", "most")
+_FOLLOWERS: Final = ("named", "spread", "wait", "ahead", "bar")
+
+
+class OperationLog:
+    """Runs of functions in operations, to learn from; of very many, those of some operations."""
+
+    def __init__(self, most: int = MOST_RUNS) -> None:
+        self._parts: list[tuple[Vector, ...]] = []
+        self._most, self._held, self._halved = most, 0, 0
+
+    def update(
+        self, operation: Vector, function: Vector, begun_us: Vector, at_us: Vector, weight: Vector, good: Vector
+    ) -> None:
+        """Take runs.
+
+        Args:
+            operation: uint64[n], hashes; 0: of none.
+            function: int64[n], numbers of their functions.
+            begun_us: int64[n], when they began.
+            at_us: int64[n], when they ended; in order, and not before those of earlier calls.
+            weight: float64[n], runs that each stands for.
+            good: bool[n], whether it did not fail.
+        """
+        part = (operation, function, begun_us, at_us, weight, good)
+        kept = self._kept(operation)
+        self._parts.append(tuple(column[kept] for column in part))
+        self._held += int(kept.sum())
+        while self._held > self._most:
+            self._halved += 1
+            self._parts = [tuple(column[self._kept(part[0])] for column in part) for part in self._parts]
+            self._held = sum(len(part[0]) for part in self._parts)
+
+    def _kept(self, operation: Vector) -> Vector:
+        kept: Vector = operation % np.uint64(1 << self._halved) == 0
+        return kept
+
+    def learn(self, names: list[tuple[str, str, str]]) -> Downstream:
+        """Who follows whom.
+
+        Args:
+            names: app, name and trigger of the functions by their numbers, which may be in any order.
+        """
+        if not self._held:
+            return Downstream.none()
+        runs = [np.concatenate(column) for column in zip(*self._parts, strict=True)]
+        order = sorted(range(len(names)), key=names.__getitem__)
+        runs[1] = np.argsort(order)[runs[1]]
+        return _learned(_Runs(*runs), [names[number] for number in order])
+
+
+@dataclass
+class _Runs:
+    """Runs by function, in the order in which they ended."""
+
+    operation: Vector
+    function: Vector
+    begun: Vector
+    at: Vector
+    weight: Vector
+    good: Vector
+
+    def __post_init__(self) -> None:
+        order = np.argsort(self.function, kind="stable")
+        for name, column in list(vars(self).items()):
+            setattr(self, name, column[order])
+        self.functions = int(self.function[-1]) + 1
+        self.first = np.searchsorted(self.function, np.arange(self.functions + 1))
+
+    def of(self, function: int) -> slice:
+        """Where the runs of a function stand."""
+        return slice(int(self.first[function]), int(self.first[function + 1]))
+
+
+@dataclass
+class _Passes:
+    """One row for each function that an operation passed, by operation and by when it first began there.
+
+    Attributes:
+        operation: int64[n], numbers.
+        function: int64[n].
+        begun: int64[n], us.
+        count, good: float64[n], its runs, and those that did not fail.
+        leads: bool[n], the operation begins with it.
+    """
+
+    operation: Vector
+    function: Vector
+    begun: Vector
+    count: Vector
+    good: Vector
+    leads: Vector
+
+    @classmethod
+    def of(cls, runs: _Runs) -> _Passes:
+        some = np.flatnonzero(runs.operation != 0)
+        operation = np.unique(runs.operation[some], return_inverse=True)[1].reshape(-1)
+        order = np.argsort(operation, kind="stable")  # runs stand by function
+        some, operation = some[order], operation[order]
+        first = _starts(operation, runs.function[some])
+        weight = runs.weight[some]
+        count, good = (np.add.reduceat(w, first) for w in (weight, weight * runs.good[some]))
+        begun = np.minimum.reduceat(runs.begun[some], first)
+        operation, function = operation[first], runs.function[some][first]
+        order = np.lexsort((function, begun, operation))
+        columns = (column[order] for column in (operation, function, begun, count, good))
+        operation, function, begun, count, good = columns
+        return cls(operation, function, begun, count, good, np.r_[True, np.diff(operation) > 0])
+
+    def pairs(self) -> tuple[Vector, Vector]:
+        """Rows of every two functions of one operation, the one that began sooner first."""
+        first = np.flatnonzero(self.leads)
+        size = np.diff(np.r_[first, len(self.leads)])
+        sooner, later = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for many in np.unique(size[(size > 1) & (size <= _MOST_FUNCTIONS)]).tolist():
+            one, other = np.triu_indices(many, 1)
+            begin = first[size == many][:, None]
+            sooner.append((begin + one).reshape(-1))
+            later.append((begin + other).reshape(-1))
+        before, after = np.concatenate(sooner), np.concatenate(later)
+        apart = self.begun[before] < self.begun[after]
+        return before[apart], after[apart]
+
+
+def _starts(*columns: Vector) -> Vector:
+    """Where rows begin that differ from the row before in one of the columns, which are not empty."""
+    differs = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return np.flatnonzero(np.r_[True, differs])
+
+
+class _Pairs:
+    """What pairs of a source and a follower have in common, P of them, by source and follower.
+
+    Args:
+        passes: of operations.
+        before: int64[n], rows of the sources.
+        after: int64[n], rows of the followers, each in the operation of its source.
+        sources: bool, of the rows of ``passes``: they count as runs of a source.
+    """
+
+    def __init__(self, passes: _Passes, before: Vector, after: Vector, sources: Vector) -> None:
+        functions = int(passes.function.max()) + 1
+        code = passes.function[before] * functions + passes.function[after]
+        found, which = np.unique(code, return_inverse=True)
+        which = which.reshape(-1)
+
+        def added(values: Vector) -> Vector:
+            return np.bincount(which, values, minlength=len(found))
+
+        def of_source(values: Vector) -> Vector:
+            return np.bincount(passes.function[sources], values[sources], minlength=functions)
+
+        self.source, self.follower = found // functions, found % functions
+        #: operations with both
+        self.met = np.bincount(which, minlength=len(found))
+        came, good = passes.count[after], passes.good[before]
+        self.came = added(came)
+        self.runs = of_source(passes.good)[self.source]
+        self.mean = self.came / np.maximum(self.runs, 1.0)
+        squares = of_source(np.square(passes.good))[self.source]
+        #: squares of what came beyond what was promised
+        self.beyond = added(np.square(came)) - 2.0 * self.mean * added(came * good) + np.square(self.mean) * squares
+        ago = np.minimum(passes.begun[after] - passes.begun[before], MOST_WAIT_US)
+        self.ago = added(ago.astype(float)) / self.met
+        self.promises = (self.runs >= LEAST_RUNS) & (self.mean >= LEAST_MEAN)
+
+    def by_follower(self) -> dict[int, Vector]:
+        """Pairs of each follower."""
+        order = np.argsort(self.follower, kind="stable")
+        first = _starts(self.follower[order])
+        return {int(self.follower[part[0]]): part for part in np.split(order, first[1:])}
+
+
+_Found = tuple[int, list[int], list[float], float]
+
+
+def _learned(runs: _Runs, names: list[tuple[str, str, str]]) -> Downstream:
+    if not runs.operation.any():
+        return Downstream.none()
+    passes = _Passes.of(runs)
+    before, after = passes.pairs()
+    if not len(before):
+        return Downstream.none()
+    met = np.bincount(passes.function, minlength=runs.functions)
+    nearest = _Pairs(passes, before, after, np.ones(len(passes.leads), np.bool_))
+    led = passes.leads[before]
+    first = _Pairs(passes, before[led], after[led], passes.leads)
+    roots = first.by_follower()
+    found = []
+    for follower, those in nearest.by_follower().items():
+        one = _best(nearest, those, follower, int(met[follower]))
+        if one is None and follower in roots:
+            one = _together(first, roots[follower], follower, int(met[follower]))
+        if one is not None:
+            found.append(one)
+    return _known(runs, found, names)
+
+
+def _best(pairs: _Pairs, those: Vector, follower: int, met: int) -> _Found | None:
+    """The one source that tells best how many runs of the follower come; of equals the nearest."""
+    those = those[(pairs.met[those] >= COVERED * met) & pairs.promises[those]]
+    if not len(those):
+        return None
+    spread = pairs.beyond[those] / pairs.came[those]
+    alike = spread <= _ALIKE * spread.min() + _SLIGHT
+    best = np.flatnonzero(alike)[np.argmin(pairs.ago[those[alike]])]
+    one = those[best]
+    return follower, [int(pairs.source[one])], [float(pairs.mean[one])], float(spread[best])
+
+
+def _together(pairs: _Pairs, those: Vector, follower: int, met: int) -> _Found | None:
+    """All functions with which its operations begin, where there are several."""
+    those = those[pairs.met[those] >= LEAST_SOURCE * met]
+    if pairs.met[those].sum() < COVERED * met or not pairs.promises[those].all():
+        return None
+    spread = float(pairs.beyond[those].sum() / pairs.came[those].sum())
+    return follower, pairs.source[those].tolist(), pairs.mean[those].tolist(), spread
+
+
+def _known(runs: _Runs, found: list[_Found], names: list[tuple[str, str, str]]) -> Downstream:
+    """What judging needs, of followers whose delay is short enough to wait for."""
+    pairs: list[tuple[int, int, float, float]] = []
+    followers: list[tuple[int, float, int, int]] = []
+    for function, sources, means, spread in found:
+        late, early = _delays(runs, sources, function)
+        wait, ahead = max(2.0 * late, float(LEAST_WAIT_US)), 1.25 * early
+        if max(wait, ahead) > MOST_WAIT_US:
+            continue
+        pairs += [(s, len(followers), m, BUSIEST * _busiest(runs, s)) for s, m in zip(sources, means, strict=True)]
+        least = max(LEAST_SPREAD, min(1.0, LEAST_SPREAD * float(np.mean(means))))
+        followers.append((function, max(spread, least), int(np.ceil(wait / BIN_US)), int(np.ceil(ahead / BIN_US))))
+    if not followers:
+        return Downstream.none()
+    source, follower, mean, most = (np.array(column) for column in zip(*pairs, strict=True))
+    named, spreads, waits, aheads = (np.array(column) for column in zip(*followers, strict=True))
+    part, place = np.unique(np.concatenate([source, named]), return_inverse=True)
+    place = place.reshape(-1).astype(np.int64)
+    apps, functions, triggers = zip(*(names[number] for number in part.tolist()), strict=True)
+    known = Downstream(
+        apps, functions, triggers, place[: len(source)], follower.astype(np.int64), mean, most,
+        place[len(source) :], spreads, waits.astype(np.int64), aheads.astype(np.int64), np.full(len(named), np.inf),
+    )  # fmt: skip
+    return replace(known, bar=np.maximum(BAR, MARGIN * _worst(runs, known, part)))
+
+
+def _delays(runs: _Runs, sources: list[int], follower: int) -> tuple[float, float]:
+    """How long after the end of a source a follower ends, and how long before it, us: of nearly all."""
+    theirs = np.concatenate([np.arange(runs.first[s], runs.first[s + 1]) for s in sources])
+    mine = np.arange(runs.first[follower], runs.first[follower + 1])
+    theirs, mine = (rows[runs.operation[rows] != 0] for rows in (theirs, mine))
+    operations, which = np.unique(runs.operation[theirs], return_inverse=True)
+    at, ended = (runs.at[rows] // _MS for rows in (theirs, mine))
+    begin = min(int(at.min()), int(ended.min()))
+    key = np.sort(which.reshape(-1) << _BITS | at - begin)
+    number = np.searchsorted(operations, runs.operation[mine])
+    there = operations[np.minimum(number, len(operations) - 1)] == runs.operation[mine]
+    number, ended = number[there], ended[there]
+    # the last end of a source before it, or else the first behind
+    place = np.searchsorted(key, number << _BITS | ended - begin, "right")
+    before = key[np.maximum(place - 1, 0)]
+    nearest = np.where((place > 0) & (before >> _BITS == number), before, key[np.minimum(place, len(key) - 1)])
+    delay = (ended - begin - (nearest & ((1 << _BITS) - 1))) * _MS
+    if not len(delay):
+        return 0.0, 0.0
+    behind, before_it = np.quantile(delay, [_NEARLY_ALL, 1.0 - _NEARLY_ALL]).tolist()
+    return max(behind, 0.0), max(-before_it, 0.0)
+
+
+def _busiest(runs: _Runs, source: int) -> float:
+    """Good runs of a function in its busiest span."""
+    rows = runs.of(source)
+    _, which = np.unique(runs.at[rows] // BIN_US, return_inverse=True)
+    return float(np.bincount(which.reshape(-1), runs.weight[rows] * runs.good[rows]).max())
+
+
+def _worst(runs: _Runs, known: Downstream, part: Vector) -> Vector:
+    """The most nats of each follower in the runs that it is learned from, float64[F]."""
+    missing, last = Missing(known), 0
+    for place, function in enumerate(part.tolist()):
+        rows = runs.of(function)
+        span, which = np.unique(runs.at[rows] // BIN_US, return_inverse=True)
+        came, good = (
+            np.bincount(which.reshape(-1), w) for w in (runs.weight[rows], runs.weight[rows] * runs.good[rows])
+        )
+        missing.count(np.full(len(span), place), span, came, good)
+        last = max(last, int(span[-1]))
+    missing.judge(last + 1)
+    return missing.worst
+
+
+class Told(NamedTuple):
+    """That runs are missing, or come again.
+
+    Attributes:
+        at_us: from when on that is known.
+        follower: place among the followers.
+        missing: else they come again.
+        since_us: since when less came than was promised.
+        promised, came: runs since then.
+    """
+
+    at_us: int
+    follower: int
+    missing: bool
+    since_us: int
+    promised: float
+    came: float
+
+
+class Missing:
+    """How much of what was promised has not come, as spans pass.
+
+    What is worked out does not depend on how counts are cut into calls, as long as all of a span are there before it is
+    judged.
+
+    Args:
+        known: who follows whom.
+    """
+
+    def __init__(self, known: Downstream) -> None:
+        self.known = known
+        size = len(known)
+        #: float64[F]: nats by which less came than was promised, and the most there ever were
+        self.nats, self.worst = np.zeros((2, size))
+        #: float64[F]: runs that came and that were promised since that began to grow
+        self.came, self.promised = np.zeros((2, size))
+        #: int64[F]: span in which it began to grow, -1: in none
+        self.since = np.full(size, -1, np.int64)
+        #: bool[F]: it was told; bool[N]: the function was heard of
+        self.told = np.zeros(size, np.bool_)
+        self.heard = np.zeros(len(known.apps), np.bool_)
+        #: of spans that are not judged yet, in the order in which they came: follower, span, promised, came
+        self._open: tuple[Vector, ...] = _NOTHING
+        order = np.argsort(known.source, kind="stable")
+        self._pairs_of = order, np.searchsorted(known.source[order], np.arange(len(known.apps) + 1))
+        self._follower_of = np.full(len(known.apps), -1, np.int64)
+        self._follower_of[known.named] = np.arange(size)
+
+    def count(self, place: Vector, span: Vector, came: Vector, good: Vector) -> None:
+        """Take counts, one of a function in a span.
+
+        Args:
+            place: int64[n], of functions in the names.
+            span: int64[n], numbers of spans.
+            came: float64[n], runs that ended in them.
+            good: float64[n], of these, those that did not fail.
+        """
+        known = self.known
+        self.heard[place] = True
+        row, pair = _each(place, *self._pairs_of)
+        # more of a source than ever promise no more
+        promised = known.mean[pair] * np.minimum(good[row], known.most[pair])
+        mine = self._follower_of[place]
+        own = np.flatnonzero(mine >= 0)
+        added = (
+            (known.follower[pair], mine[own]),
+            (span[row], span[own] + known.ahead[mine[own]]),
+            (promised, np.zeros(len(own))),
+            (np.zeros(len(row)), came[own]),
+        )
+        self._open = tuple(np.concatenate([held, *more]) for held, more in zip(self._open, added, strict=True))
+
+    def judge(self, until: int) -> list[Told]:
+        """What there is to tell, now that all spans before one are counted; by follower, in the order of time."""
+        if not len(self._open[0]):
+            return []
+        known = self.known
+        follower, span, promised, came = self._merged()
+        out, numbers = np.zeros((len(span), 4), np.int64), np.zeros((len(span), 2))
+        found = _judge(
+            follower, span, promised, came, known.spread, known.wait, known.bar, self._reach(), until,
+            self.nats, self.worst, self.came, self.promised, self.since, self.told, out, numbers,
+        )  # fmt: skip
+        left = span + known.wait[follower] >= until
+        self._open = follower[left], span[left], promised[left], came[left]
+        return [
+            Told((at + 1) * BIN_US, k, bool(missing), since * BIN_US, promise, runs)
+            for (at, k, missing, since), (promise, runs) in zip(
+                out[:found].tolist(), numbers[:found].tolist(), strict=True
+            )
+        ]
+
+    def _merged(self) -> tuple[Vector, ...]:
+        """Spans that are not judged yet, one row of a follower each, in order."""
+        if not len(self._open[0]):
+            return self._open
+        order = np.lexsort((self._open[1], self._open[0]))
+        follower, span, promised, came = (column[order] for column in self._open)
+        first = _starts(follower, span)
+        return follower[first], span[first], np.add.reduceat(promised, first), np.add.reduceat(came, first)
+
+    def _reach(self) -> Vector:
+        """bool[F]: of the follower's app something was heard, so that its logs are among these."""
+        heard = {app for app, there in zip(self.known.apps, self.heard.tolist(), strict=True) if there}
+        return np.array([self.known.apps[place] in heard for place in self.known.named.tolist()], np.bool_)
+
+    def due(self) -> int | None:
+        """The least number of spans counted from which on ``judge`` has something to do."""
+        follower, span = self._open[:2]
+        return int((span + self.known.wait[follower]).min()) + 1 if len(span) else None
+
+    def snapshot(self) -> dict[str, pa.Table]:
+        """The state, by names."""
+        known, (follower, span, promised, came) = self.known, self._merged()
+        apps, functions = (np.array(names, object) for names in (known.apps, known.functions))
+        columns: dict[str, Any] = {n: getattr(self, n) for n in _STATE}
+        named = known.named
+        columns |= {"app": pa.array(apps[named], pa.string()), "function": pa.array(functions[named], pa.string())}
+        return {
+            "followers": pa.table(columns),
+            "heard": pa.table(
+                {
+                    "app": pa.array(apps[self.heard], pa.string()),
+                    "function": pa.array(functions[self.heard], pa.string()),
+                }
+            ),
+            "spans": pa.table(
+                {
+                    "app": pa.array(apps[named[follower]], pa.string()),
+                    "function": pa.array(functions[named[follower]], pa.string()),
+                    "span": span,
+                    "promised": promised,
+                    "came": came,
+                }
+            ),
+        }
+
+    def restore(self, tables: Mapping[str, pa.Table]) -> None:
+        """Take over a snapshot, of this or of what else was known: followers are found by name."""
+        known = self.known
+        places = {name: place for place, name in enumerate(zip(known.apps, known.functions, strict=True))}
+        numbers = {place: k for k, place in enumerate(known.named.tolist())}
+
+        def found(table: pa.Table) -> Vector:
+            names = zip(table.column("app").to_pylist(), table.column("function").to_pylist(), strict=True)
+            return np.array([places.get(name, -1) for name in names], np.int64)
+
+        heard = found(tables["heard"])
+        self.heard[heard[heard >= 0]] = True
+        saved = tables["followers"]
+        k = np.array([numbers.get(place, -1) for place in found(saved).tolist()], np.int64)
+        for name in _STATE:
+            getattr(self, name)[k[k >= 0]] = saved.column(name).to_numpy()[k >= 0]
+        spans = tables["spans"]
+        k = np.array([numbers.get(place, -1) for place in found(spans).tolist()], np.int64)
+        columns = (k, *(spans.column(name).to_numpy() for name in ("span", "promised", "came")))
+        self._open = tuple(column[k >= 0].copy() for column in columns)
+
+
+def _each(place: Vector, order: Vector, first: Vector) -> tuple[Vector, Vector]:
+    """Row and pair of each pair of which a row counts the source."""
+    many = first[place + 1] - first[place]
+    row = np.repeat(np.arange(len(place)), many)
+    within = np.arange(len(row)) - np.repeat(np.cumsum(many) - many, many)
+    return row, order[first[place][row] + within]
+
+
+_STATE: Final = ("nats", "worst", "came", "promised", "since", "told")
+_NOTHING: Final = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+
+
+@njit
+def _judge(
+    follower: Any, span: Any, promised: Any, came: Any, spread: Any, wait: Any, bar: Any, reach: Any, until: Any,
+    nats: Any, worst: Any, sum_came: Any, sum_promised: Any, since: Any, told: Any, out: Any, numbers: Any,
+) -> Any:  # fmt: skip
+    """Judge spans, by follower and in order; writes what is to be told and says how much that is."""
+    number = 0
+    for i in range(follower.shape[0]):
+        k = follower[i]
+        if span[i] + wait[k] >= until:
+            continue
+        before = nats[k]
+        nats[k] = before + (MISSED * promised[i] - CAME * came[i]) / spread[k]
+        if nats[k] <= (OVER if told[k] else 0.0):
+            if told[k]:
+                out[number, 0], out[number, 1], out[number, 3] = span[i] + wait[k], k, since[k]
+                numbers[number, 0], numbers[number, 1] = sum_promised[k] + promised[i], sum_came[k] + came[i]
+                number += 1
+            nats[k] = sum_came[k] = sum_promised[k] = 0.0
+            since[k], told[k] = -1, False
+            continue
+        if before == 0.0:
+            since[k] = span[i]
+        sum_came[k] += came[i]
+        sum_promised[k] += promised[i]
+        # what has come since may have been promised by then
+        still = 0.0
+        j = i + 1
+        while j < follower.shape[0] and follower[j] == k and span[j] <= span[i] + wait[k]:
+            still += came[j]
+            j += 1
+        left = nats[k] - CAME * still / spread[k]
+        worst[k] = max(worst[k], left)
+        # once it is told, what has to come before it is over is no more than twice of what tells
+        nats[k] = min(nats[k], 2.0 * bar[k] + CAME * still / spread[k])
+        if left > bar[k] and reach[k] and not told[k]:
+            told[k] = True
+            out[number, 0], out[number, 1], out[number, 2], out[number, 3] = span[i] + wait[k], k, 1, since[k]
+            numbers[number, 0], numbers[number, 1] = sum_promised[k], sum_came[k] + still
+            number += 1
+    return number
