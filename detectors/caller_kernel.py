@@ -256,6 +256,8 @@ def advance_callers(
         value[i, G_CALLER_NEW], typical[i, G_CALLER_NEW] = age / US, NOVEL_US / US
         slot = _place(apps[c], app_first[c], app_last[c], app[i], now)
         app_last[c, slot] = now
+        # who is known at the function is known at its app, of which another may have taken the place meanwhile
+        app_first[c, slot] = min(app_first[c, slot], now - max(pair_age[i], 0))
         since = max(now - app_first[c, slot], 0)
         if since == 0:
             s[C_APPS] += 1.0

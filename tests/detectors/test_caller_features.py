@@ -77,6 +77,22 @@ def test_reaching_into_another_app_counts_by_all_that_was_seen_without_it(usual:
     assert after_days.raw("caller_new_to_app", "odd")[0] > after_a_day.raw("caller_new_to_app", "odd")[0] > 2.0
 
 
+def test_an_app_that_another_pushed_out_of_memory_is_no_news_where_its_caller_is_known(usual: Baselines) -> None:
+    # as many apps as are remembered, each found on a day of its own
+    apps = [f"app-{number}" for number in range(kernel.PLACES)]
+    life = [
+        record
+        for number, app in enumerate(apps)
+        for record in hers(number * DAY + 9 * HOUR, 4, app=app, function=f"F{number}")
+    ]
+    begin = len(apps) * DAY + 9 * HOUR
+    one_more = odd(1, begin=begin, app="payroll", function="Salaries")
+    back = hers(begin + HOUR, 2, app=apps[-1], function=f"F{len(apps) - 1}")
+    found = live(usual, life, one_more, [{**record, "invocation_id": f"back-{n}"} for n, record in enumerate(back)])
+    assert found.raw("caller_new_to_app", "odd")[0] > 2.0
+    assert (found.raw("caller_new_to_app", "back") == 0.0).all()
+
+
 def test_reaching_into_another_app_says_more_with_each_call_and_the_habit_of_a_day_nothing(usual: Baselines) -> None:
     found = live(usual, working_days(), odd(30, every=MINUTE, app="payroll")).raw("caller_new_to_app", "odd")
     assert (np.diff(found) > 0.0).all()
