@@ -150,6 +150,7 @@ class Usual:
         of_app: rows of each app.
         missed, steady, unnoticed, phase_sum: as ``Baselines.missed``, ``steady``, ``unnoticed`` and
             ``starts_on_schedule`` give them.
+        hands: as ``Baselines.hands`` gives it.
         mean_rate, max_rate: float64[F+C], invocations per second in a mean hour of the week and in the busiest.
     """
 
@@ -159,6 +160,7 @@ class Usual:
     steady: Vector
     unnoticed: Vector
     phase_sum: Vector
+    hands: Vector
     mean_rate: Vector
     max_rate: Vector
 
@@ -176,6 +178,7 @@ class Usual:
             baselines.steady(missed),
             baselines.unnoticed(),
             baselines.starts_on_schedule(),
+            baselines.hands(),
             baselines.rate.mean(axis=1),
             baselines.rate.max(axis=1),
         )
@@ -433,6 +436,7 @@ class FunctionFeatures:
             ),
             *(getattr(base, n)[b] for n in ("phases", "phase_us", "phase_count")),
             self._usual.phase_sum[b],
+            self._usual.hands,
             known,
             self._silence[b],
             base.alarms[b],

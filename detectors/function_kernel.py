@@ -808,7 +808,9 @@ def _started_seldom(
 
 
 @njit
-def _unscheduled(s: Any, t: Any, raw: Any, value: Any, typical: Any, unscheduled: Any, phase_sum: Any, now: Any) -> Any:
+def _unscheduled(
+    s: Any, t: Any, raw: Any, value: Any, typical: Any, unscheduled: Any, phase_sum: Any, hands: Any, now: Any
+) -> Any:  # fmt: skip
     """Runs that no schedule asked for: made up for by a host that was down, or started by hand."""
     # where none was on n days, one is today with a chance below 1 in 2 n; each more adds as much as one that
     # never was in n runs, 1 in 2 n. A host that was down runs late what was due, which comes by days; what
@@ -825,7 +827,11 @@ def _unscheduled(s: Any, t: Any, raw: Any, value: Any, typical: Any, unscheduled
     else:
         more = max(s[S_MANUAL] - 1.0, 0.0) * np.log(2.0 * s[S_SETTLED] + 2.0)
         never = max(t[T_DAYS], phase_sum, s[S_SETTLED]) if unscheduled == BY_HAND else t[T_DAYS]
-        raw[F_UNSCHEDULED] = np.log(2.0 * never + 2.0) + more
+        first = np.log(2.0 * never + 2.0)
+        if unscheduled == BY_HAND:
+            # somebody starts what else the tenant has, or nobody ever did
+            first = min(max(first - hands[0], 0.0), hands[1])
+        raw[F_UNSCHEDULED] = first + more
     value[F_UNSCHEDULED], typical[F_UNSCHEDULED] = s[S_BY_HAND], usual
 
 
@@ -889,7 +895,8 @@ def advance_functions(
     signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any,
     spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
     missed: Any, steady: Any, unnoticed: Any, dispersion: Any, between_days: Any, day_spread: Any, waves: Any,
-    mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any, phase_count: Any, phase_sum: Any, known: Any,
+    mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any, phase_count: Any, phase_sum: Any, hands: Any,
+    known: Any,
     silence_nats: Any, alarms: Any,
     levels: Any, state: Any, times: Any, hosts: Any, host_since: Any, operations: Any,
     app: Any, app_state: Any, app_last: Any, app_rate: Any, app_missed: Any, app_alarms: Any,
@@ -1655,7 +1662,7 @@ def advance_functions(
             value[i, F_REDELIVERY] = tries
         typical[i, F_REDELIVERY] = 1.0
         if unscheduled[i] > 0:
-            _unscheduled(s, t, raw[i], value[i], typical[i], unscheduled[i], phase_sum[k], now)
+            _unscheduled(s, t, raw[i], value[i], typical[i], unscheduled[i], phase_sum[k], hands, now)
         if signature[i] > 0:
             q[P_SIGN] += 1.0
             raw[i, F_ATTACK_SIGNATURE] = 1.0 + np.log(q[P_SIGN])

@@ -101,6 +101,8 @@ MOST_COUNTRIES: Final = 4_096
 #: characters of a country's name that are kept
 _COUNTRY_NAME: Final = 64
 COHORTS: Final = ("http", "queue", "servicebus", "eventhub", "blob", "timer", "host-api", "other")
+#: hours in which something was started by hand from which on that is done in this tenant
+SEVERAL_ACTS: Final = 2.0
 #: what is brought by messages, and what they may bring in an hour beyond the usual that nobody notices: a share of the
 #: tenant's calls, and at most so many
 BY_MESSAGE: Final = ("queue", "servicebus", "eventhub", "blob")
@@ -119,6 +121,8 @@ class BaselineSketch:
     _phases: list[Floats] = field(default_factory=list)
     countries: dict[int, float] = field(default_factory=dict)
     country_names: dict[int, str] = field(default_factory=dict)
+    #: function, and hour since 1970 in which somebody started it by hand
+    by_hand: set[tuple[int, int]] = field(default_factory=set)
     _pending: int = 0
 
     def update(self, rows: pa.RecordBatch | pa.Table, index: Ints, cold: npt.NDArray[np.bool_], hashes: Any) -> None:
@@ -161,6 +165,9 @@ class BaselineSketch:
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
             key = (pair // len(COHORTS), pair % len(COHORTS))
             self.triggers[key] = self.triggers.get(key, 0.0) + count
+        manual = code == COHORTS.index("host-api")
+        if manual.any():
+            self.by_hand.update(zip(index[manual].tolist(), (at[manual] // HOUR_US).tolist(), strict=True))
         timed = code == COHORTS.index("timer")
         if timed.any():
             minute = (start[timed] // (60 * US)) % DAY_PHASES
@@ -206,6 +213,7 @@ class BaselineSketch:
         for country, count in other.countries.items():
             self.countries[country] = self.countries.get(country, 0.0) + count
         self.country_names |= other.country_names
+        self.by_hand |= {(int(lookup[function]), hour) for function, hour in other.by_hand}
         self._bound_countries()
         for here, there in ((self._bins, other._bins), (self._runs, other._runs), (self._phases, other._phases)):
             for part in there:
@@ -265,6 +273,7 @@ class Baselines:
         lasting: float64[F+C, 24], share of the calls at an hour of the day (UTC) that is no single day's.
         app_alarms: float64[F+C, 192], as ``alarms``, of an app with several functions, in the row of its first; else 0.
         mean_ms, square_ms: float64[F+C], first and second moment of the duration, trimmed.
+        by_hand: float64[F+C], hours in which somebody started by hand what something else fires.
         phases: float64[F+C, 1440], share of starts by phase; all 0 where no schedule is kept.
         phase_us: int64[F+C], width of a phase bin, 0 where no schedule is kept.
         phase_count: int64[F+C], number of bins in the period.
@@ -297,6 +306,7 @@ class Baselines:
     app_alarms: Floats
     mean_ms: Floats
     square_ms: Floats
+    by_hand: Floats
     phases: Floats
     phase_us: Ints
     phase_count: Ints
@@ -438,6 +448,17 @@ class Baselines:
         clock = np.where(own >= CLOCK_STARTS, CLOCK, 0.0)
         return np.where(self.keeps_schedule, np.maximum(np.maximum(own, together), clock), 0.0)
 
+    def hands(self) -> Floats:
+        """How little it says that somebody starts a function by hand, of the tenant, float64[2], in nats.
+
+        What is to be taken from how seldom any run is one, by the rule of succession; and how strange it is that
+        anybody does so on one day, where it was done in more than one hour; inf where it was not.
+        """
+        acts = float(self.by_hand.sum())
+        a_day = (acts + 0.5) / max(self.days, 1.0)
+        often = -np.log(-np.expm1(-a_day)) if acts >= SEVERAL_ACTS else np.inf
+        return np.array([np.log(2.0 * acts + 1.0), often])
+
     def names(self) -> Iterator[tuple[str, str]]:
         """App and function of each row but the cohorts'."""
         return zip(self.apps, self.functions, strict=True)
@@ -506,7 +527,7 @@ _ARRAYS: Final = (
         "refusal_rate",
     ),
     *("rate", "dispersion", "between_days", "day_spread", "waves", "alarms", "lasting", "app_alarms"),
-    *("mean_ms", "square_ms", "phases", "phase_us", "phase_count"),
+    *("mean_ms", "square_ms", "by_hand", "phases", "phase_us", "phase_count"),
 )
 
 
@@ -611,6 +632,8 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
     dispersion = _dispersion(bins, who, rate, size, cohorts, len(covered) - lives)
     quantiles, tail_high, tail_low, longest, cold_extra, mean_ms, square_ms = _durations(sketch, rank, size, cohort)
     phases, phase_us, phase_count = _schedules(sketch, rank, size, cohort)
+    started = [rank[function] for function, _ in sketch.by_hand]
+    by_hand = np.bincount(np.array(started, np.int64), minlength=rows) * (cohort != COHORTS.index("host-api"))
     middle = quantiles[:, int(np.searchsorted(LEVELS, 0.75))], quantiles[:, int(np.searchsorted(LEVELS, 0.25))]
     countries = sorted(sketch.countries)[:MOST_COUNTRIES]
     return Baselines(
@@ -636,6 +659,7 @@ def _fit(sketch: BaselineSketch, since: Mapping[tuple[str, str], int]) -> Baseli
         app_alarms=_app_alarms(bins, who, names, rate, covered),
         mean_ms=mean_ms,
         square_ms=square_ms,
+        by_hand=by_hand.astype(np.float64),
         phases=phases,
         phase_us=phase_us,
         phase_count=phase_count,

@@ -874,6 +874,30 @@ def test_one_run_by_hand_of_a_nightly_job_is_held_against_the_runs_of_all_timers
     assert claims[0] < np.log(2 * 6 + 2) < np.log(100) < claims[1]
 
 
+def test_a_run_by_hand_says_less_where_the_tenant_starts_others_by_hand() -> None:
+    hourly, night = (
+        timer(0, 4 * 24, every=HOUR, function="Hourly"),
+        timer(2 * HOUR, 4 * 24, every=DAY, function="Night"),
+    )
+    by_hand = [{**timer(LEARNED + 12 * HOUR, 0.1, function="Night")[0], "trigger": "host-api", "invocation_id": "bad"}]
+
+    def claims(*hours: float) -> float:
+        acts = [
+            {**timer(int(at * HOUR), 0.1, function="Hourly")[0], "trigger": "host-api", "invocation_id": f"hand{at}"}
+            for at in hours
+        ]
+        usual = baselines_of([*hourly, *night, *acts])
+        assert usual.by_hand.sum() == len({int(at) for at in hours})
+        return float(live(usual, night, by_hand).raw("unscheduled", "bad")[0])
+
+    never, once, at_once, often = claims(), claims(30.5), claims(30.2, 30.6), claims(30.5, 60.5)
+    # nobody ever in a hundred runs, and one of a hundred
+    assert never > np.log(100)
+    assert once == at_once == pytest.approx(never - np.log(3.0), rel=0.01)
+    # twice in four days: about every other day
+    assert 0.0 < often < np.log(3.0)
+
+
 @pytest.mark.parametrize(("off", "strange"), [(HOUR, False), (-HOUR, False), (3 * HOUR, True)], ids=str)
 def test_a_job_that_starts_an_hour_off_is_no_more_than_clocks_that_changed(off: int, strange: bool) -> None:
     night, hourly = (

@@ -30,6 +30,7 @@ ARRAYS = (
     "waves",
     "tail_high",
     "tail_low",
+    "by_hand",
     "phases",
     "count",
 )
