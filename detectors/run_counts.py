@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from detectors.raised import raised_batch
 from models.downstream import BIN_US, Downstream
@@ -31,6 +32,9 @@ class RunCounts:
         self._known = known
         self._order = np.argsort(known.keys)
         self._sorted = known.keys[self._order]
+        labels = [f"{RUNS}:{app}/{name}" for app, name in zip(known.apps, known.functions, strict=True)]
+        names = (known.apps, known.functions, known.triggers, labels)
+        self._names = [pa.array(texts, pa.string()) for texts in names]
         #: place of the function, span, runs, and those that did not fail; by place and span
         self._open: tuple[Vector, ...] = _NOTHING
 
@@ -60,16 +64,16 @@ class RunCounts:
         if not over.any():
             return None
         self._open = tuple(column[~over] for column in self._open)
-        known, ends = self._known, (span[over] + 1) * BIN_US
-        apps, functions = ([names[k] for k in place[over].tolist()] for names in (known.apps, known.functions))
-        named = zip(apps, functions, ends.tolist(), strict=True)
+        known, ends = self._known, pa.array((span[over] + 1) * BIN_US)
+        which = pa.array(place[over])
+        app, function, trigger, label = (names.take(which) for names in self._names)
         columns = {
-            "at": pa.array(ends),
-            "invocation_id": [f"{RUNS}:{app}/{function}@{us}" for app, function, us in named],
-            "event_time": pa.array(ends).cast(pa.timestamp("us", "UTC")),
-            "app": apps,
-            "function": functions,
-            "trigger": [known.triggers[k] for k in place[over].tolist()],
+            "at": ends,
+            "invocation_id": pc.binary_join_element_wise(label, ends.cast(pa.string()), "@"),
+            "event_time": ends.cast(pa.timestamp("us", "UTC")),
+            "app": app,
+            "function": function,
+            "trigger": trigger,
             "candidate": pa.repeat(True, len(ends)),
             "p_value": pa.repeat(1.0, len(ends)),
             "signal": pa.repeat(RUNS, len(ends)),
@@ -86,10 +90,9 @@ class RunCounts:
 
     def snapshot(self) -> pa.Table:
         """Counts by names."""
-        known, (place, span, runs, good) = self._known, self._open
+        place, span, runs, good = self._open
         order = np.lexsort((span, place))
-        apps = pa.array([known.apps[k] for k in place[order].tolist()], pa.string())
-        functions = pa.array([known.functions[k] for k in place[order].tolist()], pa.string())
+        apps, functions = (names.take(pa.array(place[order])) for names in self._names[:2])
         columns = {"span": span[order], "runs": runs[order], "good": good[order]}
         return pa.table({"app": apps, "function": functions, "app_key": hash_strings(apps), **columns})
 

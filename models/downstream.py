@@ -32,7 +32,7 @@ LEAST_SOURCE: Final = 0.05
 LEAST_RUNS: Final = 5
 LEAST_MEAN: Final = 0.3
 #: us that a follower is waited for at least, and at most
-LEAST_WAIT_US: Final = 1800 * US
+LEAST_WAIT_US: Final = 1200 * US
 MOST_WAIT_US: Final = 6 * 3600 * US
 #: dispersion that is believed at least, of the mean and at most
 LEAST_SPREAD: Final = 0.25

@@ -203,7 +203,7 @@ class Trouble(Who):
         """How far from the schedule."""
         off, between = self._signs.value("off_schedule"), finite(self._e.typical.get("off_schedule", 0.0))
         if between > 0.0:
-            return f"{say.span(off)} after the one before, where at least {say.span(between)} lie between two"
+            return f"{say.span(off)} after the one before, where {say.span(between)} between two are usual"
         return f"up to {say.span(off)} away from the times it keeps" if off >= 1.0 else "which no schedule asked for"
 
     def say_gone(self) -> str:
