@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detectors.function_features import FunctionFeatures, from_matrix
 from detectors.incidents import Incidents
 from detectors.operations import Operations
 from detectors.order import concat, in_order, with_at
@@ -18,6 +19,7 @@ from detectors.run_counts import RunCounts, went_well
 from detectors.schema import INVOCATION
 from detectors.timeline import END
 from models.downstream import BIN_US
+from tests.detectors.life import baselines_of, timer
 from tests.detectors.rows import EPOCH_US, PLAIN
 from tests.detectors.strange import OPENS, raised, silent, speech, strange, tick
 from tests.models.downstream import CHARGE, DAY, HOUR, MINUTE, NAMES, Run, learned, orders, without
@@ -148,6 +150,25 @@ def test_it_is_no_part_of_what_else_is_silent_unless_that_is_all_of_its_app() ->
 def test_what_failed_or_was_refused_did_not_go_well_and_what_nothing_is_known_of_did() -> None:
     succeeded = pa.array([True, False, None, True], pa.bool_())
     assert went_well(succeeded, pa.array([200, 500, None, 404], pa.int32())).tolist() == [True, False, True, False]
+
+
+def test_what_is_strange_is_the_same_where_all_operations_are_kept_to_learn_from() -> None:
+    tried = [{"operation_id": f"op-{n // 3}", "succeeded": n % 3 == 2, "status": None} for n in range(30)]
+    records = [
+        {**PLAIN, "trigger": "queue", "function": "Send", "caller": "queue:mail", "caller_source": "queue", **one}
+        for one in tried
+    ]
+    for number, record in enumerate(records):
+        record |= {"event_time": EPOCH_US + number * MINUTE, "invocation_id": f"run-{number:02d}", "duration_ms": 5.0}
+    batch = pa.RecordBatch.from_pylist(records, schema=INVOCATION)
+    usual = baselines_of(timer(0, 24))
+    raw = []
+    for every_operation in (False, True):
+        fold = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
+        rows = in_order(with_at(batch, every_operation=every_operation))
+        raw.append(from_matrix(fold.advance(rows, END).column("raw_function")))
+    assert raw[0].any()
+    assert np.array_equal(*raw)
 
 
 def test_who_follows_whom_is_learned_from_invocations() -> None:
