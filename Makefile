@@ -17,13 +17,13 @@ demo: $(VENV)/.with-dev  ## simulate a week of logs, train, replay, and show the
 	$(BIN)/lonetree demo
 
 test: $(VENV)/.with-dev  ## unit tests and properties (three to six minutes)
-	$(BIN)/pytest -n auto -m "not integration"
+	$(BIN)/pytest -n auto -m "not integration" --durations=10
 
 pythons:  ## unit tests with every Python from 3.10 to 3.13 that is found
 	@bash .ci/pythons
 
 integration: $(VENV)/.with-dev $(VENV)/.with-azure $(VENV)/.with-kafka  ## tests that start real servers
-	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m integration; code=$$?; \
+	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m integration --durations=10; code=$$?; \
 	if [ $$code -eq 5 ]; then echo "no integration tests here"; exit 0; fi; exit $$code
 
 lint: $(VENV)/.with-dev  ## ruff and mypy --strict

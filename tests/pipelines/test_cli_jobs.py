@@ -299,6 +299,7 @@ def test_the_demo_says_what_its_incidents_hold_and_what_they_miss(tmp_path: Path
     ]
 
 
+@pytest.mark.slow  # it compiles what training needs
 def test_an_error_in_a_worker_is_told_once_and_without_its_traceback(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
