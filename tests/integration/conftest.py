@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,7 +14,8 @@ from pipelines.jobs import run_bounded
 from pipelines.sources.files import expand
 from pipelines.workflows import plan_for
 from tests.conftest import Tenant
-from tests.integration.on_beam import BUDGET, LINES, Outcome, verdicts
+from tests.integration import flink
+from tests.integration.on_beam import BUDGET, LINES, Outcome, Words, flink_words, prism_words, verdicts
 from tests.pipelines.live import last_told
 
 
@@ -42,3 +44,18 @@ def expected(lines: list[str], model: Model, tmp_path_factory: pytest.TempPathFa
     assert found.run["scored"] == LINES
     assert len(found.incidents) > 5
     return verdicts(folder / "out"), last_told(found.incidents)
+
+
+@pytest.fixture(scope="module")
+def flink_server() -> Iterator[str]:
+    with flink.serving() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=["prism", "flink"])
+def runner(request: pytest.FixtureRequest) -> Words:
+    if request.param == "prism":
+        return prism_words()
+    if request.param == "flink from its jar":
+        return flink_words(f"--flink_job_server_jar={flink.job_server()}")
+    return flink_words(f"--job_endpoint={request.getfixturevalue('flink_server')}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import signal
@@ -14,11 +15,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from detectors.conform import Conformed
+from pipelines.sources import uri
+from pipelines.sources.base import Polled
+from pipelines.stream_job import StreamJob
+from pipelines.stream_source import LiveOptions
 from tests.integration import prism
 from tests.integration.kafka_broker import free_port
-from tests.pipelines.live import COLUMNS, last_told
+from tests.pipelines.live import COLUMNS, last_told, no_letters
 
 BUDGET = 20.0
 #: lines of the replayed day
@@ -33,6 +41,53 @@ Outcome = tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]
 
 def prism_words() -> Words:
     return "PrismRunner", [f"--prism_location={prism.program()}"]
+
+
+def flink_words(server: str) -> Words:
+    """What Beam is told of a job server, by its jar or by where it listens."""
+    return "FlinkRunner", [server, "--flink_master=[local]", "--parallelism=1", "--checkpointing_interval=2000"]
+
+
+class Piecewise:
+    """A source that gives one piece a poll; its cursor is how many."""
+
+    def __init__(self, pieces: list[pa.RecordBatch], given: int) -> None:
+        self._pieces, self._given = pieces, given
+
+    def poll(self, now: dt.datetime) -> Iterator[Polled]:
+        if not self.idle:
+            self._given += 1
+            yield Polled(Conformed(self._pieces[self._given - 1], no_letters(), 0), {"given": self._given}, None)
+
+    def commit(self, cursor: Any) -> None:
+        """Nothing is kept elsewhere."""
+
+    @property
+    def idle(self) -> bool:
+        return self._given == len(self._pieces)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def feeds(monkeypatch: pytest.MonkeyPatch, opened: Callable[[int], Piecewise]) -> None:
+    """Let ``fed:day`` be a source opened with how many pieces it gave; workers are threads of this process."""
+
+    def fed(target: str, options: Any, cursor: Any, path: Path, conform: Any) -> Piecewise:
+        return opened(cursor["given"] if cursor is not None else 0)
+
+    monkeypatch.setitem(uri._KINDS, "fed", (fed, ()))
+
+
+def job(folder: Path, **live: Any) -> StreamJob:
+    return StreamJob(
+        (f"files:{folder / 'logs'}",),
+        (f"ndjson:{folder / 'incidents.ndjson'}",),
+        folder / "state",
+        folder,
+        "all",
+        LiveOptions(**{"idle_us": None, "until_idle_s": 1.0, **live}),
+    )
 
 
 def verdicts(output: Path) -> list[dict[str, Any]]:
