@@ -47,10 +47,10 @@ MARGIN: Final = 1.5
 OVER: Final = 1.0
 #: times the runs of a source in the busiest span that was seen, beyond which more of them promise nothing
 BUSIEST: Final = 1.25
-#: runs kept to learn from, about 40 bytes each; of more, those of every second operation
-MOST_RUNS: Final = 2_000_000
+#: runs kept to learn from, about 40 bytes each; of more, those of every second operation, and so on
+MOST_RUNS: Final = 1_000_000
 #: functions of one operation that are compared
-_MOST_FUNCTIONS: Final = 32
+_MOST_FUNCTIONS: Final = 20
 #: what tells as well as the best: so many times its spread, and a little
 _ALIKE: Final = 1.1
 _SLIGHT: Final = 0.01
@@ -416,16 +416,16 @@ def _busiest(runs: _Runs, source: int) -> float:
 
 def _worst(runs: _Runs, known: Downstream, part: Vector) -> Vector:
     """The most nats of each follower in the runs that it is learned from, float64[F]."""
-    missing, last = Missing(known), 0
+    counts = []
     for place, function in enumerate(part.tolist()):
         rows = runs.of(function)
         span, which = np.unique(runs.at[rows] // BIN_US, return_inverse=True)
-        came, good = (
-            np.bincount(which.reshape(-1), w) for w in (runs.weight[rows], runs.weight[rows] * runs.good[rows])
-        )
-        missing.count(np.full(len(span), place), span, came, good)
-        last = max(last, int(span[-1]))
-    missing.judge(last + 1)
+        weight = runs.weight[rows]
+        sums = (np.bincount(which.reshape(-1), values) for values in (weight, weight * runs.good[rows]))
+        counts.append((np.full(len(span), place), span, *sums))
+    missing = Missing(known)
+    missing.count(*(np.concatenate(column) for column in zip(*counts, strict=True)))
+    missing.judge(int(max(span[-1] for _, span, *_ in counts)) + 1)
     return missing.worst
 
 
