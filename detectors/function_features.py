@@ -443,7 +443,9 @@ class FunctionFeatures:
         )
 
     def _count(self, rows: pa.RecordBatch, owner: Vector, weight: Vector, late: Vector) -> None:
-        """Count the runs that came in time."""
+        """Count the runs that came in time, where any function follows another."""
+        if not len(self._counts.known):
+            return
         good = went_well(rows.column("succeeded"), rows.column("status"))
         columns = (owner, np.asarray(rows.column("at")), weight, good)
         self._counts.add(*(columns if not late.any() else (column[~late] for column in columns)))

@@ -37,8 +37,8 @@ from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, 
 from detectors.story_rows import StoryRows, add_rows, newcomers
 from detectors.timeline import END, Tables
 from detectors.waiting import MOST, Waiting
-from models.baselines import COHORTS, HOUR_US, US
-from models.downstream import BIN_US, Downstream, Missing, Told
+from models.baselines import BIN_US, COHORTS, HOUR_US, US
+from models.downstream import Downstream, Missing, Told
 from models.feedback import Feedback
 from models.hashing import combine, hash_strings
 
@@ -234,13 +234,10 @@ class Incidents:
         if not counts.any():
             return rows
         counted = rows.filter(pa.array(counts))
-        known = self._missing.known
-        order = np.argsort(known.keys)
-        key = np.asarray(counted.column("function_key"))
-        place = np.minimum(np.searchsorted(known.keys[order], key), max(len(order) - 1, 0))
-        mine = known.keys[order[place]] == key if len(order) else np.zeros(len(key), np.bool_)
+        place = self._missing.known.find(np.asarray(counted.column("function_key")))
+        mine = place >= 0
         columns = (np.asarray(counted.column(name))[mine] for name in ("runs", "promised"))
-        self._missing.count(order[place[mine]], np.asarray(counted.column("at"))[mine] // BIN_US - 1, *columns)
+        self._missing.count(place[mine], np.asarray(counted.column("at"))[mine] // BIN_US - 1, *columns)
         return rows.filter(pa.array(~counts))
 
     def _told_missing(self, watermark_us: int) -> pa.RecordBatch | None:
@@ -277,8 +274,7 @@ class Incidents:
     def _upstream(self, told: Told) -> str:
         """App and name of what promises most of a follower's runs."""
         known = self._missing.known
-        pairs = np.flatnonzero(known.follower == told.follower)
-        most = known.source[pairs[np.argmax((known.mean * known.most)[pairs])]]
+        most = known.main_source(told.follower)
         return f"{known.apps[most]}\x1f{known.functions[most]}"
 
     def _explained(self, function: str, at_us: int) -> bool:

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.raised import raised_batch
-from models.downstream import BIN_US, Downstream
+from models.baselines import BIN_US
+from models.downstream import Downstream
 from models.hashing import hash_strings
 
 Vector = npt.NDArray[Any]
@@ -29,9 +30,7 @@ class RunCounts:
     """
 
     def __init__(self, known: Downstream) -> None:
-        self._known = known
-        self._order = np.argsort(known.keys)
-        self._sorted = known.keys[self._order]
+        self.known = known
         labels = [f"{RUNS}:{app}/{name}" for app, name in zip(known.apps, known.functions, strict=True)]
         names = (known.apps, known.functions, known.triggers, labels)
         self._names = [pa.array(texts, pa.string()) for texts in names]
@@ -47,14 +46,11 @@ class RunCounts:
             weight: float64[n], runs that each stands for.
             good: bool[n], whether it did not fail.
         """
-        if not len(self._sorted) or not len(key):
-            return
-        at_most = np.minimum(np.searchsorted(self._sorted, key), len(self._sorted) - 1)
-        mine = np.flatnonzero(self._sorted[at_most] == key)
+        place = self.known.find(key)
+        mine = np.flatnonzero(place >= 0)
         if not len(mine):
             return
-        place, span = self._order[at_most[mine]], at[mine] // BIN_US
-        runs = (place, span, weight[mine], weight[mine] * good[mine])
+        runs = (place[mine], at[mine] // BIN_US, weight[mine], weight[mine] * good[mine])
         self._open = _added(*(np.concatenate([held, more]) for held, more in zip(self._open, runs, strict=True)))
 
     def take(self, watermark_us: int) -> pa.RecordBatch | None:
@@ -64,7 +60,7 @@ class RunCounts:
         if not over.any():
             return None
         self._open = tuple(column[~over] for column in self._open)
-        known, ends = self._known, pa.array((span[over] + 1) * BIN_US)
+        known, ends = self.known, pa.array((span[over] + 1) * BIN_US)
         which = pa.array(place[over])
         app, function, trigger, label = (names.take(which) for names in self._names)
         columns = {
@@ -98,10 +94,7 @@ class RunCounts:
 
     def restore(self, table: pa.Table) -> None:
         """Take over a snapshot, of this or of other followers: functions are found by name."""
-        names = zip(self._known.apps, self._known.functions, strict=True)
-        places = {name: place for place, name in enumerate(names)}
-        named = zip(table.column("app").to_pylist(), table.column("function").to_pylist(), strict=True)
-        place = np.array([places.get(name, -1) for name in named], np.int64)
+        place = self.known.find_named(table)
         columns = (place, *(table.column(name).to_numpy() for name in ("span", "runs", "good")))
         self._open = tuple(column[place >= 0] for column in columns)
 

@@ -16,14 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.baselines import US
+from models.baselines import BIN_US, US
 from models.hashing import combine, hash_strings
 from models.jit import njit
 
 Vector = npt.NDArray[Any]
 
-#: us; runs are counted by such spans
-BIN_US: Final = 300 * US
 #: share of a follower's operations that came past a source
 COVERED: Final = 0.9
 #: share of them that the lesser of several sources must have begun
@@ -113,10 +111,30 @@ class Downstream:
             circle[circle == circle[follower]] = circle[source]
         return circle
 
-    def sources_of(self, follower: int) -> list[int]:
-        """Places in the names of what a follower, by its place among the F, follows."""
-        found: list[int] = self.source[self.follower == follower].tolist()
-        return found
+    @cached_property
+    def _by_key(self) -> tuple[Vector, Vector]:
+        """Places by their keys, and the keys in that order."""
+        order = np.argsort(self.keys)
+        return order, self.keys[order]
+
+    def find(self, keys: Vector) -> Vector:
+        """Places in the names, int64[n], by hashes as ``keys`` has them, uint64[n]; -1 of other functions."""
+        order, known = self._by_key
+        if not len(known):
+            return np.full(len(keys), -1, np.int64)
+        at_most = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        return np.where(known[at_most] == keys, order[at_most], -1)
+
+    def find_named(self, table: pa.Table) -> Vector:
+        """Places in the names, int64[n], by the columns ``app`` and ``function`` of a table; -1 of other functions."""
+        places = {name: place for place, name in enumerate(zip(self.apps, self.functions, strict=True))}
+        names = zip(table.column("app").to_pylist(), table.column("function").to_pylist(), strict=True)
+        return np.array([places.get(name, -1) for name in names], np.int64)
+
+    def main_source(self, follower: int) -> int:
+        """Place in the names of what promises most runs of a follower, by its place among the F."""
+        pairs = np.flatnonzero(self.follower == follower)
+        return int(self.source[pairs[np.argmax((self.mean * self.most)[pairs])]])
 
     def to_tables(self) -> dict[str, pa.Table]:
         """For a bundle."""
@@ -569,21 +587,16 @@ class Missing:
     def restore(self, tables: Mapping[str, pa.Table]) -> None:
         """Take over a snapshot, of this or of what else was known: followers are found by name."""
         known = self.known
-        places = {name: place for place, name in enumerate(zip(known.apps, known.functions, strict=True))}
         numbers = {place: k for k, place in enumerate(known.named.tolist())}
 
-        def found(table: pa.Table) -> Vector:
-            names = zip(table.column("app").to_pylist(), table.column("function").to_pylist(), strict=True)
-            return np.array([places.get(name, -1) for name in names], np.int64)
-
-        heard = found(tables["heard"])
+        heard = known.find_named(tables["heard"])
         self.heard[heard[heard >= 0]] = True
         saved = tables["followers"]
-        k = np.array([numbers.get(place, -1) for place in found(saved).tolist()], np.int64)
+        k = np.array([numbers.get(place, -1) for place in known.find_named(saved).tolist()], np.int64)
         for name in _STATE:
             getattr(self, name)[k[k >= 0]] = saved.column(name).to_numpy()[k >= 0]
         spans = tables["spans"]
-        k = np.array([numbers.get(place, -1) for place in found(spans).tolist()], np.int64)
+        k = np.array([numbers.get(place, -1) for place in known.find_named(spans).tolist()], np.int64)
         columns = (k, *(spans.column(name).to_numpy() for name in ("span", "promised", "came")))
         self._open = tuple(column[k >= 0].copy() for column in columns)
 

@@ -18,7 +18,7 @@ from detectors.order import concat, in_order, with_at
 from detectors.run_counts import RunCounts, went_well
 from detectors.schema import INVOCATION
 from detectors.timeline import END
-from models.downstream import BIN_US
+from models.baselines import BIN_US
 from tests.detectors.life import baselines_of, timer
 from tests.detectors.rows import EPOCH_US, PLAIN
 from tests.detectors.strange import OPENS, raised, silent, speech, strange, tick

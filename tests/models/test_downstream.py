@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.downstream import BAR, BIN_US, LEAST_WAIT_US, Downstream, Missing, Told
+from models.baselines import BIN_US
+from models.downstream import BAR, LEAST_WAIT_US, Downstream, Missing, Told
 from tests.models.downstream import (
     CHARGE,
     DAY,
@@ -187,7 +188,7 @@ def test_how_it_is_told_says_that_it_is_known_who_belongs_together() -> None:
     runs += [(o, SEND, e + MINUTE, e + MINUTE + SECOND, True) for o, f, _, e, _ in runs if f == CHARGE]
     known = learned(runs)
     assert len(set(known.together.tolist())) == 1
-    places = [known.functions[place] for k in range(len(known)) for place in known.sources_of(k)]
+    places = [known.functions[known.main_source(k)] for k in range(len(known))]
     assert sorted(places) == ["Charge", "Order"]
 
 
