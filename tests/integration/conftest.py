@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from tests.conftest import Tenant
 from tests.integration import flink
 from tests.integration.on_beam import BUDGET, LINES, Outcome, Words, flink_words, prism_words, verdicts
 from tests.pipelines.live import last_told
+
+# a JVM that lives for a minute or two spends most of it on compiling what it runs as if it were to run for days
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
 def as_lines(folder: Path) -> list[str]:
