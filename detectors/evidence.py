@@ -72,14 +72,14 @@ class Silence(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """Runs that others promised and that do not come.
+    """Runs that others promised and that do not come, or come too often.
 
     Attributes:
         promised: runs that were to come.
         came: runs that did.
-        since_us: since when fewer came than were promised, UTC us.
+        since_us: since when fewer, or more, came than were promised, UTC us.
         follows: (app, function) of what promised them.
-        over: they come again.
+        over: they come again as promised.
     """
 
     promised: float
@@ -87,6 +87,11 @@ class Missing(NamedTuple):
     since_us: int
     follows: tuple[tuple[str, str], ...] = ()
     over: bool = False
+
+    @property
+    def too_many(self) -> bool:
+        """More came than was promised."""
+        return self.came > self.promised
 
 
 @dataclass(frozen=True)

@@ -92,11 +92,12 @@ def reasons(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _undone(missing: Missing) -> dict[str, Any]:
-    """That less came than what ran elsewhere promised."""
+    """That less, or more, came than what ran elsewhere promised."""
     came, promised = finite(missing.came), finite(missing.promised)
     return {
         "feature": "downstream",
-        "words": "runs that others promised and that did not come",
+        "words": f"runs {'beyond those that' if missing.too_many else 'that'} others promised"
+        f"{'' if missing.too_many else ' and that did not come'}",
         "value": came,
         "typical": promised,
         "unit": "count",

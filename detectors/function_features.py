@@ -129,6 +129,7 @@ def _cross(
         if row < known and times[k, kernel.T_ARMED] == kernel.PACED and mean_rate[row] > 0.0:
             last = times[k, kernel.T_LAST]
             level = kernel.level_of(state[k, kernel.S_N60], state[k, kernel.S_E60])
+            level = kernel.rows_of(level, state[k, kernel.S_ITEMS])
             out[k], _ = kernel.missed_since(missed[row], alarms[row], level, last, until, silence_nats[row])
 
 

@@ -56,7 +56,13 @@ S_ACCEPTED: Final = 93
 S_BY_HAND: Final = 94
 #: calls of a day beyond its habit of the caller of which that is most
 S_TOP_DAY: Final = 95
-FUNCTION_STATE: Final = 96
+#: calls that each of the last rows stood for, where logs are sampled
+S_ITEMS: Final = 96
+#: the busiest hour of today; of the days before, how many there were, and sum and squares of the logarithm of it
+S_BUSIEST_TODAY, S_BUSIEST_DAYS, S_BUSIEST, S_BUSIEST_SQUARES = range(97, 101)
+#: countries that somebody called from on the days before
+S_LANDS: Final = 101
+FUNCTION_STATE: Final = 102
 #: columns of the function's times, int64 us
 (
     T_LAST, T_FIRST, T_DEPLOYED, T_ARMED, T_VERSION, T_VERSION_BEFORE, T_DAY, T_DAYS,
@@ -220,6 +226,20 @@ DAY_FLOOR: Final = 5.0
 #: nats up to which a day with more calls is no growth, and beyond them those from which on it counts in full
 LEAST_GROWN: Final = 0.25
 MORE_GROWN: Final = 0.3
+#: days from which on their busiest hours tell how busy one may be, calls added to each, and the deviation of their
+#: logarithms that is believed beforehand, with how many degrees of freedom
+BUSIEST_DAYS: Final = 4.0
+BUSIEST_CALLS: Final = 4.0
+BUSIEST_SCATTER: Final = 0.3
+BUSIEST_FREE: Final = 3.0
+#: newcomers of a day below which nobody new comes to a function, and countries up to which another is news there; how
+#: much more it says with each e times as many calls
+CLOSED: Final = 0.5
+FEW_LANDS: Final = 3.0
+STAYS: Final = 0.5
+#: times its level of an hour that what came on every day is held to: that the last hour was as calm as on the calmest
+#: day is no news
+CALMEST_DAY: Final = 2.0
 #: how far beyond its habit a caller takes part in what a day brings in full
 GROWN_PART: Final = 0.6
 #: run times that are long are those of one in a hundred, and a share of them that normal life may well reach for hours
@@ -593,6 +613,25 @@ def binomial_excess(hits: Any, total: Any, rate: Any) -> Any:
 
 
 @njit
+def beyond_busiest(s: Any, calls: Any) -> Any:
+    """Nats by which an hour has more calls than the busiest hours of the days before, which differ (Student's t)."""
+    days = s[S_BUSIEST_DAYS]
+    if days < BUSIEST_DAYS:
+        return 0.0
+    mean = s[S_BUSIEST] / days
+    free = days - 1.0 + BUSIEST_FREE
+    scatter = max(s[S_BUSIEST_SQUARES] - days * mean * mean, 0.0) + BUSIEST_FREE * BUSIEST_SCATTER**2
+    z = (np.log(calls + BUSIEST_CALLS) - mean) / np.sqrt(scatter / free * (1.0 + 1.0 / days))
+    return 0.5 * (free + 1.0) * np.log(1.0 + z * z / free) if z > 0.0 else 0.0
+
+
+@njit
+def by_staying(calls: Any) -> Any:
+    """How many times as much it says that somebody is new where nobody new comes, after so many calls in an hour."""
+    return 1.0 + STAYS * np.log(max(calls, 1.0))
+
+
+@njit
 def company(newcomers: Any, usual: Any) -> Any:
     """Nats by which a newcomer is less of a surprise where many arrive together."""
     return min(max(np.log(max(newcomers, 1.0) / (usual + 1.0)), 0.0), MAX_COMPANY)
@@ -725,7 +764,7 @@ def alarmed_since(alarms: Any, missed: Any, level: Any, last: Any, until: Any) -
         border = min((at // QUARTER_US + 1) * QUARTER_US, until)
         hour = _hour(at)
         promised = alarms[(QUARTERS if hour >= WEEKEND else 0) + at % DAY_US // QUARTER_US] / US
-        per_us = level * promised if missed[hour] > 0.0 else 0.0
+        per_us = min(CALMEST_DAY * level, 1.0) * promised if missed[hour] > 0.0 else 0.0
         step = per_us * (border - at)
         if total < 1.0 <= total + step:
             strange = max(np.int64(at + (1.0 - total) / per_us), last + LEAST_SILENCE_US)
@@ -740,6 +779,12 @@ def alarmed_since(alarms: Any, missed: Any, level: Any, last: Any, until: Any) -
 def level_of(calls: Any, expected: Any) -> Any:
     """How far what came in an hour lies below what was to be expected, as on a holiday: 1, or less."""
     return max(min((calls + A_FEW) / (expected + A_FEW), 1.0), LEAST_LEVEL)
+
+
+@njit
+def rows_of(level: Any, items: Any) -> Any:
+    """A level by rows: of calls of which one in ``items`` is kept so many times fewer rows can be missing."""
+    return level / max(items, 1.0)
 
 
 @njit
@@ -842,6 +887,12 @@ def _next_day_of_function(s: Any, t: Any, today: Any) -> Any:
     if t[T_DAYS] >= 1:
         s[S_NEW_HABIT] = s[S_NEW_TODAY] if t[T_DAYS] == 1 else 0.6 * s[S_NEW_HABIT] + 0.4 * s[S_NEW_TODAY]
     t[T_DAYS] += 1 if t[T_DAY] > 0 else 0
+    if t[T_DAY] > 0 and s[S_BUSIEST_TODAY] > 0.0:
+        busiest = np.log(s[S_BUSIEST_TODAY] + BUSIEST_CALLS)
+        s[S_BUSIEST_DAYS] += 1.0
+        s[S_BUSIEST] += busiest
+        s[S_BUSIEST_SQUARES] += busiest * busiest
+    s[S_BUSIEST_TODAY] = 0.0
     s[S_NEW_TODAY] = 0.0
     s[S_SETTLED] += s[S_TODAY]
     s[S_TODAY] = 0.0
@@ -979,7 +1030,7 @@ def advance_functions(
                     due += steady[k, _hour(begin)] / US * (border - begin)
                     begin = border
                 if t[T_ARMED] == PACED and max_rate[k] * (dt / US) >= 1.0:
-                    level = level_of(s[S_N60], s[S_E60])
+                    level = rows_of(level_of(s[S_N60], s[S_E60]), s[S_ITEMS])
                     crossing, gap = missed_since(missed[k], alarms[k], level, last, now, silence_nats[k])
                     if crossing < 0:
                         s[S_MAX_GAP] = max(s[S_MAX_GAP], gap)
@@ -1040,6 +1091,7 @@ def advance_functions(
         s[S_N6H] += w
         s[S_COUNT] += w
         s[S_TODAY] += w
+        s[S_BUSIEST_TODAY] = max(s[S_BUSIEST_TODAY], s[S_N60])
 
         # cold start: a host not among the last seen
         is_cold = False
@@ -1157,6 +1209,8 @@ def advance_functions(
                 t[T_TOP60] = caller[i]
             else:
                 hour_calls = max(s[S_N60] - s[S_TOP60], w)
+        # what is sampled at all may soon be sampled again
+        s[S_ITEMS] = max(w, 0.5 * (s[S_ITEMS] + w))
 
         # the app: a campaign lifts all its functions, a flood one of them
         a = app[k]
@@ -1549,7 +1603,8 @@ def advance_functions(
             lately = AT_THIS_PACE * max(s[S_N5] - own5, 0.0) + min(own60, AT_THIS_PACE * own5)
             in_hour = min(hour_calls, lately)
             lately = max(in_hour - of_batch60, w)
-            raw[i, F_PACE_HOUR] = clumped_excess(lately, expected60 + again60, phi) * part * now_on
+            claims = clumped_excess(lately, expected60 + again60, phi)
+            raw[i, F_PACE_HOUR] = max(claims, beyond_busiest(s, lately / lift60)) * part * now_on
             going_on = goes_on(hour_calls, s[S_E60] * lift60 + PACE_FLOOR) * now_on
             in_day = 1.0
             if identified:
@@ -1608,6 +1663,7 @@ def advance_functions(
             if land >= 0:
                 seen_here = lands[land, 0]
                 if today > land_day[land]:
+                    s[S_LANDS] += 1.0 if lands[land, 0] == 0.0 and lands[land, 1] > 0.0 else 0.0
                     lands[land, 0] += lands[land, 1]
                     seen_here = lands[land, 0]
                     lands[land, 1] = 0.0
@@ -1617,6 +1673,8 @@ def advance_functions(
                 lands[land, 1] += w if came_in else 0.0
                 if s[S_SETTLED] > 0.0 and came_in:
                     raw[i, F_COUNTRY_RARE_HERE] = max(np.log((s[S_SETTLED] + 1.0) / (seen_here + 0.5)), 0.0)
+                    if seen_here == 0.0 and s[S_LANDS] <= FEW_LANDS:
+                        raw[i, F_COUNTRY_RARE_HERE] *= by_staying(q[P_N60])
                     value[i, F_COUNTRY_RARE_HERE] = seen_here / s[S_SETTLED]
                 typical[i, F_COUNTRY_RARE_HERE] = s[S_SETTLED]
                 # what is new to the tenant, too, as far as it is rarer than where the caller came from until yesterday;
@@ -1645,6 +1703,8 @@ def advance_functions(
                 if age == 0:
                     q[P_COMPANY] = company(s[S_NEW60], usual_new)
             raw[i, F_CALLER_NEW_TO_FUNCTION] = max(raw[i, F_CALLER_NEW_TO_FUNCTION] - q[P_COMPANY], 0.0)
+            if known[k] and t[T_DAYS] >= OPEN_DAYS and s[S_NEW_HABIT] < CLOSED and refused[i] == 0:
+                raw[i, F_CALLER_NEW_TO_FUNCTION] *= by_staying(q[P_N60])
             arrived_with[i] = q[P_COMPANY]
 
         # schedule

@@ -38,7 +38,7 @@ from detectors.story_rows import StoryRows, add_rows, newcomers
 from detectors.timeline import END, Tables
 from detectors.waiting import MOST, Waiting
 from models.baselines import BIN_US, COHORTS, HOUR_US, US
-from models.downstream import Downstream, Missing, Told
+from models.downstream import Downstream, Flow, Told
 from models.feedback import Feedback
 from models.hashing import combine, hash_strings
 
@@ -67,7 +67,9 @@ _REASON: Final = pa.struct(
 )
 _NAMES: Final = pa.list_(pa.string())
 #: signals that hang on what was open when they came
-_AS_THEY_COME: Final = pa.array(["speech", "missing"])
+_AS_THEY_COME: Final = pa.array(["speech", "missing", "surplus"])
+#: what tells the keys of functions that do more than others promise from those of silent ones
+_TOO_MUCH: Final = np.uint64(0x9E3779B97F4A7C15)
 #: columns of a row that its verdict is made of
 _SETTLED: Final = (*SCORED.names, "signal")
 
@@ -148,7 +150,7 @@ class Incidents:
         self._closed: dict[int, Ended] = {}
         #: RAISED rows: those that came in time, and those that came late, which must not count among the others
         self._waiting, self._waiting_late = Waiting(RAISED, most_waiting), Waiting(RAISED, most_waiting)
-        self._missing = Missing(downstream or Downstream.none())
+        self._flow = Flow(downstream or Downstream.none())
         self._horizon: list[pa.RecordBatch] = []
         self._reached = -(2**62)
         self._told: list[dict[str, Any]] = []
@@ -166,7 +168,7 @@ class Incidents:
                 self._horizon.append(rows.filter(pa.array(beyond)))
             if ticks.any() or beyond.any():
                 rows = rows.filter(pa.array(~(ticks | beyond)))
-        told = self._told_missing(watermark_us)
+        told = self._told_flow(watermark_us)
         if told is not None:
             rows = in_order(concat([rows, told]))
         late = rows.column("late")
@@ -223,7 +225,7 @@ class Incidents:
             begin = i + 1
             if signal[i].as_py() == "speech":
                 self._hear(name, at_us)
-            elif not self._explained(name, at_us):
+            elif not self._explained(name, at_us, more=signal[i].as_py() == "surplus"):
                 self._take(rows.slice(i, 1))
         self._take(rows.slice(begin))
 
@@ -234,21 +236,21 @@ class Incidents:
         if not counts.any():
             return rows
         counted = rows.filter(pa.array(counts))
-        place = self._missing.known.find(np.asarray(counted.column("function_key")))
+        place = self._flow.known.find(np.asarray(counted.column("function_key")))
         mine = place >= 0
         columns = (np.asarray(counted.column(name))[mine] for name in ("runs", "promised"))
-        self._missing.count(place[mine], np.asarray(counted.column("at"))[mine] // BIN_US - 1, *columns)
+        self._flow.count(place[mine], np.asarray(counted.column("at"))[mine] // BIN_US - 1, *columns)
         return rows.filter(pa.array(~counts))
 
-    def _told_missing(self, watermark_us: int) -> pa.RecordBatch | None:
-        """Of runs that others promise: that they are missing, or come again, as far as logs reach."""
+    def _told_flow(self, watermark_us: int) -> pa.RecordBatch | None:
+        """Of runs that others promise: that they are missing or too many, or no longer are, as far as logs reach."""
         until = self._reached // BIN_US if watermark_us >= END else -(-watermark_us // BIN_US) - 1
-        told = self._missing.judge(until)
+        told = self._flow.judge(until)
         if not told:
             return None
-        known = self._missing.known
+        known = self._flow.known
         names = [(known.apps[place], known.functions[place]) for place in known.named[[one.follower for one in told]]]
-        signals = ["missing" if one.missing else "speech" for one in told]
+        signals = [("surplus" if one.more else "missing") if one.strange else "speech" for one in told]
         columns = {
             "at": [one.at_us for one in told],
             "invocation_id": [
@@ -260,7 +262,7 @@ class Incidents:
             "function": [function for _, function in names],
             "trigger": [known.triggers[known.named[one.follower]] for one in told],
             "candidate": [True] * len(told),
-            "p_value": [SILENCE_P_VALUE if one.missing else 1.0 for one in told],
+            "p_value": [SILENCE_P_VALUE if one.strange else 1.0 for one in told],
             "signal": signals,
             "since": [one.since_us for one in told],
             "per_hour": [one.promised * HOUR_US / max(one.at_us - one.since_us, 1) for one in told],
@@ -273,16 +275,17 @@ class Incidents:
 
     def _upstream(self, told: Told) -> str:
         """App and name of what promises most of a follower's runs."""
-        known = self._missing.known
+        known = self._flow.known
         most = known.main_source(told.follower)
         return f"{known.apps[most]}\x1f{known.functions[most]}"
 
-    def _explained(self, function: str, at_us: int) -> bool:
-        """An incident goes on that tells why a function does not do what others promise.
+    def _explained(self, function: str, at_us: int, *, more: bool) -> bool:
+        """An incident goes on that tells why a function does not do what others promise, or does more.
 
-        It is silent, or its app is; or, where its work comes from or goes to, there is other trouble than that.
+        It is silent, or its app is; or, where its work comes from or goes to, there is other trouble than that. More
+        comes, too, where work has waited that did not arrive.
         """
-        known = self._missing.known
+        known = self._flow.known
         names = [f"{app}\x1f{name}" for app, name in zip(known.apps, known.functions, strict=True)]
         circle = known.together[names.index(function)]
         near = {name for name, one in zip(names, known.together.tolist(), strict=True) if one == circle}
@@ -293,6 +296,8 @@ class Incidents:
             if story.trouble == SILENT:
                 told = {function, app}.intersection(story.hushed())
                 if any(name not in story.counts.get("promised", {}) for name in told):
+                    return True
+                if more and not near.isdisjoint(story.counts.get("silent", {})):
                     return True
             elif not near.isdisjoint(story.counts.get("where", {})):
                 return True
@@ -315,8 +320,12 @@ class Incidents:
             own = combine(hash_strings(rows.column("function")), app)
             key["function_key"] = np.where(silent, own, key["function_key"])
             # what others promise is of those others, not of what else stops in its app
-            missing = _flags(pc.equal(rows.column("signal"), "missing"))
+            more = _flags(pc.equal(rows.column("signal"), "surplus"))
+            missing = more | _flags(pc.equal(rows.column("signal"), "missing"))
             key["app_key"] = np.where(silent & ~missing, app, key["app_key"])
+            for name in ("function_key", "app_key"):
+                # what does too much has no part in what does nothing
+                key[name] = np.where(more, key[name] ^ _TOO_MUCH, key[name])
             key["trouble"] = np.where(silent, SILENT, key["trouble"])
         about = {
             "at": np.asarray(rows.column("at")),
@@ -528,7 +537,7 @@ class Incidents:
     def due(self) -> int | None:
         """The lowest watermark at which a story closes, or runs are known to be missing."""
         waiting = [story.ends_us + 1 for story in self._open.values()]
-        spans = self._missing.due()
+        spans = self._flow.due()
         return min(waiting if spans is None else [*waiting, spans * BIN_US + 1], default=None)
 
     # ------------------------------------------------------------------ state
@@ -541,7 +550,7 @@ class Incidents:
             **{f"behind.{name}": table for name, table in self._waiting_late.snapshot().items()},
             "horizon": pa.Table.from_batches(self._horizon, RAISED),
             "reached": pa.table({"at": [self._reached]}),
-            **{f"missing.{name}": table for name, table in self._missing.snapshot().items()},
+            **{f"missing.{name}": table for name, table in self._flow.snapshot().items()},
             **{f"live.{name}": table for name, table in self._stories.snapshot().items()},
             **{f"late.{name}": table for name, table in self._late.snapshot().items()},
         }
@@ -562,7 +571,7 @@ class Incidents:
         self._reached = tables["reached"].column("at")[0].as_py()
         missing = {n.removeprefix("missing."): t for n, t in tables.items() if n.startswith("missing.")}
         if missing:
-            self._missing.restore(missing)
+            self._flow.restore(missing)
         self._stories.restore({n.removeprefix("live."): t for n, t in tables.items() if n.startswith("live.")})
         self._late.restore({n.removeprefix("late."): t for n, t in tables.items() if n.startswith("late.")})
 

@@ -49,7 +49,8 @@ RAISED: Final[pa.Schema] = pa.schema(
             "signal",
             pa.string(),
             doc="null: an invocation; 'silence': a function fell silent; 'missing': runs that others promised do not "
-            "come; 'speech': neither any longer; 'runs': a count of runs; 'tick': logs reach ``at``",
+            "come; 'surplus': more come than that; 'speech': none of these any longer; 'runs': a count of runs; "
+            "'tick': logs reach ``at``",
         ),
         _field("since", pa.int64(), doc="of a silence: last event before it, UTC us; of missing runs: since when"),
         _field("per_hour", pa.float64(), doc="of a silence: calls expected in an hour"),

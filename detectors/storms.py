@@ -130,7 +130,7 @@ class Clues(NamedTuple):
         fired = is_text(rows.column("trigger"), *BY_MESSAGE)
         visits = visitors(rows)
         land = np.where(visits, hash_strings(rows.column("country")), np.uint64(0))
-        missing = is_text(rows.column("signal"), "missing")
+        missing = is_text(rows.column("signal"), "missing", "surplus")
         if missing.any():
             land = np.where(missing, hash_strings(rows.column("app")), land)
         beyond = ~visits & (np.asarray(rows.column("gate").fill_null(0.0)) >= opens_at)

@@ -38,6 +38,19 @@ LEAST_SPREAD: Final = 0.25
 PART: Final = 0.4
 MISSED: Final = 1.0 - PART
 CAME: Final = -float(np.log(PART))
+#: what is held against the usual from above: so many times it
+TIMES: Final = 1.6
+EXTRA: Final = float(np.log(TIMES))
+BROUGHT: Final = TIMES - 1.0
+#: spans within which of work that has not come only so much is still to come (1/e), while of what is handed on so large
+#: a part comes
+FORGETS: Final = 864.0
+FLOWS: Final = 0.5
+#: part of what was handed on within so many spans (1/e) that may be more by chance
+SPARE: Final = 0.06
+SPARE_SPANS: Final = 12.0
+#: share of a follower's operations that came past a source without which more of them may have come past another
+ALL_COVERED: Final = 0.98
 #: nats that tell, and how many times those of the worst stretch that was lived through
 BAR: Final = 7.0
 MARGIN: Final = 1.5
@@ -73,7 +86,7 @@ class Downstream:
         spread: float64[F], variance of what came beyond what was promised, over its mean.
         wait: int64[F], spans after which what is to come has come.
         ahead: int64[F], spans by which it may come before its source has ended.
-        bar: float64[F], nats that tell.
+        bar, top: float64[F], nats that tell that less came, and that more did.
     """
 
     apps: tuple[str, ...]
@@ -88,6 +101,7 @@ class Downstream:
     wait: Vector
     ahead: Vector
     bar: Vector
+    top: Vector
 
     def __len__(self) -> int:
         return len(self.named)
@@ -95,7 +109,7 @@ class Downstream:
     @classmethod
     def none(cls) -> Downstream:
         """Nothing follows anything."""
-        kinds = (np.int64, np.int64, float, float, np.int64, float, np.int64, np.int64, float)
+        kinds = (np.int64, np.int64, float, float, np.int64, float, np.int64, np.int64, float, float)
         return cls((), (), (), *(np.zeros(0, kind) for kind in kinds))
 
     @cached_property
@@ -158,7 +172,7 @@ class Downstream:
 
 _NAMES: Final = ("apps", "functions", "triggers")
 _PAIRS: Final = ("source", "follower", "mean", "most")
-_FOLLOWERS: Final = ("named", "spread", "wait", "ahead", "bar")
+_FOLLOWERS: Final = ("named", "spread", "wait", "ahead", "bar", "top")
 
 
 class OperationLog:
@@ -330,7 +344,14 @@ class _Pairs:
         return {int(self.follower[part[0]]): part for part in np.split(order, first[1:])}
 
 
-_Found = tuple[int, list[int], list[float], float]
+class _Found(NamedTuple):
+    """A follower, its sources, runs that one of each brings, their spread, and its operations' share past them."""
+
+    follower: int
+    sources: list[int]
+    means: list[float]
+    spread: float
+    covered: float
 
 
 def _learned(runs: _Runs, names: list[tuple[str, str, str]]) -> Downstream:
@@ -364,7 +385,8 @@ def _best(pairs: _Pairs, those: Vector, follower: int, met: int) -> _Found | Non
     alike = spread <= _ALIKE * spread.min() + _SLIGHT
     best = np.flatnonzero(alike)[np.argmin(pairs.ago[those[alike]])]
     one = those[best]
-    return follower, [int(pairs.source[one])], [float(pairs.mean[one])], float(spread[best])
+    covered = float(pairs.met[one] / met)
+    return _Found(follower, [int(pairs.source[one])], [float(pairs.mean[one])], float(spread[best]), covered)
 
 
 def _together(pairs: _Pairs, those: Vector, follower: int, met: int) -> _Found | None:
@@ -373,33 +395,38 @@ def _together(pairs: _Pairs, those: Vector, follower: int, met: int) -> _Found |
     if pairs.met[those].sum() < COVERED * met or not pairs.promises[those].all():
         return None
     spread = float(pairs.beyond[those].sum() / pairs.came[those].sum())
-    return follower, pairs.source[those].tolist(), pairs.mean[those].tolist(), spread
+    covered = float(pairs.met[those].sum() / met)
+    return _Found(follower, pairs.source[those].tolist(), pairs.mean[those].tolist(), spread, covered)
 
 
 def _known(runs: _Runs, found: list[_Found], names: list[tuple[str, str, str]]) -> Downstream:
     """What judging needs, of followers whose delay is short enough to wait for."""
     pairs: list[tuple[int, int, float, float]] = []
-    followers: list[tuple[int, float, int, int]] = []
-    for function, sources, means, spread in found:
+    followers: list[tuple[int, float, int, int, float]] = []
+    for function, sources, means, spread, covered in found:
         late, early = _delays(runs, sources, function)
         wait, ahead = max(2.0 * late, float(LEAST_WAIT_US)), 1.25 * early
         if max(wait, ahead) > MOST_WAIT_US:
             continue
         pairs += [(s, len(followers), m, BUSIEST * _busiest(runs, s)) for s, m in zip(sources, means, strict=True)]
         least = max(LEAST_SPREAD, min(1.0, LEAST_SPREAD * float(np.mean(means))))
-        followers.append((function, max(spread, least), int(np.ceil(wait / BIN_US)), int(np.ceil(ahead / BIN_US))))
+        spans = (int(np.ceil(wait / BIN_US)), int(np.ceil(ahead / BIN_US)))
+        followers.append((function, max(spread, least), *spans, covered))
     if not followers:
         return Downstream.none()
     source, follower, mean, most = (np.array(column) for column in zip(*pairs, strict=True))
-    named, spreads, waits, aheads = (np.array(column) for column in zip(*followers, strict=True))
+    named, spreads, waits, aheads, covers = (np.array(column) for column in zip(*followers, strict=True))
     part, place = np.unique(np.concatenate([source, named]), return_inverse=True)
     place = place.reshape(-1).astype(np.int64)
     apps, functions, triggers = zip(*(names[number] for number in part.tolist()), strict=True)
     known = Downstream(
         apps, functions, triggers, place[: len(source)], follower.astype(np.int64), mean, most,
-        place[len(source) :], spreads, waits.astype(np.int64), aheads.astype(np.int64), np.full(len(named), np.inf),
+        place[len(source) :], spreads, waits.astype(np.int64), aheads.astype(np.int64),
+        *np.full((2, len(named)), np.inf),
     )  # fmt: skip
-    return replace(known, bar=np.maximum(BAR, MARGIN * _worst(runs, known, part)))
+    less, more = _worst(runs, known, part)
+    top = np.where(covers >= ALL_COVERED, np.maximum(BAR, MARGIN * more), np.inf)
+    return replace(known, bar=np.maximum(BAR, MARGIN * less), top=top)
 
 
 def _delays(runs: _Runs, sources: list[int], follower: int) -> tuple[float, float]:
@@ -432,8 +459,8 @@ def _busiest(runs: _Runs, source: int) -> float:
     return float(np.bincount(which.reshape(-1), runs.weight[rows] * runs.good[rows]).max())
 
 
-def _worst(runs: _Runs, known: Downstream, part: Vector) -> Vector:
-    """The most nats of each follower in the runs that it is learned from, float64[F]."""
+def _worst(runs: _Runs, known: Downstream, part: Vector) -> tuple[Vector, Vector]:
+    """The most nats of each follower in the runs that it is learned from, of less and of more, float64[F] each."""
     counts = []
     for place, function in enumerate(part.tolist()):
         rows = runs.of(function)
@@ -441,33 +468,35 @@ def _worst(runs: _Runs, known: Downstream, part: Vector) -> Vector:
         weight = runs.weight[rows]
         sums = (np.bincount(which.reshape(-1), values) for values in (weight, weight * runs.good[rows]))
         counts.append((np.full(len(span), place), span, *sums))
-    missing = Missing(known)
-    missing.count(*(np.concatenate(column) for column in zip(*counts, strict=True)))
-    missing.judge(int(max(span[-1] for _, span, *_ in counts)) + 1)
-    return missing.worst
+    flow = Flow(known)
+    flow.count(*(np.concatenate(column) for column in zip(*counts, strict=True)))
+    flow.judge(int(max(span[-1] for _, span, *_ in counts)) + 1)
+    return flow.worst, flow.highest
 
 
 class Told(NamedTuple):
-    """That runs are missing, or come again.
+    """That runs are missing or too many, or that they are no longer.
 
     Attributes:
         at_us: from when on that is known.
         follower: place among the followers.
-        missing: else they come again.
-        since_us: since when less came than was promised.
+        strange: else it is over.
+        more: more came than was promised; else less.
+        since_us: since when.
         promised, came: runs since then.
     """
 
     at_us: int
     follower: int
-    missing: bool
+    strange: bool
+    more: bool
     since_us: int
     promised: float
     came: float
 
 
-class Missing:
-    """How much of what was promised has not come, as spans pass.
+class Flow:
+    """How much less, or more, came than was promised, as spans pass.
 
     What is worked out does not depend on how counts are cut into calls, as long as all of a span are there before it is
     judged.
@@ -479,16 +508,20 @@ class Missing:
     def __init__(self, known: Downstream) -> None:
         self.known = known
         size = len(known)
-        #: float64[F]: nats by which less came than was promised, and the most there ever were
-        self.nats, self.worst = np.zeros((2, size))
-        #: float64[F]: runs that came and that were promised since that began to grow
-        self.came, self.promised = np.zeros((2, size))
-        #: int64[F]: span in which it began to grow, -1: in none
-        self.since = np.full(size, -1, np.int64)
-        #: bool[F]: it was told; bool[N]: the function was heard of
-        self.told = np.zeros(size, np.bool_)
+        #: float64[F]: nats by which less came than was promised, and the most there ever were; the same of more
+        self.nats, self.worst, self.excess, self.highest = np.zeros((4, size))
+        #: float64[F]: runs that came and that were promised since that began to grow; the same of more, runs that are
+        #: still to come, and those that may be more by chance
+        self.came, self.promised, self.ran, self.brought, self.owed, self.spare = np.zeros((6, size))
+        #: int64[F]: span in which it began to grow, -1: in none; the same of more, and when any was brought last
+        self.since, self.risen, self.fed = np.full((3, size), -1, np.int64)
+        #: bool[F]: it was told; the same of more; bool[N]: the function was heard of
+        self.told, self.rose = np.zeros((2, size), np.bool_)
         self.heard = np.zeros(len(known.apps), np.bool_)
-        #: of spans that are not judged yet, in the order in which they came: follower, span, promised, came
+        #: spans below which it is judged whether more came
+        self._until = 0
+        #: of spans that are not judged yet, in the order in which they came: follower, span, promised, came; brought by
+        #: all runs of the sources, and those that came and went well
         self._open: tuple[Vector, ...] = _NOTHING
         order = np.argsort(known.source, kind="stable")
         self._pairs_of = order, np.searchsorted(known.source[order], np.arange(len(known.apps) + 1))
@@ -516,37 +549,42 @@ class Missing:
             (span[row], span[own] + known.ahead[mine[own]]),
             (promised, np.zeros(len(own))),
             (np.zeros(len(row)), came[own]),
+            (known.mean[pair] * came[row], np.zeros(len(own))),
+            (np.zeros(len(row)), good[own]),
         )
         self._open = tuple(np.concatenate([held, *more]) for held, more in zip(self._open, added, strict=True))
 
     def judge(self, until: int) -> list[Told]:
         """What there is to tell, now that all spans before one are counted; by follower, in the order of time."""
         if not len(self._open[0]):
+            self._until = max(self._until, until)
             return []
         known = self.known
-        follower, span, promised, came = self._merged()
+        follower, span, promised, came, brought, well = self._merged()
         out, numbers = np.zeros((len(span), 4), np.int64), np.zeros((len(span), 2))
+        more = _judge_more(
+            follower, span, brought, well, known.spread, known.wait, known.top, self._until, until,
+            self.excess, self.highest, self.ran, self.brought, self.owed, self.spare, self.risen, self.fed, self.rose,
+            out, numbers,
+        )  # fmt: skip
+        self._until = max(self._until, until)
+        told = _told(out[:more], numbers[:more], more=True)
         found = _judge(
             follower, span, promised, came, known.spread, known.wait, known.bar, self._reach(), until,
             self.nats, self.worst, self.came, self.promised, self.since, self.told, out, numbers,
         )  # fmt: skip
         left = span + known.wait[follower] >= until
-        self._open = follower[left], span[left], promised[left], came[left]
-        return [
-            Told((at + 1) * BIN_US, k, bool(missing), since * BIN_US, promise, runs)
-            for (at, k, missing, since), (promise, runs) in zip(
-                out[:found].tolist(), numbers[:found].tolist(), strict=True
-            )
-        ]
+        self._open = tuple(column[left] for column in (follower, span, promised, came, brought, well))
+        return told + _told(out[:found], numbers[:found], more=False)
 
     def _merged(self) -> tuple[Vector, ...]:
         """Spans that are not judged yet, one row of a follower each, in order."""
         if not len(self._open[0]):
             return self._open
         order = np.lexsort((self._open[1], self._open[0]))
-        follower, span, promised, came = (column[order] for column in self._open)
+        follower, span, *runs = (column[order] for column in self._open)
         first = _starts(follower, span)
-        return follower[first], span[first], np.add.reduceat(promised, first), np.add.reduceat(came, first)
+        return follower[first], span[first], *(np.add.reduceat(column, first) for column in runs)
 
     def _reach(self) -> Vector:
         """bool[F]: of the follower's app something was heard, so that its logs are among these."""
@@ -556,11 +594,15 @@ class Missing:
     def due(self) -> int | None:
         """The least number of spans counted from which on ``judge`` has something to do."""
         follower, span = self._open[:2]
-        return int((span + self.known.wait[follower]).min()) + 1 if len(span) else None
+        if not len(span):
+            return None
+        new = span[span >= self._until]
+        soonest = int((span + self.known.wait[follower]).min())
+        return min(soonest, int(new.min()) if len(new) else soonest) + 1
 
     def snapshot(self) -> dict[str, pa.Table]:
         """The state, by names."""
-        known, (follower, span, promised, came) = self.known, self._merged()
+        known, (follower, span, *runs) = self.known, self._merged()
         apps, functions = (np.array(names, object) for names in (known.apps, known.functions))
         columns: dict[str, Any] = {n: getattr(self, n) for n in _STATE}
         named = known.named
@@ -578,10 +620,10 @@ class Missing:
                     "app": pa.array(apps[named[follower]], pa.string()),
                     "function": pa.array(functions[named[follower]], pa.string()),
                     "span": span,
-                    "promised": promised,
-                    "came": came,
+                    **dict(zip(_RUNS, runs, strict=True)),
                 }
             ),
+            "until": pa.table({"until": [self._until]}),
         }
 
     def restore(self, tables: Mapping[str, pa.Table]) -> None:
@@ -597,8 +639,9 @@ class Missing:
             getattr(self, name)[k[k >= 0]] = saved.column(name).to_numpy()[k >= 0]
         spans = tables["spans"]
         k = np.array([numbers.get(place, -1) for place in known.find_named(spans).tolist()], np.int64)
-        columns = (k, *(spans.column(name).to_numpy() for name in ("span", "promised", "came")))
+        columns = (k, *(spans.column(name).to_numpy() for name in ("span", *_RUNS)))
         self._open = tuple(column[k >= 0].copy() for column in columns)
+        self._until = tables["until"].column("until")[0].as_py()
 
 
 def _each(place: Vector, order: Vector, first: Vector) -> tuple[Vector, Vector]:
@@ -609,8 +652,19 @@ def _each(place: Vector, order: Vector, first: Vector) -> tuple[Vector, Vector]:
     return row, order[first[place][row] + within]
 
 
-_STATE: Final = ("nats", "worst", "came", "promised", "since", "told")
-_NOTHING: Final = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+_STATE: Final = (
+    "nats", "worst", "came", "promised", "since", "told",
+    "excess", "highest", "ran", "brought", "owed", "spare", "risen", "fed", "rose",
+)  # fmt: skip
+_RUNS: Final = ("promised", "came", "brought", "well")
+_NOTHING: Final = (np.zeros(0, np.int64), np.zeros(0, np.int64), *np.zeros((4, 0)))
+
+
+def _told(out: Vector, numbers: Vector, *, more: bool) -> list[Told]:
+    return [
+        Told((at + 1) * BIN_US, k, bool(strange), more, since * BIN_US, promise, runs)
+        for (at, k, strange, since), (promise, runs) in zip(out.tolist(), numbers.tolist(), strict=True)
+    ]
 
 
 @njit
@@ -628,7 +682,7 @@ def _judge(
         nats[k] = before + (MISSED * promised[i] - CAME * came[i]) / spread[k]
         if nats[k] <= (OVER if told[k] else 0.0):
             if told[k]:
-                out[number, 0], out[number, 1], out[number, 3] = span[i] + wait[k], k, since[k]
+                out[number, 0], out[number, 1], out[number, 2], out[number, 3] = span[i] + wait[k], k, 0, since[k]
                 numbers[number, 0], numbers[number, 1] = sum_promised[k] + promised[i], sum_came[k] + came[i]
                 number += 1
             nats[k] = sum_came[k] = sum_promised[k] = 0.0
@@ -652,5 +706,54 @@ def _judge(
             told[k] = True
             out[number, 0], out[number, 1], out[number, 2], out[number, 3] = span[i] + wait[k], k, 1, since[k]
             numbers[number, 0], numbers[number, 1] = sum_promised[k], sum_came[k] + still
+            number += 1
+    return number
+
+
+@njit
+def _judge_more(
+    follower: Any, span: Any, brought: Any, well: Any, spread: Any, wait: Any, top: Any, begin: Any, until: Any,
+    nats: Any, most: Any, sum_ran: Any, sum_brought: Any, owed: Any, spare: Any, since: Any, fed: Any, told: Any,
+    out: Any, numbers: Any,
+) -> Any:  # fmt: skip
+    """As ``_judge``, of more than was promised, which need not be waited for."""
+    number = 0
+    for i in range(follower.shape[0]):
+        k = follower[i]
+        if not begin <= span[i] < until:
+            continue
+        before = nats[k]
+        if brought[i] > 0.0:
+            fed[k] = span[i]
+        # what others handed on before may come now
+        late = min(well[i], owed[k])
+        extra = well[i] - late
+        spare[k] = spare[k] * np.exp(-1.0 / SPARE_SPANS) + SPARE * brought[i]
+        chance = min(max(extra - brought[i], 0.0), spare[k])
+        extra, spare[k] = extra - chance, spare[k] - chance
+        flows = well[i] >= FLOWS * brought[i]
+        owed[k] = (owed[k] - late) * (np.exp(-1.0 / FORGETS) if flows else 1.0) + max(brought[i] - extra, 0.0)
+        if fed[k] < 0 or span[i] > fed[k] + wait[k]:
+            # who handed it on is not in these logs
+            continue
+        nats[k] = before + (EXTRA * extra - BROUGHT * brought[i]) / spread[k]
+        if nats[k] <= (OVER if told[k] else 0.0):
+            if told[k]:
+                out[number, 0], out[number, 1], out[number, 2], out[number, 3] = span[i], k, 0, since[k]
+                numbers[number, 0], numbers[number, 1] = sum_brought[k] + brought[i] + late, sum_ran[k] + well[i]
+                number += 1
+            nats[k] = sum_ran[k] = sum_brought[k] = 0.0
+            since[k], told[k] = -1, False
+            continue
+        if before == 0.0:
+            since[k] = span[i]
+        sum_ran[k] += well[i]
+        sum_brought[k] += brought[i] + late
+        most[k] = max(most[k], nats[k])
+        nats[k] = min(nats[k], 2.0 * top[k])
+        if nats[k] > top[k] and not told[k]:
+            told[k] = True
+            out[number, 0], out[number, 1], out[number, 2], out[number, 3] = span[i], k, 1, since[k]
+            numbers[number, 0], numbers[number, 1] = sum_brought[k], sum_ran[k]
             number += 1
     return number

@@ -29,7 +29,7 @@ from pipelines.journal import Journal, Step
 from pipelines.segments import Segments
 
 #: changes whenever an older state can't be read any more
-SCHEMA: Final = "lonetree.watch/11"
+SCHEMA: Final = "lonetree.watch/12"
 _DOCUMENT: Final = "checkpoint.json"
 _FRESH: Final = "Move the folder away to start anew, from a time you give to the source."
 

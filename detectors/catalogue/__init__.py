@@ -22,6 +22,7 @@ from detectors.evidence import Evidence
 
 #: the specific before the general
 KINDS: Final[tuple[Kind, ...]] = (
+    presence.SURPLUS_DOWNSTREAM,
     presence.SILENCE_DOWNSTREAM,
     presence.SILENCE_APP,
     presence.SILENCE,

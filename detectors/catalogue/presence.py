@@ -1,4 +1,4 @@
-"""Kinds of being there: off schedule, started by hand, silent, never seen before; and what fits no other kind."""
+"""Kinds of being there: off schedule, by hand, silent, too often, never seen before; and what fits no other kind."""
 
 from __future__ import annotations
 
@@ -71,6 +71,40 @@ _SILENCE_RUNBOOK: Final = (
     "Look at what fires it: length of the queue, timer's lease in the storage account, the caller's own logs.",
     "Restart the app or call the function by hand once, and see whether AppRequests gets a row.",
 )
+
+SURPLUS_DOWNSTREAM: Final = Kind(
+    id="surplus-downstream",
+    title="More runs than work at {spot}",
+    summary="{Few} {to} {where} in {app} {since_when}, where about {owed} should have followed {upstream}: {times}.",
+    meaning=(
+        "A function runs more often than the functions before it hand on work: messages are delivered or handled "
+        "twice, functions feed each other in a circle, or somebody else puts messages into its queue."
+    ),
+    attack=("T1496",),
+    severity=lambda s: level("medium", _undone(s) <= -_MANY_MISSED),
+    runbook=(
+        (
+            "In AppRequests, take some OperationIds of this function: does one hold several runs of it, and how many "
+            "of the function before it?"
+        ),
+        (
+            "Several within one operation: did a deployment (AppVersion) just change who sends, a retry policy, or the "
+            "lock and visibility time-out of its messages?"
+        ),
+        (
+            "Runs in operations that no function of yours began: who else may send to that queue or topic? Look at its "
+            "keys and access policies, and change those that leaked."
+        ),
+        "Functions that call each other in a circle: stop the one that writes the message, before the bill does.",
+        "Find what was done twice (payments, letters, records) and whether that function may be run twice at all.",
+    ),
+    made_by=("silence",),
+    fits=lambda s: s.e.missing is not None and s.e.missing.too_many,
+    example=sample(
+        "function", 0, 0, {}, function="PayoutLine", app="pay", trigger="queue", opened_us=START_US + _HOUR_US // 4,
+        silence=Silence(48.0, START_US), missing=Missing(24.0, 49.0, START_US, (("pay", "Payout"),)),
+    ),
+)  # fmt: skip
 
 SILENCE_DOWNSTREAM: Final = Kind(
     id="silence-downstream",

@@ -70,8 +70,16 @@ class Amounts(Telling):
         left = _whole(missing.promised) - _whole(missing.came, least=0.0)
         return f"about {say.number(max(left, 1.0))} missing{', but they come again' if missing.over else ''}"
 
+    def say_times(self) -> str:
+        """How many times as many runs came, and whether that is over."""
+        missing = self._e.missing
+        if missing is None:
+            return "too many"
+        times = finite(missing.came) / max(finite(missing.promised), 1.0)
+        return f"{say.number(times)} times as many{', but no longer' if missing.over else ''}"
+
     def say_since_when(self) -> str:
-        """Since when fewer came than were promised."""
+        """Since when fewer, or more, came than were promised."""
         return f"since {say.clock(self._e.missing.since_us if self._e.missing is not None else self._e.first_us)}"
 
     def say_no_more(self) -> str:

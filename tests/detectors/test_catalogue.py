@@ -25,6 +25,7 @@ WANTED = """
 new-caller new-country impossible-travel lateral-movement off-hours unusual-pace enumeration credential-guessing
 injection-probe malformed-calls refused-calls flood distributed-flood denial-of-wallet runaway-duration latency-shift
 faster-than-usual failure-burst retry-storm poison-message off-schedule manual-run silence silence-app new-function
+surplus-downstream
 silence-downstream
 client-refused bad-deployment slow-growth exfiltration queue-injection storm unusual fewer-calls
 """

@@ -106,10 +106,35 @@ def test_it_says_that_the_work_comes_again() -> None:
     assert incident["summary"].endswith("missing, but they come again.")
 
 
+TWICE = [
+    *orders(days=3),
+    *((10**6 + n, CHARGE, DAY + n * MINUTE, DAY + n * MINUTE + 1_000_000, True) for n in range(60)),
+]
+
+
+def test_more_runs_than_work_are_an_incident_that_says_so_in_one_sentence() -> None:
+    (incident,) = incidents_of(TWICE)
+    assert incident["kind"] == "surplus-downstream"
+    assert incident["title"] == "More runs than work at Charge"
+    assert incident["summary"] == (
+        "6 runs of Charge in pay since 00:00 UTC on 2 November, where about 1 should have followed what ran of Order: "
+        "6 times as many, but no longer."
+    )
+    named = (incident["apps"], incident["functions"], incident["invocations"])
+    assert named == (["pay", "shop"], ["Charge", "Order"], 0)
+
+
+def test_more_runs_than_work_are_no_incident_of_their_own_where_their_function_is_strange_otherwise() -> None:
+    flood = [strange(DAY + n * MINUTE, f"f{n}", function="Charge", app="pay", by_caller=False) for n in range(30)]
+    assert [one["kind"] for one in incidents_of(TWICE, *flood)] != ["surplus-downstream"]
+    assert len(incidents_of(TWICE, *flood)) == 1
+
+
 @pytest.mark.parametrize("after", [DAY, DAY + HOUR, DAY + 80 * MINUTE, DAY + 2 * HOUR, 2 * DAY])
 def test_it_is_told_the_same_wherever_the_logs_are_cut(after: int) -> None:
-    (whole,), (cut,) = incidents_of(GONE), incidents_of(GONE, watermark_us=EPOCH_US + after)
-    assert whole == cut
+    for runs in (GONE, TWICE):
+        (whole,), (cut,) = incidents_of(runs), incidents_of(runs, watermark_us=EPOCH_US + after)
+        assert whole == cut
 
 
 def test_it_is_no_incident_of_its_own_where_another_goes_on_that_explains_it() -> None:

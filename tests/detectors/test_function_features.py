@@ -1057,6 +1057,20 @@ def test_who_comes_at_a_fifth_of_the_usual_pace_is_missed_at_a_fifth_of_it(usual
     assert live(by_the_mean, holiday, ordinary(NOW + 4 * HOUR, 1), silence=60.0).silences() == []
 
 
+def test_of_sampled_calls_rows_are_missed_and_not_calls(usual: Baselines) -> None:
+    by_the_mean = replace(usual, alarms=np.zeros_like(usual.alarms))
+
+    def hours(*evening: list[dict[str, Any]]) -> float:
+        life = [*ordinary(LEARNED - DAY, 24), *(call for calls in evening for call in calls)]
+        (silence,) = live(by_the_mean, life, silence=60.0, watermark_us=EPOCH_US + NOW + 18 * HOUR).silences()
+        return (silence["at"] - silence["since"]) / HOUR
+
+    # one in three is kept, to the end or but for the last hour
+    sampled = {"every": 6 * MINUTE, "item_count": 3}
+    assert hours(ordinary(LEARNED, 6, **sampled)) == pytest.approx(6.0, rel=0.2)
+    assert hours(ordinary(LEARNED, 5, **sampled), ordinary(LEARNED + 5 * HOUR, 1)) == pytest.approx(2.0, rel=0.2)
+
+
 def test_an_app_that_comes_at_a_fifth_of_its_pace_is_missed_later(seldom_called: Baselines) -> None:
     def told(calls: list[dict[str, Any]]) -> list[int]:
         found = live(seldom_called, calls, watermark_us=EPOCH_US + 8 * DAY + 14 * HOUR)
@@ -1065,6 +1079,17 @@ def test_an_app_that_comes_at_a_fifth_of_its_pace_is_missed_later(seldom_called:
     as_ever = seldom(8, end=11)
     thinned = [record for record in as_ever if record["event_time"] % (5 * MINUTE) < MINUTE]
     assert told(as_ever) < (told(thinned) or [14 * HOUR])
+
+
+def test_what_came_on_every_day_is_missed_as_soon_after_an_hour_of_half_the_calls(seldom_called: Baselines) -> None:
+    def told(calls: list[dict[str, Any]]) -> int:
+        found = live(seldom_called, calls, watermark_us=EPOCH_US + 8 * DAY + 14 * HOUR)
+        (waited,) = [row["at"] - row["since"] for row in found.silences() if not row["function"]]
+        return int(waited)
+
+    as_ever = seldom(8, end=11)
+    halved = [record for n, record in enumerate(as_ever) if record["event_time"] < 8 * DAY + 10 * HOUR or n % 2 == 0]
+    assert told(halved) == pytest.approx(told(as_ever), abs=15 * MINUTE)
 
 
 def test_an_office_is_not_missed_on_a_day_of_the_week_that_training_did_not_see() -> None:
@@ -1609,6 +1634,48 @@ def test_somebody_new_is_news_where_nobody_new_ever_came_and_hardly_any_where_ea
         for name in ("Approve", "Browse")
     ]
     assert claims[0] > 8.0 > 4.0 > claims[1]
+
+
+@pytest.mark.parametrize("feature", ["caller_new_to_function", "country_rare_here"])
+def test_where_nobody_new_ever_came_the_thirtieth_call_of_somebody_new_says_more_than_the_first(feature: str) -> None:
+    closed = ordinary(0, 96, function="Approve")
+    visits = trouble(30, MINUTE, function="Approve", caller=STRANGER, country="Chile")
+    found = live(baselines_of(closed), closed, visits).raw(feature, "bad")
+    assert found[-1] > 1.8 * found[0] > 8.0
+    turned_away = [{**call, "status": 403} for call in visits]
+    refused = live(baselines_of(closed), closed, turned_away).raw(feature, "bad")
+    assert refused[-1] <= refused[0]
+
+
+def test_where_many_countries_call_one_more_says_no_more_with_each_call() -> None:
+    many = ordinary(0, 96, function="Approve", country=lambda n: f"Country {n % 7}")
+    visits = trouble(30, MINUTE, function="Approve", caller=STRANGER, country="Chile")
+    found = live(baselines_of(many), many, visits).raw("country_rare_here", "bad")
+    assert found[-1] <= found[0]
+
+
+def test_an_hour_far_busier_than_the_busiest_of_each_day_stands_out_as_far_as_these_differ() -> None:
+    def nats(busiest: list[float], calls: float) -> float:
+        state, logs = np.zeros(kernel.FUNCTION_STATE), np.log(np.array(busiest) + kernel.BUSIEST_CALLS)
+        state[kernel.S_BUSIEST_DAYS : kernel.S_BUSIEST_SQUARES + 1] = len(busiest), logs.sum(), (logs**2).sum()
+        return float(kernel.beyond_busiest(state, calls))
+
+    days = [44.0, 61.0, 108.0, 79.0, 92.0, 75.0, 88.0, 70.0, 97.0, 66.0, 83.0, 101.0]
+    assert nats(days, 275.0) > 6.5 > 2.0 > nats(days, 120.0)
+    assert nats(days, 60.0) == nats(days[:3], 275.0) == 0.0
+    wide = [10.0, 300.0, 25.0, 150.0, 60.0, 400.0]
+    assert nats(wide, 275.0) < 1.0
+
+
+def test_the_busiest_hour_of_a_day_is_remembered_from_the_next_on(usual: Baselines) -> None:
+    functions = FunctionFeatures(usual, np.full(len(usual.cohort), 1e9))
+    batch = in_order(rows([*ordinary(0, 3 * 24.0), *ordinary(DAY + HOUR, 1, every=MINUTE, host_instance="host-2")]))
+    functions.advance(batch, END)
+    table = functions.snapshot()["functions"]
+    names = table["function"].to_pylist()
+    state = np.array(table["state"][names.index("Pay")].as_py())
+    assert state[kernel.S_BUSIEST_DAYS] == 2.0
+    assert np.exp(state[kernel.S_BUSIEST] / 2.0) == pytest.approx(np.sqrt(34.0 * 80.0), rel=0.3)
 
 
 def test_a_job_whose_every_run_finds_a_fresh_host_is_not_excused_for_that() -> None:

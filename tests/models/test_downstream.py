@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.baselines import BIN_US
-from models.downstream import BAR, LEAST_WAIT_US, Downstream, Missing, Told
+from models.downstream import BAR, LEAST_WAIT_US, Downstream, Flow, Told
 from tests.models.downstream import (
     CHARGE,
     DAY,
@@ -110,21 +110,21 @@ def counted(known: Downstream, runs: Sequence[Run]) -> list[tuple[int, int, floa
 
 def told_of(known: Downstream, runs: Sequence[Run], cuts: Sequence[int] = (), *, restoring: bool = False) -> list[Told]:
     """What is told, where all spans before each cut are counted and judged before the rest."""
-    missing, found, counts = Missing(known), [], counted(known, runs)
+    flow, found, counts = Flow(known), [], counted(known, runs)
     ends = counts[-1][0] + 40
     begin = 0
     for cut in [*sorted(cuts), ends]:
         now = [one for one in counts if begin <= one[0] < cut]
         if now:
             span, place, came, good = (np.array(column) for column in zip(*now, strict=True))
-            missing.count(place, span, came, good)
-        found += missing.judge(cut)
+            flow.count(place, span, came, good)
+        found += flow.judge(cut)
         begin = max(begin, cut)
         if restoring:
-            fresh = Missing(known)
-            fresh.restore(missing.snapshot())
-            assert fresh.due() == missing.due()
-            missing = fresh
+            fresh = Flow(known)
+            fresh.restore(flow.snapshot())
+            assert fresh.due() == flow.due()
+            flow = fresh
     return sorted(found, key=lambda one: one.at_us)
 
 
@@ -137,7 +137,7 @@ def test_where_all_follows_nothing_is_told() -> None:
 
 def test_what_no_longer_follows_is_told_once_and_so_is_that_it_comes_again() -> None:
     gone, back = told_of(KNOWN, without(orders(days=9), CHARGE, DAY, DAY + 6 * HOUR))
-    assert (gone.missing, back.missing) == (True, False)
+    assert (gone.strange, back.strange) == (True, False)
     assert (gone.follower, gone.came) == (0, 0.0)
     # three orders without a charge are enough, and the last is waited for
     assert 3.0 <= gone.promised <= 4.0
@@ -150,9 +150,44 @@ def test_a_batch_that_ends_halfway_is_told_the_same_day() -> None:
     known = learned(nightly)
     halfway = orders(days=3, every=DAY, follows=lambda number: (CHARGE,) * (24 if number != 1 else 7))
     (gone, back) = told_of(known, halfway)
-    assert (gone.missing, gone.promised, gone.came) == (True, 24.0, 7.0)
+    assert (gone.strange, gone.more, gone.promised, gone.came) == (True, False, 24.0, 7.0)
     assert DAY < gone.at_us < DAY + HOUR
     assert back.at_us > 2 * DAY
+
+
+def test_work_that_is_done_twice_is_told_within_minutes_and_so_is_that_it_no_longer_is() -> None:
+    busy = {"every": 2 * MINUTE}
+    twice = orders(days=3, follows=lambda number: (CHARGE,) * (2 if 720 <= number < 900 else 1), **busy)
+    told, over = told_of(learned(orders(**busy)), twice)
+    assert (told.strange, told.more, over.strange, over.more) == (True, True, False, True)
+    assert told.came > 1.8 * told.promised
+    assert DAY < told.at_us <= DAY + HOUR // 2
+    assert DAY + 6 * HOUR < over.at_us < DAY + 9 * HOUR
+
+
+def test_what_waited_and_comes_at_once_is_not_too_much() -> None:
+    busy = orders(days=3, every=2 * MINUTE)
+    held = [
+        (o, f, DAY + 5 * HOUR + b % MINUTE, DAY + 5 * HOUR + b % MINUTE + SECOND, good)
+        if f == CHARGE and DAY <= b < DAY + 5 * HOUR
+        else (o, f, b, e, good)
+        for o, f, b, e, good in busy
+    ]
+    assert [(one.strange, one.more) for one in told_of(learned(orders(every=2 * MINUTE)), held)] == [
+        (True, False),
+        (False, False),
+    ]
+
+
+def test_runs_whose_source_is_not_in_these_logs_are_not_too_many() -> None:
+    alone = [run for run in orders(days=3) if run[1] == CHARGE]
+    assert told_of(KNOWN, alone) == []
+
+
+def test_messages_that_no_source_sent_are_too_many_while_the_source_runs() -> None:
+    sent = [(10**6 + n, CHARGE, DAY + n * MINUTE, DAY + n * MINUTE + SECOND, True) for n in range(30)]
+    (told, _) = told_of(KNOWN, [*orders(days=3), *sent])
+    assert (told.more, told.at_us <= DAY + HOUR) == (True, True)
 
 
 def test_what_follows_late_but_while_it_is_waited_for_is_not_missing() -> None:
@@ -196,4 +231,5 @@ def test_how_it_is_told_says_that_it_is_known_who_belongs_together() -> None:
 def test_what_is_told_does_not_hang_on_where_counts_are_cut(cuts: list[int], restoring: bool) -> None:
     runs = without(orders(days=9), CHARGE, DAY, DAY + 6 * HOUR)
     runs = without(runs, CHARGE, 5 * DAY, 5 * DAY + 90 * MINUTE)
+    runs += [(10**6 + n, CHARGE, 7 * DAY + n * MINUTE, 7 * DAY + n * MINUTE + SECOND, True) for n in range(60)]
     assert told_of(KNOWN, runs, cuts, restoring=restoring) == told_of(KNOWN, runs)
