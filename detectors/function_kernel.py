@@ -236,7 +236,7 @@ BUSIEST_FREE: Final = 3.0
 #: much more it says with each e times as many calls
 CLOSED: Final = 0.5
 FEW_LANDS: Final = 3.0
-STAYS: Final = 0.5
+STAYS: Final = 0.3
 #: times its level of an hour that what came on every day is held to: that the last hour was as calm as on the calmest
 #: day is no news
 CALMEST_DAY: Final = 2.0

@@ -282,13 +282,14 @@ class Incidents:
     def _explained(self, function: str, at_us: int, *, more: bool) -> bool:
         """An incident goes on that tells why a function does not do what others promise, or does more.
 
-        It is silent, or its app is; or, where its work comes from or goes to, there is other trouble than that. More
-        comes, too, where work has waited that did not arrive.
+        It is silent, or its app is; or, where its work comes from or goes to, there is other trouble than that. Why
+        more comes is told by trouble of its own within the hour, or by work that has waited.
         """
         known = self._flow.known
         names = [f"{app}\x1f{name}" for app, name in zip(known.apps, known.functions, strict=True)]
         circle = known.together[names.index(function)]
         near = {name for name, one in zip(names, known.together.tolist(), strict=True) if one == circle}
+        where = {function} if more else near
         app = function.partition("\x1f")[0] + "\x1f"
         for story in self._open.values():
             if story.opened_us < 0 or at_us > story.ends_us:
@@ -299,7 +300,7 @@ class Incidents:
                     return True
                 if more and not near.isdisjoint(story.counts.get("silent", {})):
                     return True
-            elif not near.isdisjoint(story.counts.get("where", {})):
+            elif not (more and at_us > story.last_us + HOUR_US) and not where.isdisjoint(story.counts.get("where", {})):
                 return True
         return False
 

@@ -7,8 +7,9 @@ import pyarrow as pa
 
 from detectors.run_counts import went_well
 from models.baselines import pair_codes
-from models.downstream import Downstream, OperationLog
+from models.downstream import Downstream
 from models.hashing import hash_strings
+from models.operation_log import OperationLog
 
 
 class Operations:

@@ -19,6 +19,10 @@ _STORM: Final = 3
 _COMES_BACK: Final = 4.0
 #: runs that come near a time limit: an HTTP answer is cut at 230 s, Consumption stops a run at 300 s
 _NEAR_LIMIT_MS: Final = 200_000.0
+#: functionTimeout of the plans, by default or at most: a run that fails so shortly after one was stopped there
+_LIMITS_MS: Final = (300_000.0, 600_000.0, 1_800_000.0)
+_SHORTLY_AFTER: Final = 1.02
+_STOPPED: Final = 2.0
 #: a run that takes this long hangs; below, it is slow
 _HANGS_MS: Final = 10_000.0
 #: how many times what is usual half of the runs take where all of them hang
@@ -82,6 +86,8 @@ def _poisons(s: Signs) -> bool:
 def _runs_away(s: Signs) -> bool:
     at_limit = s.e.duration_ms[1] >= _NEAR_LIMIT_MS and s.longest >= 5.0
     hangs = s.e.duration_ms[1] >= _HANGS_MS and s.longest >= 8.0
+    ended = any(limit <= finite(s.e.duration_ms[1]) <= _SHORTLY_AFTER * limit for limit in _LIMITS_MS)
+    at_limit |= ended and s.failed >= 0.5 and s.longest >= _STOPPED
     single_runs = s.share("duration_high", "cost_hour") > s.share("latency_shift")
     # what takes twenty times as long does not slow down, where that is so of all runs and not of those told alone
     all_hang = s.typical_run >= _ALL_HANG and s.value("latency_shift") >= _ON_AVERAGE * s.typical("latency_shift")

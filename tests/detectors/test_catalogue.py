@@ -501,6 +501,16 @@ def test_runs_up_to_the_time_limit_have_run_away_even_if_all_do() -> None:
     assert [classify(waits).id, classify(replace(waits, usual_ms=3e4)).id] == ["runaway-duration", "latency-shift"]
 
 
+def test_a_job_that_fails_where_its_host_stops_it_runs_away_though_it_took_long_before() -> None:
+    job = replace(
+        BY_ID["latency-shift"].example, triggers=("timer",), invocations=1, failed=1, usual_ms=180e3,
+        duration_ms=(600_400.0, 600_400.0),
+    )  # fmt: skip
+    assert classify(job).id == "runaway-duration"
+    assert classify(replace(job, failed=0)).id == "latency-shift"
+    assert classify(replace(job, duration_ms=(640e3, 640e3))).id == "latency-shift"
+
+
 def test_no_evidence_at_all_is_unusual() -> None:
     assert classify(Evidence()).id == "unusual"
     assert classify(Evidence(lead="caller", first_us=START_US)).id == "unusual"

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from models.downstream import Downstream, OperationLog
+from models.downstream import Downstream
+from models.operation_log import OperationLog
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.baselines import BIN_US
-from models.downstream import BAR, LEAST_WAIT_US, Downstream, Flow, Told
+from models.downstream import Downstream, Flow, Told
+from models.operation_log import BAR, LEAST_WAIT_US
 from tests.models.downstream import (
     CHARGE,
     DAY,
