@@ -17,6 +17,7 @@ from detectors.function_features import CLEAR_AT, IDENTIFIED, failures, from_mat
 from detectors.function_kernel import DAY_US, remembered
 from detectors.keyed import KeyedState
 from detectors.order import FUNCTION_KEY, hashed
+from detectors.regions import regions
 from detectors.timeline import Tables
 from models.baselines import HOUR_US
 
@@ -167,7 +168,7 @@ class CallerFeatures:
             late, np.asarray(rows.column("company")), np.asarray(rows.column("usual_peak")),
             raw_function[:, INDEX["new_function"]].copy(),
             raw_function[:, INDEX["country_rare_here"]].copy(), raw_function[:, INDEX["country_new"]].copy(),
-            np.asarray(rows.column("failure_rate")), np.asarray(rows.column("refusal_rate")),
+            np.asarray(rows.column("failure_rate")), np.asarray(rows.column("refusal_rate")), *regions(),
             c["state"], c["times"], c["apps"], c["app_first"], c["app_last"],
             c["lands"], c["land_first"], c["land_last"],
             c["settled_hours"], c["today_hours"], raw, value, typical,

@@ -54,8 +54,9 @@ MORE_REACHED: Final = 0.5
 KNOWN_TIMES: Final = 2.5
 #: a caller younger than this has no habits to break: what it does first is part of its arrival
 ARRIVAL_US: Final = 3600 * US
-#: no one flies to another country in less
+#: no one flies to another country in less, nor to one of the same region
 FLIGHT_US: Final = 4 * 3600 * US
+NEAR_FLIGHT_US: Final = 2 * 3600 * US
 #: nats that a country can claim to which a caller may have travelled: nobody called from elsewhere in its name since,
 #: nor shortly before, and it is an hour at which it calls; where hardly anybody travels it may claim as much as that
 TRAVELLED: Final = 6.0
@@ -128,6 +129,15 @@ def _place(keys: Any, first: Any, last: Any, key: Any, now: Any) -> Any:
 
 
 @njit
+def flight(one: Any, other: Any, known: Any, regions: Any) -> Any:
+    """How long a flight from one country to another takes at least, us; ``known`` and ``regions`` by `regions`."""
+    a, b = np.searchsorted(known, one), np.searchsorted(known, other)
+    if a < known.shape[0] and b < known.shape[0] and known[a] == one and known[b] == other and regions[a] == regions[b]:
+        return NEAR_FLIGHT_US
+    return FLIGHT_US
+
+
+@njit
 def _begin_day(s: Any, t: Any, hours: Any, today: Any) -> None:
     """Begin to count what a caller does on a day."""
     s[C_PEAK_TODAY] = s[C_CALLS_TODAY] = 0.0
@@ -142,7 +152,7 @@ def advance_callers(
     row: Any, at: Any, ident: Any, app: Any, seldom: Any, function: Any, country: Any, named: Any, abroad: Any,
     pair_age: Any, failed: Any, refused: Any, weight: Any,
     late: Any, company: Any, usual_peak: Any, new_function: Any, rare: Any, news: Any,
-    failure_rate: Any, refusal_rate: Any,
+    failure_rate: Any, refusal_rate: Any, known_lands: Any, regions: Any,
     state: Any, times: Any, apps: Any, app_first: Any, app_last: Any, lands: Any, land_first: Any, land_last: Any,
     settled_hours: Any, today_hours: Any,
     raw: Any, value: Any, typical: Any, came_from: Any, travelled: Any,
@@ -292,19 +302,20 @@ def advance_callers(
             for other in range(PLACES):
                 if other != slot and lands[c, other] != 0 and land_last[c, other] > elsewhere:
                     elsewhere, before = land_last[c, other], lands[c, other]
-            travelled[i] = foreign and 0 < elsewhere <= land_first[c, slot] - FLIGHT_US
+            flight_us = flight(country[i], before, known_lands, regions) if foreign else FLIGHT_US
+            travelled[i] = foreign and 0 < elsewhere <= land_first[c, slot] - flight_us
             # who stays there does not make the way any longer; who is in both places at once makes it shorter
             gap = now - elsewhere if elsewhere > land_first[c, slot] else land_first[c, slot] - elsewhere
-            if foreign and elsewhere > 0 and 0 <= gap < FLIGHT_US and now - elsewhere < FLIGHT_US:
+            if foreign and elsewhere > 0 and 0 <= gap < flight_us and now - elsewhere < flight_us:
                 # between places a caller is used to, hopping is a habit (two networks, a proxy); to a new one it is not
                 # one call may come through somebody else's network, twenty do not; and such networks stand where others
                 # call from, too; but who has hardly called before may be anybody
                 s[C_ABROAD] += max(w, 1.0)
-                hop = np.log(FLIGHT_US / (gap + NOVEL_FLOOR_US)) + min(max(news[i], 0.0), history)
+                hop = np.log(flight_us / (gap + NOVEL_FLOOR_US)) + min(max(news[i], 0.0), history)
                 raw[i, G_TRAVEL] = hop * np.log(1.0 + s[C_ABROAD])
                 value[i, G_TRAVEL] = gap / US
                 came_from[i] = before
-            typical[i, G_TRAVEL] = FLIGHT_US / US
+            typical[i, G_TRAVEL] = flight_us / US
 
         # errors against what these functions refuse or fail anyway, and against what this caller is used to
         confidence = s[C_SETTLED] / (s[C_SETTLED] + 20.0)

@@ -222,6 +222,19 @@ def test_the_way_to_another_country_takes_no_longer_for_who_stays_there(usual: B
     assert (np.diff(found.raw("travel", "odd")) > -0.2).all()
 
 
+def test_to_a_country_nearby_two_hours_are_time_enough(usual: Baselines) -> None:
+    home = hers(NOW - HOUR, 1)
+
+    def travel(country: str, hours: float) -> float:
+        away = odd(1, begin=NOW + int(hours * HOUR), country=country)
+        return float(live(usual, working_days(), home, away).raw("travel", "odd")[0])
+
+    assert travel("France", 2.2) == travel("France", 3.0) == 0.0 < travel("France", 1.0)
+    assert travel("Japan", 3.0) > 0.0
+    # of what is in no region nothing is near
+    assert travel("Atlantis", 3.0) > 0.0
+
+
 def test_hopping_between_two_countries_is_a_habit_for_who_always_did(usual: Baselines) -> None:
     both = working_days(country=lambda n: ("Germany", "France")[n % 2])
     found = live(usual, both, odd(10, country=lambda n: ("Germany", "France")[n % 2]))
