@@ -29,6 +29,8 @@ TRUE_SHARE: Final = 1 / 3
 BUDGETS: Final = (1.0, 5.0, 20.0)
 #: kinds of incidents that no invocation needs to be part of
 SILENT_KINDS: Final = ("silence", "silence-app", "silence-downstream")
+#: the kind that counts runs and holds no invocation, since nobody can tell which of two was the one too many
+SURPLUS_KIND: Final = "surplus-downstream"
 #: how long after the end of a silence an incident may still be raised for it
 SILENCE_GRACE_S: Final = 3_600.0
 #: p-values below this are counted among normal invocations; a calibrated detector has about this share of them
@@ -36,6 +38,7 @@ SMALL_P: Final = 1e-3
 
 _DAY_S: Final = 86_400.0
 _COLUMNS: Final = ("invocation_id", "event_time", "trigger", "score", "p_value", "anomalous")
+_PLACE: Final = ("app", "function")
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,8 @@ def evaluate(
         budgets: false incidents a day at which recall is told.
         silences: documents with scenario ``silence``, apps, functions, start and end (ISO 8601, UTC); an incident of
             one of ``SILENT_KINDS`` for such a function within that time is true though it holds no
-            invocation.
+            invocation. One of ``SURPLUS_KIND`` holds none either: it is true where labelled invocations came at its
+            functions while it lasted, as far as the verdicts tell where they came.
 
     Returns:
         The evaluation.
@@ -142,9 +146,10 @@ def evaluate(
     Raises:
         InputError: a column is missing, or a file can't be read.
     """
-    judged = _verdict_table(verdicts)
     labels = _truth_table(truth)
     raised = read_incidents(incidents) if isinstance(incidents, Path) else list(incidents)
+    counted = any(incident.get("kind") == SURPLUS_KIND for incident in raised)
+    judged = _verdict_table(verdicts, _PLACE if counted else ())
     scenario_of = dict(zip(labels["InvocationId"].to_pylist(), labels["scenario"].to_pylist(), strict=True))
 
     bad = pc.is_in(judged["invocation_id"], value_set=labels["InvocationId"].combine_chunks()).to_numpy()
@@ -152,7 +157,10 @@ def evaluate(
     times = _bad_times(judged, labels, bad)
     length = days if days is not None else _length_days(judged)
 
-    truths = [scenario_of_incident(incident, scenario_of, silences) for incident in raised]
+    came = _came(judged.filter(pa.array(bad)), scenario_of) if counted else []
+    truths = [
+        scenario_of_incident(incident, scenario_of, silences) or _scenario_there(incident, came) for incident in raised
+    ]
     names = sorted({*scenario_of.values(), *(str(s["scenario"]) for s in silences)})
     counts = Counter(scenario_of.values())
     order = sorted(range(len(raised)), key=lambda k: (-float(raised[k]["score"]), str(raised[k]["opened"])))
@@ -212,9 +220,9 @@ def read_incidents(path: Path) -> list[dict[str, Any]]:
         ) from error
 
 
-def _verdict_table(verdicts: Path | pa.Table) -> pa.Table:
+def _verdict_table(verdicts: Path | pa.Table, welcome: Sequence[str] = ()) -> pa.Table:
     # where only what is anomalous is written, a quiet day has no file
-    table = _read(verdicts, "verdicts", _COLUMNS, without_files=VERDICT)
+    table = _read(verdicts, "verdicts", _COLUMNS, welcome, without_files=VERDICT)
     table = table.set_column(1, "event_time", table["event_time"].cast(TIMESTAMP))
     # should an invocation have been judged twice, its higher score counts
     if len(pc.unique(table["invocation_id"])) < table.num_rows:
@@ -240,7 +248,7 @@ def _read(
     try:
         data = ds.dataset(source, format="parquet") if isinstance(source, Path) else source
         if without_files is not None and isinstance(source, Path) and not data.files:
-            return without_files.empty_table().select(needed)
+            return without_files.empty_table().select([*needed, *welcome])
         there = data.schema.names
         lacking = [name for name in needed if name not in there]
         columns = [*needed, *(name for name in welcome if name in there)]
@@ -309,6 +317,33 @@ def scenario_of_incident(
         if same and _seconds(silence["start"]) <= opened <= _seconds(silence["end"]) + SILENCE_GRACE_S:
             return str(silence["scenario"])
     return None
+
+
+#: a labelled invocation: scenario, app, function, seconds since 1970
+_Came = tuple[str, str, str, float]
+
+
+def _came(mine: pa.Table, scenario_of: dict[str, str]) -> list[_Came]:
+    """Where and when each labelled invocation came; nothing where the verdicts don't say where."""
+    if any(name not in mine.column_names for name in _PLACE):
+        return []
+    names = [scenario_of[i] for i in mine["invocation_id"].to_pylist()]
+    seconds = (mine["event_time"].cast(pa.int64()).to_numpy() / 1e6).tolist()
+    return list(zip(names, mine["app"].to_pylist(), mine["function"].to_pylist(), seconds, strict=True))
+
+
+def _scenario_there(incident: dict[str, Any], came: Sequence[_Came]) -> str | None:
+    """The scenario of most labelled invocations at the functions of an incident that counts runs, while it lasted."""
+    if incident.get("kind") != SURPLUS_KIND:
+        return None
+    opened = _seconds(incident["opened"])
+    first = min(opened, _seconds(incident.get("first_event") or incident["opened"]))
+    last = max(opened, _seconds(incident.get("last_event") or incident["opened"]))
+    apps, functions = set(incident.get("apps") or ()), set(incident.get("functions") or ())
+    there = Counter(
+        name for name, app, function, at in came if first <= at <= last and app in apps and function in functions
+    )
+    return there.most_common(1)[0][0] if there else None
 
 
 def _meet(named: Sequence[str] | None, silent: Sequence[str] | None) -> bool:

@@ -124,6 +124,20 @@ def test_a_silence_is_matched_by_function_and_time() -> None:
         assert evaluate(verdicts(), [raised | wrong], truth(), days=1, silences=[gone]).incidents_false == 1
 
 
+def test_a_surplus_is_true_where_labelled_invocations_came_at_its_functions_while_it_lasted() -> None:
+    places = verdicts().append_column("app", pa.array(["shop"] * 100))
+    places = places.append_column("function", pa.array(["ship" if k % 2 else "pack" for k in range(100)]))
+    began = START.isoformat()
+    raised = incident([], minute=40, kind="surplus-downstream", apps=["shop"], functions=["ship"], first_event=began)
+    twice = truth(twice=[11, 13], flood=[10, 12, 14, 51, 53, 55])
+    result = evaluate(places, [raised], twice, days=1)
+    assert {s.name: s.found for s in result.scenarios} == {"twice": True, "flood": False}
+    for wrong in ({"functions": ["bill"]}, {"apps": ["bank"]}, {"opened": "2026-03-02T00:10:00Z"}, {"kind": "flood"}):
+        assert evaluate(places, [raised | wrong], twice, days=1).incidents_false == 1
+    # verdicts that don't say where an invocation ran can't vouch for it
+    assert evaluate(verdicts(), [raised], twice, days=1).incidents_false == 1
+
+
 def test_small_p_values_are_counted_per_trigger_among_normal_invocations_only() -> None:
     p_value = np.ones(10)
     p_value[:3] = 1e-5
