@@ -21,8 +21,9 @@ Vector = npt.NDArray[Any]
 #: kinds of trouble that events, and stories of functions, are told apart by
 TROUBLES: Final = (
     *("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace", "long", "hanging", "fewer"),
+    "visit",
 )
-SLOW, FAILING, LOAD, SCHEDULE, NEW, SILENT, OTHER, PACE, LONG, HANGING, FEWER = range(len(TROUBLES))
+SLOW, FAILING, LOAD, SCHEDULE, NEW, SILENT, OTHER, PACE, LONG, HANGING, FEWER, VISIT = range(len(TROUBLES))
 _TROUBLE_OF: Final = {
     "run": "long",
     "latency": "slow",
@@ -34,6 +35,9 @@ _TROUBLE_OF: Final = {
     "caller_pace": "pace",
     "hours": "pace",
     "absence": "fewer",
+    "novelty": "visit",
+    "place": "visit",
+    "travel": "visit",
 }
 TROUBLE_OF_FAMILY: Final = np.array([TROUBLES.index(_TROUBLE_OF.get(f, "other")) for f in FAMILIES])
 #: families that point at the caller by themselves
@@ -101,14 +105,16 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     # that one caller waits longer than it used to is slowness, which has to go on
     waits, runs = surprise[:, INDEX["caller_slow_here"]], surprise[:, _RUNS].max(axis=1)
     trouble = np.where((trouble == LONG) & (waits > 0.0) & (waits >= runs), SLOW, trouble)
-    trouble = np.where((trouble == LONG) & many_runs, HANGING, trouble)
-    # nor will a batch that holds most of the day's runs go on for long
-    batch = (hour >= BATCH_CALLS) & (hour >= MOST_OF_DAY * value[:, INDEX["growth_days"]])
+    # what hangs is given up some time; what goes on until a time limit ends it, where none came near that, is no freak
+    limit = surprise[:, INDEX["time_limit"]]
+    trouble = np.where((trouble == LONG) & many_runs & ((limit <= 0.0) | (limit < runs)), HANGING, trouble)
+    # nor will a batch that holds most of the day's runs go on for long; a flood, which may hold them too, is no batch
+    load = families[:, FAMILIES.index("load")]
+    batch = (load < CROWD_SURPRISE) & (hour >= BATCH_CALLS) & (hour >= MOST_OF_DAY * value[:, INDEX["growth_days"]])
     trouble = np.where((trouble == SLOW) & batch, HANGING, trouble)
     of_calls = value[:, INDEX["caller_pace_here"]] / np.maximum(value[:, INDEX["pace_minutes"]], 1.0)
     of_failures = value[:, INDEX["caller_failures"]] / np.maximum(value[:, INDEX["failure_burst"]], 1.0)
     of_refusals = value[:, INDEX["caller_client_errors"]] / np.maximum(value[:, INDEX["client_error_burst"]], 1.0)
-    load = families[:, FAMILIES.index("load")]
     # what is counted by the hour remembers a flood that has ended, which is not the doing of who calls next
     lively = LIVELY * value[:, INDEX["pace_minutes"]] >= value[:, INDEX["pace_hour"]]
     for_hours = surprise[:, INDEX["refused_hours"]]
@@ -153,10 +159,13 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
 def told_by(trouble: Vector) -> Vector:
     """By which trouble stories are told apart, int64[n]: long runs, and calls that have become slow, are one.
 
-    >>> [TROUBLES[one] for one in told_by(np.array([LONG, HANGING]))]
-    ['slow', 'slow']
+    So is who is new, or from elsewhere, and what else a caller does.
+
+    >>> [TROUBLES[one] for one in told_by(np.array([LONG, HANGING, VISIT]))]
+    ['slow', 'slow', 'other']
     """
-    return np.where((trouble == LONG) | (trouble == HANGING), SLOW, trouble)
+    slow = np.where((trouble == LONG) | (trouble == HANGING), SLOW, trouble)
+    return np.where(trouble == VISIT, OTHER, slow)
 
 
 def party(caller: pa.Array) -> Vector:

@@ -152,6 +152,7 @@ class Usual:
         missed, steady, unnoticed, phase_sum: as ``Baselines.missed``, ``steady``, ``unnoticed`` and
             ``starts_on_schedule`` give them.
         hands: as ``Baselines.hands`` gives it.
+        longest_alike: float64[F+C], as ``Baselines.longest_alike`` gives it.
         mean_rate, max_rate: float64[F+C], invocations per second in a mean hour of the week and in the busiest.
     """
 
@@ -162,6 +163,7 @@ class Usual:
     unnoticed: Vector
     phase_sum: Vector
     hands: Vector
+    longest_alike: Vector
     mean_rate: Vector
     max_rate: Vector
 
@@ -180,6 +182,7 @@ class Usual:
             baselines.unnoticed(),
             baselines.starts_on_schedule(),
             baselines.hands(),
+            baselines.longest_alike(),
             baselines.rate.mean(axis=1),
             baselines.rate.max(axis=1),
         )
@@ -421,10 +424,9 @@ class FunctionFeatures:
         base = self._base
         known = b < len(base)
         return (
-            *(
-                getattr(base, n)[b]
-                for n in ("quantiles", "tail_high", "tail_low", "longest", "count", "spread", "cold_extra")
-            ),
+            *(getattr(base, n)[b] for n in ("quantiles", "tail_high", "tail_low", "longest")),
+            self._usual.longest_alike[b],
+            *(getattr(base, n)[b] for n in ("count", "spread", "cold_extra")),
             *(getattr(base, n)[b] for n in ("failure_rate", "refusal_rate", "rate")),
             self._usual.mean_rate[b],
             self._usual.max_rate[b],

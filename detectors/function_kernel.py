@@ -252,6 +252,8 @@ SOME_LONG: Final = 2.0
 LATELY: Final = 1.0 / 64.0
 #: times how far a run goes beyond the longest known that the sum of such runs may claim with it
 RECORDS_ALIKE: Final = 10.0
+#: what a run claims besides by how far it goes beyond those of all functions that answer the same kind of trigger
+BEYOND_ALL: Final = 4.0
 #: times its usual runs that an hour may count for there
 BUSY_HOUR: Final = 2.0
 #: ms; a run is cut off at a whole number of minutes, and is written down within so long after it
@@ -943,13 +945,12 @@ def _begin_anew(s: Any, t: Any) -> Any:
 def advance_functions(
     f: Any, at: Any, start: Any, pair: Any, caller: Any, ident: Any, by_place: Any, lnd: Any, failed: Any, refused: Any,
     weight: Any, version: Any, host: Any, operation: Any, dequeue: Any, unscheduled: Any, by_clock: Any, late: Any,
-    signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any, count: Any,
-    spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any, mean_rate: Any, max_rate: Any,
-    missed: Any, steady: Any, unnoticed: Any, dispersion: Any, between_days: Any, day_spread: Any, waves: Any,
-    mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any, phase_count: Any, phase_sum: Any, hands: Any,
-    known: Any,
-    silence_nats: Any, alarms: Any,
-    levels: Any, state: Any, times: Any, hosts: Any, host_since: Any, operations: Any,
+    signature: Any, sampled: Any, quantiles: Any, tail_high: Any, tail_low: Any, longest: Any,
+    longest_alike: Any, count: Any, spread: Any, cold_extra: Any, failure_rate: Any, refusal_rate: Any, rate: Any,
+    mean_rate: Any, max_rate: Any, missed: Any, steady: Any, unnoticed: Any, dispersion: Any, between_days: Any,
+    day_spread: Any, waves: Any, mean_ms: Any, square_ms: Any, phases: Any, phase_us: Any, phase_count: Any,
+    phase_sum: Any, hands: Any, known: Any, silence_nats: Any, alarms: Any, levels: Any, state: Any, times: Any,
+    hosts: Any, host_since: Any, operations: Any,
     app: Any, app_state: Any, app_last: Any, app_rate: Any, app_missed: Any, app_alarms: Any,
     app_armed: Any, country_row: Any, lands: Any, land_day: Any, foreign: Any, pair_state: Any,
     pair_times: Any, raw: Any, value: Any, typical: Any, cold: Any, pair_age: Any, arrived_with: Any, peak_habit: Any,
@@ -1295,7 +1296,9 @@ def advance_functions(
                 )
             # a function seen rarely breaks its record often
             if known[k] and x > longest[k]:
-                beyond = (x - longest[k]) * count[k] / (count[k] + RECORD_EVENTS)
+                # what hangs is given up after as long at any function; what outlasts all of its kind is another matter
+                beyond = x - longest[k] + BEYOND_ALL * max(x - longest_alike[k] - FAR, 0.0)
+                beyond *= count[k] / (count[k] + RECORD_EVENTS)
                 s[S_RECORDS] += beyond
                 # a run a little longer than ever, hours after some that were far longer, is not one more of them
                 raw[i, F_DURATION_RECORD] = far * min(s[S_RECORDS], RECORDS_ALIKE * beyond)

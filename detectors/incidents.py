@@ -31,7 +31,7 @@ from detectors.order import concat, in_order
 from detectors.raised import RAISED, SCORED, as_raised, raised_batch
 from detectors.run_counts import RUNS
 from detectors.schema import TIMESTAMP
-from detectors.stories import LEADS, Stories, met
+from detectors.stories import LEADS, Stories, arrived, met
 from detectors.storms import Clues, Join, find_joins, hosted, hosts_of
 from detectors.story import SHOWN_NAMES, Ended, Story, callers_of, evidence_of, story_of, story_text, top
 from detectors.story_rows import StoryRows, add_rows, newcomers
@@ -339,6 +339,7 @@ class Incidents:
             "crowd": np.asarray(rows.column("crowd").fill_null(0)),
             "vague": np.asarray(pc.equal(rows.column("caller_source"), "geography").fill_null(False)),
             "met": met(rows),
+            "arrived": arrived(rows),
         }
         # Arrow lends its memory for reading only, and a loop is compiled for each kind of array that it is called with
         return {name: np.require(column, requirements="W") for name, column in about.items()}

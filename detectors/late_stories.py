@@ -23,7 +23,7 @@ Vector = npt.NDArray[Any]
 #: number of the first story of late events; those of others lie below
 FIRST: Final = 2**40
 #: what of an event tells whether it belongs to a story that is there
-_TOLD_BY: Final = ("at", "function", "caller", "app", "trouble", "by_caller", "crowd", "vague", "met")
+_TOLD_BY: Final = ("at", "function", "caller", "app", "trouble", "by_caller", "crowd", "vague", "met", "arrived")
 
 
 class Whereabouts(NamedTuple):
@@ -36,7 +36,7 @@ class Whereabouts(NamedTuple):
 @njit
 def _join(
     at: Any, function: Any, caller: Any, app: Any, kind: Any, trouble: Any, by_caller: Any, crowd: Any, vague: Any,
-    met: Any, numbers: Any, keys: Any, gap_us: Any, storm_us: Any, place: Any,
+    met: Any, arrived: Any, numbers: Any, keys: Any, gap_us: Any, storm_us: Any, place: Any,
 ) -> None:  # fmt: skip
     """Place of the story that each event joins, else NONE.
 
@@ -49,7 +49,7 @@ def _join(
         for k in range(numbers.shape[0] - 1, -1, -1):
             if belongs(
                 at[i], function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i], met[i],
-                numbers[k], keys[k], gap_us, storm_us,
+                arrived[i], numbers[k], keys[k], gap_us, storm_us,
             ):  # fmt: skip
                 own = by_caller[i] and numbers[k, O_LEAD] > 0
                 if own or place[i] == NONE:
@@ -86,9 +86,11 @@ class LateStories:
         if told:
             numbers = np.array([one.numbers for one in told.values()], np.int64)
             keys = np.array([one.keys for one in told.values()], np.uint64)
-            at, function, caller, app, trouble, by_caller, crowd, vague, met = (events[name] for name in _TOLD_BY)
+            at, function, caller, app, trouble, by_caller, crowd, vague, met, arrived = (
+                events[name] for name in _TOLD_BY
+            )
             _join(
-                at, function, caller, app, trouble, told_by(trouble), by_caller, crowd, vague, met,
+                at, function, caller, app, trouble, told_by(trouble), by_caller, crowd, vague, met, arrived,
                 numbers, keys, GAP_US, STORM_US, place,
             )  # fmt: skip
         story = np.array([*told, NONE], np.int64)[place]

@@ -21,7 +21,7 @@ from models.errors import BundleForeignError
 Vector = npt.NDArray[Any]
 
 #: changes whenever features or state change their meaning, so that an old bundle is never misread
-SCHEMA: Final = "lonetree.model/19"
+SCHEMA: Final = "lonetree.model/20"
 
 
 @dataclass(frozen=True, repr=False)

@@ -27,8 +27,10 @@ from detectors.blame import (
     SCHEDULE,
     SILENT,
     SLOW,
+    VISIT,
     told_by,
 )
+from detectors.features import INDEX
 from detectors.function_features import from_matrix, matrix
 from detectors.story_index import (
     CALLERS_AT,
@@ -71,6 +73,9 @@ ALONE: Final = 0.1
 #: the same for long runs where there are many runs, of which one may hang whenever something beneath it does
 SEVERAL_HANG: Final = 6
 ONE_HANGS: Final = 0.14
+#: the same for who is new, or from elsewhere: most who come once look around, and go
+LONG_VISIT: Final = 12
+ONE_VISITS: Final = 0.04
 #: us from which on slowness counts in full, and how much of it at its first moment: what passes by itself is no shift
 SHIFT_US: Final = 2700 * US
 BLIP: Final = 0.4
@@ -103,6 +108,22 @@ def met(rows: pa.RecordBatch) -> Vector:
     return when
 
 
+def arrived(rows: pa.RecordBatch) -> Vector:
+    """When the caller of each row was first seen at the app, us, int64[n]; -1 where that is not known."""
+    values, age = rows.column("value"), np.full(rows.num_rows, np.nan)
+    known = np.asarray(values.is_valid())
+    age[known] = from_matrix(values.filter(values.is_valid()))[:, INDEX["caller_new_to_app"]]
+    return arrived_at(np.asarray(rows.column("at")), age)
+
+
+def arrived_at(at: Vector, age: Vector) -> Vector:
+    """When callers came to an app, us, int64[n], by when a call there ended, us, and how long after that was, s."""
+    known = age >= 0.0
+    since = np.where(known, age, 0.0).astype(np.float64)
+    when: Vector = np.where(known, at - np.rint(since * US).astype(np.int64), -1)
+    return when
+
+
 @njit
 def _gap(numbers: Any, gap_us: Any) -> Any:
     """The gap that ends a story, us."""
@@ -128,6 +149,8 @@ def _weight(trouble: Any, count: Any, lasted_us: Any) -> Any:
     few, each = FEW_EVENTS, ALONE
     if trouble == HANGING:
         few, each = SEVERAL_HANG, ONE_HANGS
+    if trouble == VISIT:
+        few, each = LONG_VISIT, ONE_VISITS
     weight = 1.0 - each * max(few - count, 0)
     if trouble == SLOW:
         weight = min(weight, BLIP + (1.0 - BLIP) * min(lasted_us / SHIFT_US, 1.0))
@@ -139,7 +162,7 @@ def _weight(trouble: Any, count: Any, lasted_us: Any) -> Any:
 @njit
 def belongs(
     now: Any, function: Any, caller: Any, app: Any, trouble: Any, by_caller: Any, crowd: Any, met: Any,
-    numbers: Any, keys: Any, gap_us: Any, storm_us: Any,
+    arrived: Any, numbers: Any, keys: Any, gap_us: Any, storm_us: Any,
 ) -> Any:  # fmt: skip
     """Whether an event is part of a story: of the same caller, or of the same trouble."""
     lead = numbers[O_LEAD]
@@ -151,12 +174,18 @@ def belongs(
         came = mine and met >= max(numbers[O_FIRST] - storm_us, 0)
         if lead == 2 and not came and not _near(now, numbers, VAGUE_GAP_US):
             return False
+        # who came to the app with the story is told with what it goes on to do there, and what it is the first to call
+        newcomer = keys[K_APP] == app and arrived >= max(numbers[O_FIRST] - REST_US, 0)
+        if newcomer and trouble == NEW and numbers[O_OPENED] >= 0:
+            return caller != 0 and keys[K_CALLER] == caller
         # what the same caller does elsewhere belongs to it only if that, too, is strange for the caller;
         # what it does as one of a crowd is the crowd's; what befalls it where it did something hours before is another
         # story; and who else is at its place is another, sooner or later
         here = mine and crowd != CROWD and (trouble == numbers[O_TROUBLE] or _near(now, numbers, OTHER_SOON_US))
         soon_us = REST_US if lead == 1 else VAGUE_SOON_US
-        alike = (trouble == numbers[O_TROUBLE] and (lead == 1 or mine)) or came or _near(now, numbers, soon_us)
+        same = trouble == numbers[O_TROUBLE] and (lead == 1 or keys[K_APP] == app)
+        lives = lead == 1 and newcomer and trouble in (OTHER, PACE)
+        alike = same or came or lives or _near(now, numbers, soon_us)
         return caller != 0 and keys[K_CALLER] == caller and (by_caller or here) and alike
     # slow, failing, busy, new or silent functions of one app: one story; new ones until the gap closes it, silent ones
     # for a while, since each is missed when it was due
@@ -236,9 +265,9 @@ def follows(
     # from one more place hours later has come for something else
     together = trouble in (LOAD, PACE) or now <= numbers[O_FIRST] + OTHER_SOON_US
     places = lead == 2 and vague and by_caller and together and _near(now, numbers, storm_us)
-    # whoever calls an app that fails has failing calls
-    storm = is_open and lead == 0 and numbers[O_TROUBLE] == trouble == FAILING
-    storm = storm and keys[K_APP] == app and _near(now, numbers, storm_us)
+    # whoever calls an app that fails has failing calls, and so has who calls a function whose runs hang
+    storm = is_open and lead == 0 and trouble == FAILING and _near(now, numbers, storm_us)
+    storm = storm and ((numbers[O_TROUBLE] == FAILING and keys[K_APP] == app) or (numbers[O_TROUBLE] == SLOW and mine))
     return storm or own or drained or (mine and (bystander or after or places))
 
 
@@ -258,30 +287,33 @@ def _is_open(numbers: Any) -> Any:
 
 
 @njit
-def _crowd_before(now: Any, caller: Any, app: Any, node: Any, behind: Any, numbers: Any, keys: Any, crowds: Any) -> Any:
-    """The newest open story of an app whose crowd the caller was one of lately, else NONE.
+def _crowd_before(now: Any, caller: Any, crowded: Any, many: Any, numbers: Any, crowds: Any) -> Any:
+    """The newest open story whose crowd the caller was one of lately, else NONE.
 
-    A caller's pace and hours are counted over all functions, and remember a flood that it took part in.
+    A caller's pace and hours are counted over all functions of all apps, and remember a flood that it took part in.
+    ``crowded``: int64[n, 2], slot and number of the first ``many`` stories that have a crowd, as it came.
     """
-    while node != NONE:
-        k = node // 2
-        crowd = _is_open(numbers[k]) and keys[k, K_APP] == app
-        if crowd and _is_among(caller, numbers[k], crowds[k]) and _near(now, numbers[k], AFTERMATH_US):
-            return k
-        node = behind[node]
-    return NONE
+    found = NONE
+    for i in range(many):
+        k = crowded[i, 0]
+        if numbers[k, O_ID] != crowded[i, 1] or not _is_open(numbers[k]):
+            continue
+        newer = found == NONE or numbers[k, O_ID] > numbers[found, O_ID]
+        if newer and _is_among(caller, numbers[k], crowds[k]) and _near(now, numbers[k], AFTERMATH_US):
+            found = k
+    return found
 
 
 @njit
 def _same_before(
-    now: Any, function: Any, caller: Any, app: Any, trouble: Any, crowd: Any, met: Any, told_as: Any,
+    now: Any, function: Any, caller: Any, app: Any, trouble: Any, crowd: Any, met: Any, arrived: Any, told_as: Any,
     node: Any, behind: Any, numbers: Any, keys: Any, gap_us: Any, storm_us: Any,
 ) -> Any:  # fmt: skip
     """The newest open story of a function, or app, told as an event is that is part of it, else NONE."""
     while node != NONE:
         k = node // 2
         if _is_open(numbers[k]) and numbers[k, O_TROUBLE] == told_as and belongs(
-            now, function, caller, app, trouble, False, crowd, met, numbers[k], keys[k], gap_us, storm_us
+            now, function, caller, app, trouble, False, crowd, met, arrived, numbers[k], keys[k], gap_us, storm_us
         ):  # fmt: skip
             return k
         node = behind[node]
@@ -319,7 +351,7 @@ def _leave(heads: Any, behind: Any, before: Any, slot: Any, numbers: Any, keys: 
 @njit
 def assign(
     at: Any, function: Any, caller: Any, app: Any, score: Any, kind: Any, trouble: Any, by_caller: Any, crowd: Any,
-    vague: Any, met: Any, numbers: Any, keys: Any, crowds: Any, peak: Any, live: Any, next_id: Any,
+    vague: Any, met: Any, arrived: Any, numbers: Any, keys: Any, crowds: Any, peak: Any, live: Any, next_id: Any,
     opens_at: Any, gap_us: Any, storm_us: Any, story: Any, opened: Any, weighed: Any,
 ) -> Any:  # fmt: skip
     """Give each strange event (sorted by time) its story; returns (live stories, next story number).
@@ -333,7 +365,8 @@ def assign(
     - ``at``: int64[n] us; ``function``, ``caller``, ``app``: uint64[n] keys; ``score``: float64[n]
     - ``kind``: int64[n], a place in TROUBLES; ``trouble``: int64[n], the same as ``told_by`` has it
     - ``by_caller``: bool[n], the event points at its caller; ``vague``: bool[n], the caller is known by its place only
-    - ``met``: int64[n], when the caller was first seen at the function, us; -1 where that is not known
+    - ``met``, ``arrived``: int64[n], when the caller was first seen at the function, and at the app, us; -1 where that
+      is not known
     - ``crowd``: int8[n], 2: one of many callers' in a loaded function; 1: loaded, and not by its caller alone
     - ``numbers``, ``keys``, ``crowds``, ``peak``: the open stories, int64[m, 7], uint64[m, 3], uint64[m, CROWD_WORDS],
       float64[m]; the first ``live`` hold, oldest first
@@ -350,9 +383,14 @@ def assign(
     born, oldest, youngest = np.empty((ever, 2), np.int64), 0, live
     free, spare = np.arange(room - 1, -1, -1), room - live
     looked = np.empty(4, np.int64)
+    # the same of those that have a crowd
+    crowded, many = np.empty((ever, 2), np.int64), 0
     for k in range(live):
         waiting = _enter(heads, behind, before, heap, waiting, k, numbers[k], keys[k], gap_us)
         born[k, 0], born[k, 1] = k, numbers[k, O_ID]
+        if numbers[k, O_LEAD] == 0 and crowds[k].any():
+            crowded[many, 0], crowded[many, 1] = k, numbers[k, O_ID]
+            many += 1
     for i in range(at.shape[0]):
         now = at[i]
         while waiting > 0 and heap[0, 0] < now:
@@ -388,7 +426,7 @@ def assign(
                 its_place = chain > 0 or numbers[k, O_LEAD] > 0
                 if (newer or _is_open(numbers[k])) and its_place and belongs(
                     now, function[i], caller[i], app[i], trouble[i], by_caller[i], crowd[i], met[i],
-                    numbers[k], keys[k], gap_us, storm_us,
+                    arrived[i], numbers[k], keys[k], gap_us, storm_us,
                 ):  # fmt: skip
                     if newer:
                         found = k
@@ -406,19 +444,19 @@ def assign(
                     break
         if instead != NONE and _gives_way(numbers[found], by_caller[i]):
             found = instead
-        # what goes on where another trouble has begun since is still what it was
+        # what goes on where another trouble has born since is still what it was
         told_as = LOAD if crowd[i] == CROWD else trouble[i]
         if found != NONE and not by_caller[i] and numbers[found, O_LEAD] == 0 and numbers[found, O_TROUBLE] != told_as:
             for chain in range(1, 3):
                 same = _same_before(
-                    now, function[i], caller[i], app[i], trouble[i], crowd[i], met[i], told_as,
+                    now, function[i], caller[i], app[i], trouble[i], crowd[i], met[i], arrived[i], told_as,
                     looked[chain], behind, numbers, keys, gap_us, storm_us,
                 )  # fmt: skip
                 if same != NONE:
                     found = same
                     break
         if by_caller[i] and trouble[i] == PACE and (found == NONE or numbers[found, O_OPENED] < 0):
-            left = _crowd_before(now, caller[i], app[i], looked[2], behind, numbers, keys, crowds)
+            left = _crowd_before(now, caller[i], crowded, many, numbers, crowds)
             if left != NONE:
                 found, extends = left, False
         if found == NONE:
@@ -471,6 +509,9 @@ def assign(
             numbers[found, O_LAST] = max(now, numbers[found, O_LAST])
         makes_load = crowd[i] == CROWD if numbers[found, O_TROUBLE] == LOAD else by_caller[i] and trouble[i] == LOAD
         if makes_load and numbers[found, O_LEAD] == 0:
+            if not crowds[found].any():
+                crowded[many, 0], crowded[many, 1] = found, numbers[found, O_ID]
+                many += 1
             of_crowd, bit = _place_in_crowd(caller[i])
             crowds[found, of_crowd] |= bit
         if numbers[found, O_LEAD] > 0 and by_caller[i] and trouble[i] in (LOAD, PACE):
@@ -555,13 +596,13 @@ class Stories:
 
     def tell(
         self, at: Vector, function: Vector, caller: Vector, app: Vector, score: Vector, trouble: Vector,
-        by_caller: Vector, crowd: Vector, vague: Vector, met: Vector,
+        by_caller: Vector, crowd: Vector, vague: Vector, met: Vector, arrived: Vector,
     ) -> tuple[Vector, Vector, Vector]:  # fmt: skip
         """``story``, ``opened`` and ``weighed`` of ``assign``, whose arguments these are; ``trouble``: its ``kind``."""
         n = len(at)
         story, opened, weighed = np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n)
         self._live, self._next = assign(
-            at, function, caller, app, score, trouble, told_by(trouble), by_caller, crowd, vague, met,
+            at, function, caller, app, score, trouble, told_by(trouble), by_caller, crowd, vague, met, arrived,
             self._numbers, self._keys, self._crowds, self._peak,
             self._live, self._next, self.opens_at, self._gap, self._storm, story, opened, weighed,
         )  # fmt: skip

@@ -38,7 +38,7 @@ from detectors.keyed import KeyedState
 from detectors.model import Model
 from detectors.operations import Operations
 from detectors.silences import silences
-from detectors.stories import ALONE, FEW_EVENTS, Stories, met
+from detectors.stories import ALONE, FEW_EVENTS, Stories, arrived_at, met
 from models.baselines import COHORTS, HOUR_US, US, Baselines, BaselineSketch
 from models.calibration import PLAIN_BUDGET, BudgetCurve
 from models.errors import InputError
@@ -57,6 +57,8 @@ BASE_SHARE: Final = 0.5
 DAY_US: Final = 86400 * US
 #: us before the end of the window in which what is strange may still go on: that is life by now
 STILL_US: Final = 6 * 3600 * US
+#: column of value_caller: since the caller came to the app, s
+_NEW_TO_APP: Final = INDEX["caller_new_to_app"] - len(FUNCTION_FEATURES)
 #: score below which an event is nobody's story
 JOIN_SCORE: Final = 2.0
 #: stretches of the held-out part, each judged by tails of the others
@@ -559,6 +561,7 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
         crowd,
         held.vague[strange],
         held.met[strange],
+        arrived_at(held.at[strange], held.value_caller[strange, _NEW_TO_APP]),
     )
     return strange, story, opened, weighed
 

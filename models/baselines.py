@@ -448,6 +448,10 @@ class Baselines:
         clock = np.where(own >= CLOCK_STARTS, CLOCK, 0.0)
         return np.where(self.keeps_schedule, np.maximum(np.maximum(own, together), clock), 0.0)
 
+    def longest_alike(self) -> Floats:
+        """Largest ln(duration) seen of any function of the same cohort, float64[F+C]."""
+        return self.longest[len(self) + self.cohort]
+
     def hands(self) -> Floats:
         """How little it says that somebody starts a function by hand, of the tenant, float64[2], in nats.
 

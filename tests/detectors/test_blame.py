@@ -37,6 +37,11 @@ def test_what_only_callers_do_points_at_the_caller(family: str) -> None:
     assert not pointed(identified=False, **{family: 5.0})[1]
 
 
+def test_who_is_new_or_from_elsewhere_visits() -> None:
+    for family, trouble in (("novelty", "visit"), ("place", "visit"), ("travel", "visit"), ("refusal", "other")):
+        assert pointed(**{family: 5.0})[0] == trouble
+
+
 @pytest.mark.parametrize(
     ("family", "trouble"),
     [
@@ -73,12 +78,18 @@ def test_what_the_days_of_a_function_have_grown_by_is_not_the_doing_of_who_calls
 def test_a_long_run_is_one_of_many_or_of_few() -> None:
     assert pointed(run=5.0, windows={"pace_hour": 1.0})[0] == "long"
     assert pointed(run=5.0, windows={"pace_hour": 40.0})[0] == "hanging"
+    # one that a time limit ended is no freak, as far as it is that which makes it strange
+    for of_limit, kind in ((5.0, "long"), (2.0, "hanging")):
+        surprises = {"time_limit": of_limit, "duration_record": 3.0}
+        assert pointed(run=3.5, windows={"pace_hour": 40.0}, surprises=surprises)[0] == kind
     assert pointed(latency=5.0, windows={"pace_hour": 40.0, "growth_days": 500.0})[0] == "slow"
 
 
 def test_a_batch_of_slow_runs_that_is_most_of_the_day_will_not_go_on() -> None:
     assert pointed(latency=5.0, windows={"pace_hour": 40.0, "growth_days": 60.0})[0] == "hanging"
     assert pointed(latency=5.0, windows={"pace_hour": 10.0, "growth_days": 12.0})[0] == "slow"
+    # a flood may be most of the day, too
+    assert pointed(latency=5.0, load=2.0, windows={"pace_hour": 40.0, "growth_days": 60.0})[0] == "slow"
 
 
 def test_what_one_caller_waits_for_has_to_go_on() -> None:

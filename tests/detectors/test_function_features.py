@@ -113,6 +113,17 @@ def test_a_run_a_little_beyond_the_longest_is_not_one_more_of_those_far_beyond_i
     assert found.raw("duration_record", "after").max() == pytest.approx(kernel.RECORDS_ALIKE * first, rel=0.2)
 
 
+def test_a_run_beyond_all_of_its_kind_says_more_than_one_that_others_take_too() -> None:
+    def record(duration_ms: float, others_ms: float) -> float:
+        others = ordinary(0, 96, function="Bill", duration_ms=others_ms, every=10 * MINUTE)
+        found = live(baselines_of([*ordinary(0, 96), *others]), before(), trouble(1, duration_ms=duration_ms))
+        return float(found.raw("duration_record", "bad").max())
+
+    # what hangs is given up after half a minute at any function of this kind; what goes on for ten is another matter
+    assert record(30_000.0, 30_000.0) == pytest.approx(record(30_000.0, 600_000.0), rel=1e-6)
+    assert record(600_000.0, 30_000.0) > record(600_000.0, 600_000.0) + 2.0 * np.log(600.0 / 30.0)
+
+
 def test_where_runs_take_one_of_two_times_more_of_the_longer_ones_stand_out() -> None:
     def cached(misses: int) -> Any:
         """Run times of a function of which so many of ten calls miss its cache, in no order."""

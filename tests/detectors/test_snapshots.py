@@ -128,6 +128,7 @@ def test_where_a_run_is_cut_does_not_matter(made: Any, inputs: Any, cuts: list[f
             *(st.integers(1, 3 * 3_600), st.integers(1, 4), st.integers(0, 4), st.integers(1, 2)),
             *(st.floats(0.0, 9.0), st.integers(0, 6), st.booleans(), st.integers(0, 2), st.booleans()),
             st.integers(-1, 3 * 3_600),
+            st.integers(-1, 3 * 3_600),
         ),
         min_size=2,
         max_size=60,
@@ -136,7 +137,7 @@ def test_where_a_run_is_cut_does_not_matter(made: Any, inputs: Any, cuts: list[f
 )
 @settings(max_examples=60)
 def test_open_stories_go_on_from_their_snapshot(events: list[tuple[Any, ...]], share: float) -> None:
-    gap, function, caller, app, score, trouble, by_caller, crowd, vague, met = (
+    gap, function, caller, app, score, trouble, by_caller, crowd, vague, met, arrived = (
         np.array(column) for column in zip(*events, strict=True)
     )
     arguments = (
@@ -148,6 +149,7 @@ def test_open_stories_go_on_from_their_snapshot(events: list[tuple[Any, ...]], s
         np.where(by_caller & (crowd == 2), 1, crowd).astype(np.int8),
         vague,
         met * 1_000_000,
+        arrived * 1_000_000,
     )
     cut = round(share * len(events))
     whole = Stories(6.0).tell(*arguments)

@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 
 from detectors.blame import TROUBLES
-from detectors.stories import CALLER_GAP_US, OPEN_STORIES, STORM_US, VAGUE_GAP_US, Stories
+from detectors.features import FEATURES, INDEX
+from detectors.function_features import matrix
+from detectors.order import concat
+from detectors.raised import raised_batch
+from detectors.stories import CALLER_GAP_US, OPEN_STORIES, STORM_US, VAGUE_GAP_US, Stories, arrived
 from models.baselines import US
 
 HOUR = 3600 * US
@@ -16,7 +20,7 @@ HOUR = 3600 * US
 def columns(events: list[dict[str, Any]]) -> list[Any]:
     """The arguments of ``Stories.tell`` for events that are a minute apart unless they say otherwise."""
     plain: dict[str, Any] = {"function": 1, "caller": 1, "app": 1, "score": 12.0, "trouble": "other"}
-    plain |= {"by_caller": True, "crowd": 0, "vague": False, "met": -1}
+    plain |= {"by_caller": True, "crowd": 0, "vague": False, "met": -1, "arrived": -1}
     full = [{**plain, "at": number * 60 * US, **event} for number, event in enumerate(events)]
 
     def column(name: str, kind: Any) -> Any:
@@ -31,6 +35,7 @@ def columns(events: list[dict[str, Any]]) -> list[Any]:
         column("crowd", np.int8),
         column("vague", np.bool_),
         column("met", np.int64),
+        column("arrived", np.int64),
     ]
 
 
@@ -86,6 +91,16 @@ def test_of_many_runs_one_may_hang() -> None:
     assert told(hanging, {**hanging, "trouble": "slow"}, {**hanging, "trouble": "long"})[0] == [0, 0, 0]
 
 
+def test_most_who_visit_once_look_around_and_go() -> None:
+    visits = weighed(*[{"score": 10.0, "trouble": "visit", "at": n * US} for n in range(13)])
+    assert visits == [*np.round(np.arange(5.6, 10.1, 0.4), 6), 10.0]
+    # what else the visitor does is the same story
+    assert (
+        told({"trouble": "visit"}, {"trouble": "other", "at": 12 * HOUR}, {"trouble": "visit", "at": 24 * HOUR})[0]
+        == [0] * 3
+    )
+
+
 def test_a_start_by_hand_or_off_schedule_or_a_function_that_never_was_is_no_freak() -> None:
     assert weighed({"trouble": "schedule", "score": 7.0}) == [7.0]
     assert weighed({"trouble": "structure", "score": 7.0, "by_caller": False}) == [7.0]
@@ -113,11 +128,12 @@ def test_what_fails_half_an_hour_after_a_callers_doing_has_another_cause() -> No
     assert told({}, {**SLOWED, "caller": 7, "at": HOUR})[0] == [0, 0]
 
 
-def test_what_comes_from_a_place_hours_later_is_another_story_unless_it_is_the_same_trouble_and_function() -> None:
+def test_what_comes_from_a_place_hours_later_is_another_story_unless_it_is_the_same_trouble_in_the_same_app() -> None:
     place, later = {"vague": True, "trouble": "failing"}, 5 * HOUR
     again = {**place, "at": later}
     assert told(place, again)[0] == [0, 0]
-    assert told(place, {**again, "function": 2})[0] == [0, 1]
+    assert told(place, {**again, "function": 2})[0] == [0, 0]
+    assert told(place, {**again, "function": 2, "app": 2})[0] == [0, 1]
     assert told(place, {**again, "trouble": "load"})[0] == [0, 1]
     assert told(place, {**again, "trouble": "load", "function": 2, "at": 2 * HOUR})[0] == [0, 0]
 
@@ -136,10 +152,35 @@ def test_what_a_newcomer_does_on_its_second_day_is_its_first_days_story() -> Non
     # who was known there before, or goes on to another function, is told anew
     assert told({**arrives, "at": 12 * HOUR}, {**hurries, "at": 27 * HOUR})[0] == [0, 1]
     assert told(arrives, {**hurries, "function": 2})[0] == [0, 1]
+    # but not who came to the app with the story, unless it is another sort of trouble, or another app
+    assert told({**arrives, "arrived": 0}, {**hurries, "function": 2, "arrived": 0})[0] == [0, 0]
+    for other in ({"trouble": "failing"}, {"trouble": "load"}, {"app": 2}):
+        assert told({**arrives, "arrived": 0}, {**hurries, "function": 2, "arrived": 0, **other})[0] == [0, 1]
     # a place ends sooner, but for what came with it
     place = {"vague": True, "at": 20 * HOUR}
     assert told({**arrives, **place, "at": 0}, {**arrives, **place})[0] == [0, 0]
     assert told({**arrives, **place, "at": 0}, {**arrives, **place, "met": -1})[0] == [0, 1]
+
+
+def test_when_a_caller_came_to_an_app_is_known_by_how_long_ago_that_was() -> None:
+    values = np.full((2, len(FEATURES)), -5.0)
+    values[:, INDEX["caller_new_to_app"]] = [0.0, 3600.0]
+    known = raised_batch({"at": [7 * HOUR] * 2, "value": matrix(values)}, 2)
+    # of what raises nothing but a silence nothing is known
+    silent = raised_batch({"at": [7 * HOUR]}, 1)
+    assert arrived(concat([known, silent])).tolist() == [7 * HOUR, 6 * HOUR, -1]
+
+
+def test_a_function_that_never_was_is_part_of_the_story_of_who_came_to_its_app_and_is_the_first_to_call_it() -> None:
+    arrives = {"trouble": "other", "met": 0, "arrived": 0}
+    first = {**arrives, "function": 2, "trouble": "structure", "by_caller": False, "at": 2 * HOUR}
+    assert told(arrives, first)[0] == [0, 0]
+    # so it is with a place; whoever else calls it, one known in the app before, or one of whom nobody was told, is not
+    assert told({**arrives, "vague": True}, {**first, "vague": True})[0] == [0, 0]
+    for other in ({"caller": 9}, {"app": 2}):
+        assert told(arrives, {**first, **other})[0] == [0, 1]
+    assert told({**arrives, "at": 10 * HOUR}, {**first, "at": 12 * HOUR})[0] == [0, 1]
+    assert told({**arrives, "score": 3.0}, first)[0] == [0, 1]
 
 
 def test_another_function_that_becomes_slow_an_hour_after_the_first_was_told_is_another_story() -> None:
@@ -263,6 +304,19 @@ def test_failing_calls_of_one_caller_are_part_of_the_storm_in_their_app() -> Non
     assert told({**storm, "score": 3.0}, hers)[0] == [0, 1]
 
 
+def test_failing_calls_of_one_caller_where_runs_hang_are_part_of_that() -> None:
+    hangs = {"trouble": "hanging", "by_caller": False}
+    slow, fails = (
+        [{**hangs, "at": n * 60 * US} for n in range(6)],
+        {"trouble": "failing", "caller": 9, "at": 6 * 60 * US},
+    )
+    assert told(*slow, fails)[0] == [0] * 7
+    # at another function, half an hour later, or where nobody was told of it, they are its own
+    for other in ({"function": 2}, {"at": 36 * 60 * US}):
+        assert told(*slow, {**fails, **other})[0] == [0] * 6 + [1]
+    assert told(*[{**one, "score": 3.0} for one in slow], fails)[0] == [0] * 6 + [1]
+
+
 def test_what_befalls_others_while_one_caller_floods_a_function_is_part_of_its_story() -> None:
     flood = {"trouble": "load"}
     slowed = {"by_caller": False, "caller": 2, "trouble": "slow"}
@@ -312,10 +366,12 @@ FLOOD = [{"by_caller": False, "crowd": 2, "trouble": "load", "caller": number} f
 PACE = {"function": 2, "trouble": "pace"}
 
 
-def test_how_busy_those_were_who_flooded_a_function_is_part_of_the_flood_wherever_in_the_app_it_shows() -> None:
+def test_how_busy_those_were_who_flooded_a_function_is_part_of_the_flood_wherever_it_shows() -> None:
     assert told(*FLOOD, *({**PACE, "caller": number} for number in (1, 2, 3)))[0] == [0] * 6
-    # who was none of them, what is strange otherwise, and what comes in another app or hours later, is not
-    for other in ({"caller": 9}, {"trouble": "other"}, {"app": 2}, {"at": 3 * HOUR + 180 * US}):
+    # a caller's pace is counted over all apps
+    assert told(*FLOOD, *({**PACE, "app": 2, "function": 2, "caller": number} for number in (1, 2, 3)))[0] == [0] * 6
+    # who was none of them, what is strange otherwise, and what comes hours later, is not
+    for other in ({"caller": 9}, {"trouble": "other"}, {"at": 3 * HOUR + 180 * US}):
         assert told(*FLOOD, {**PACE, **other})[0] == [0, 0, 0, 1]
     assert told(*[{**one, "score": 3.0} for one in FLOOD], PACE)[0] == [0, 0, 0, 1]
 

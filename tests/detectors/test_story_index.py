@@ -33,12 +33,12 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
     loaded: dict[int, int] = defaultdict(lambda: -1)
     told = []
     gap, storm = module.GAP_US, module.STORM_US
-    for next_id, (now, function, caller, app, score, kind, by_caller, crowd, vague, met) in enumerate(
+    for next_id, (now, function, caller, app, score, kind, by_caller, crowd, vague, met, arrived) in enumerate(
         zip(*events, strict=True)
     ):
         trouble = told_by(kind)
         open_ = [one for one in open_ if now - one[0][O_LAST] <= module._gap(one[0], gap)]
-        about = (now, function, caller, app, trouble, by_caller, crowd, met)
+        about = (now, function, caller, app, trouble, by_caller, crowd, met, arrived)
         part_of = [one for one in reversed(open_) if module.belongs(*about, one[0], one[1], gap, storm)]
         own = [one for one in part_of if by_caller and one[0][O_LEAD] > 0]
         # what is open of its function comes before what is newer of its app
@@ -64,7 +64,7 @@ def through_all(events: tuple[Any, ...], room: int) -> list[int]:
             crowd_of = [
                 one
                 for one in reversed(open_)
-                if one[0][O_LEAD] == 0 and one[0][O_OPENED] >= 0 and one[1][2] == app
+                if one[0][O_LEAD] == 0 and one[0][O_OPENED] >= 0
                 if caller in crowds[int(one[0][O_ID])] and module._near(now, one[0], AFTERMATH_US)
             ]
             found, extends = (crowd_of[0], False) if crowd_of else (found, True)
@@ -130,7 +130,7 @@ def some_events(seed: int) -> tuple[Any, ...]:
         rng.random(n) < 0.5,
         rng.integers(0, 3, n).astype(np.int8),
         rng.random(n) < 0.3,
-        np.where(rng.random(n) < 0.5, at - rng.integers(0, 40 * HOUR_US, n), -1),
+        *(np.where(rng.random(n) < 0.5, at - rng.integers(0, 40 * HOUR_US, n), -1) for _ in ("met", "arrived")),
     )
 
 
