@@ -53,6 +53,8 @@ BEYOND_SHARE: Final = 3.0
 SEVERAL_FAILURES: Final = 2.5
 #: calls in an hour from which on one long run is one of many runs, of which one may always hang
 MANY_RUNS: Final = 5.0
+#: runs of a day that a time limit ended, from which on they are no freak; they fade
+SEVERAL_CUT_OFF: Final = 1.5
 #: share of a day's calls that are a batch when they come within an hour, and its least calls
 MOST_OF_DAY: Final = 0.6
 BATCH_CALLS: Final = 20.0
@@ -105,9 +107,11 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     # that one caller waits longer than it used to is slowness, which has to go on
     waits, runs = surprise[:, INDEX["caller_slow_here"]], surprise[:, _RUNS].max(axis=1)
     trouble = np.where((trouble == LONG) & (waits > 0.0) & (waits >= runs), SLOW, trouble)
-    # what hangs is given up some time; what goes on until a time limit ends it, where none came near that, is no freak
-    limit = surprise[:, INDEX["time_limit"]]
-    trouble = np.where((trouble == LONG) & many_runs & ((limit <= 0.0) | (limit < runs)), HANGING, trouble)
+    # what hangs is given up some time; of runs that go on until a time limit ends them, where none came near that, one
+    # may be a freak, and two are not
+    by_limit = surprise[:, INDEX["time_limit"]]
+    cut_off = (by_limit > 0.0) & (by_limit >= runs) & (value[:, INDEX["time_limit"]] >= SEVERAL_CUT_OFF)
+    trouble = np.where((trouble == LONG) & many_runs & ~cut_off, HANGING, trouble)
     # nor will a batch that holds most of the day's runs go on for long; a flood, which may hold them too, is no batch
     load = families[:, FAMILIES.index("load")]
     batch = (load < CROWD_SURPRISE) & (hour >= BATCH_CALLS) & (hour >= MOST_OF_DAY * value[:, INDEX["growth_days"]])

@@ -78,10 +78,13 @@ def test_what_the_days_of_a_function_have_grown_by_is_not_the_doing_of_who_calls
 def test_a_long_run_is_one_of_many_or_of_few() -> None:
     assert pointed(run=5.0, windows={"pace_hour": 1.0})[0] == "long"
     assert pointed(run=5.0, windows={"pace_hour": 40.0})[0] == "hanging"
-    # one that a time limit ended is no freak, as far as it is that which makes it strange
-    for of_limit, kind in ((5.0, "long"), (2.0, "hanging")):
-        surprises = {"time_limit": of_limit, "duration_record": 3.0}
-        assert pointed(run=3.5, windows={"pace_hour": 40.0}, surprises=surprises)[0] == kind
+    # two that a time limit ended are no freak, as far as it is that which makes them strange
+    for cut_off, of_limit, kind in ((1.0, 5.0, "hanging"), (1.9, 5.0, "long"), (1.9, 2.0, "hanging")):
+        windows, surprises = (
+            {"pace_hour": 40.0, "time_limit": cut_off},
+            {"time_limit": of_limit, "duration_record": 3.0},
+        )
+        assert pointed(run=3.5, windows=windows, surprises=surprises)[0] == kind
     assert pointed(latency=5.0, windows={"pace_hour": 40.0, "growth_days": 500.0})[0] == "slow"
 
 
