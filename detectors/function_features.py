@@ -88,6 +88,15 @@ def from_matrix(column: pa.Array) -> Vector:
     return np.asarray(column.flatten()).reshape(len(column), column.type.list_size)
 
 
+def slots(column: pa.Array) -> Vector:
+    """As ``from_matrix``, with something in the place of rows that are null."""
+    if not column.null_count:
+        return from_matrix(column)
+    width = column.type.list_size
+    numbers = np.asarray(column.values.fill_null(0.0)).reshape(-1, width)
+    return numbers[column.offset : column.offset + len(column)]
+
+
 def failures(succeeded: pa.Array) -> Vector:
     """int8[n]: 1 where an invocation is known to have failed, else 0."""
     failed: Vector = np.asarray(succeeded.cast(pa.int8()).fill_null(-1)) == 0

@@ -252,7 +252,7 @@ SOME_LONG: Final = 2.0
 LATELY: Final = 1.0 / 64.0
 #: times how far a run goes beyond the longest known that the sum of such runs may claim with it
 RECORDS_ALIKE: Final = 10.0
-#: what a run claims besides by how far it goes beyond those of all functions that answer the same kind of trigger
+#: what a run claims besides by how far it goes beyond twice the longest of all functions with the same kind of trigger
 BEYOND_ALL: Final = 4.0
 #: times its usual runs that an hour may count for there
 BUSY_HOUR: Final = 2.0

@@ -31,7 +31,7 @@ from detectors.blame import (
     told_by,
 )
 from detectors.features import INDEX
-from detectors.function_features import from_matrix, matrix
+from detectors.function_features import from_matrix, matrix, slots
 from detectors.story_index import (
     CALLERS_AT,
     IN_APP,
@@ -110,9 +110,8 @@ def met(rows: pa.RecordBatch) -> Vector:
 
 def arrived(rows: pa.RecordBatch) -> Vector:
     """When the caller of each row was first seen at the app, us, int64[n]; -1 where that is not known."""
-    values, age = rows.column("value"), np.full(rows.num_rows, np.nan)
-    known = np.asarray(values.is_valid())
-    age[known] = from_matrix(values.filter(values.is_valid()))[:, INDEX["caller_new_to_app"]]
+    values = rows.column("value")
+    age = np.where(np.asarray(values.is_valid()), slots(values)[:, INDEX["caller_new_to_app"]], np.nan)
     return arrived_at(np.asarray(rows.column("at")), age)
 
 
@@ -444,7 +443,7 @@ def assign(
                     break
         if instead != NONE and _gives_way(numbers[found], by_caller[i]):
             found = instead
-        # what goes on where another trouble has born since is still what it was
+        # what goes on where another trouble has begun since is still what it was
         told_as = LOAD if crowd[i] == CROWD else trouble[i]
         if found != NONE and not by_caller[i] and numbers[found, O_LEAD] == 0 and numbers[found, O_TROUBLE] != told_as:
             for chain in range(1, 3):

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from detectors.blame import SLOW, told_by
 from detectors.features import FEATURE_NAMES, FEATURES
-from detectors.function_features import SILENCE_P_VALUE, failures, from_matrix, refusals
+from detectors.function_features import SILENCE_P_VALUE, failures, refusals, slots
 from detectors.function_kernel import BY_HOSTS, NEW_FOR_US
 from detectors.signatures import SIGNATURES, signature_kinds
 from detectors.story import MICRO, SPAN_US, Story
@@ -160,29 +160,20 @@ class StoryRows:
     def matrices(self) -> tuple[Vector, Vector, Vector, Vector]:
         """Shares, surprise, values and typical values, float64[n, len(FEATURES)]; of a silence they mean nothing."""
         share, surprise, value, typical = (
-            _slots(self.rows.column(name)) for name in ("share", "surprise", "value", "typical")
+            slots(self.rows.column(name)) for name in ("share", "surprise", "value", "typical")
         )
         return share, surprise, value, typical
 
 
-def _slots(column: pa.Array) -> Vector:
-    """As ``from_matrix``, with something in the place of rows that are null."""
-    if not column.null_count:
-        return from_matrix(column)
-    width = column.type.list_size
-    numbers = np.asarray(column.values.fill_null(0.0)).reshape(-1, width)
-    return numbers[column.offset : column.offset + len(column)]
-
-
 def part_of_the_score(rows: pa.RecordBatch, features: Sequence[int]) -> Vector:
     """Share of the score of RAISED rows that is these features', float64[n]."""
-    share: Vector = _slots(rows.column("share"))[:, features].sum(axis=1)
+    share: Vector = slots(rows.column("share"))[:, features].sum(axis=1)
     return share
 
 
 def newcomers(rows: pa.RecordBatch) -> Vector:
     """Which RAISED rows tell no more than that their caller is new, bool[n]: a customer's first calls are that, too."""
-    value = _slots(rows.column("value"))
+    value = slots(rows.column("value"))
     nothing_else: Vector = part_of_the_score(rows, _ARRIVAL) >= _NEARLY_ALL
     return nothing_else & (value[:, _ARRIVAL[0]] < _NEW_FOR_S)
 

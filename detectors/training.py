@@ -57,8 +57,6 @@ BASE_SHARE: Final = 0.5
 DAY_US: Final = 86400 * US
 #: us before the end of the window in which what is strange may still go on: that is life by now
 STILL_US: Final = 6 * 3600 * US
-#: column of value_caller: since the caller came to the app, s
-_NEW_TO_APP: Final = INDEX["caller_new_to_app"] - len(FUNCTION_FEATURES)
 #: score below which an event is nobody's story
 JOIN_SCORE: Final = 2.0
 #: stretches of the held-out part, each judged by tails of the others
@@ -561,7 +559,7 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
         crowd,
         held.vague[strange],
         held.met[strange],
-        arrived_at(held.at[strange], held.value_caller[strange, _NEW_TO_APP]),
+        arrived_at(held.at[strange], value[:, INDEX["caller_new_to_app"]]),
     )
     return strange, story, opened, weighed
 
