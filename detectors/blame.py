@@ -21,9 +21,9 @@ Vector = npt.NDArray[Any]
 #: kinds of trouble that events, and stories of functions, are told apart by
 TROUBLES: Final = (
     *("slow", "failing", "load", "schedule", "structure", "silent", "other", "pace", "long", "hanging", "fewer"),
-    "visit",
+    *("visit", "debut"),
 )
-SLOW, FAILING, LOAD, SCHEDULE, NEW, SILENT, OTHER, PACE, LONG, HANGING, FEWER, VISIT = range(len(TROUBLES))
+SLOW, FAILING, LOAD, SCHEDULE, NEW, SILENT, OTHER, PACE, LONG, HANGING, FEWER, VISIT, DEBUT = range(len(TROUBLES))
 _TROUBLE_OF: Final = {
     "run": "long",
     "latency": "slow",
@@ -72,6 +72,14 @@ NEW_SURPRISE: Final = 1.0
 #: surprise of delays by a round number of seconds from which on they are what a caller asked for
 DELAYED_SURPRISE: Final = 2.0
 
+#: s for which a caller that the tenant knows by name is its new customer: on the third day it has habits
+DEBUT_S: Final = 48.0 * 3600.0
+#: share of the score up to which what is no part of being new, from somewhere and busy in one's own way is left aside
+HARDLY: Final = 0.1
+_UNWELCOME: Final = np.array(
+    [f in ("reach", "travel", "refusal", "signature", "hours", "failure", "retry") for f in FAMILIES]
+)
+
 #: features of runs that are long
 _RUNS: Final = [INDEX[f.name] for f in FEATURES if f.family == "run"]
 #: features of load that one caller may make within an hour, and those that only many do
@@ -89,7 +97,9 @@ _NETWORKS: Final = (
 CROWD: Final = 2
 
 
-def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector) -> tuple[Vector, Vector, Vector]:
+def blame(
+    families: Vector, surprise: Vector, value: Vector, identified: Vector, named: Vector
+) -> tuple[Vector, Vector, Vector]:
     """Whom each event points at.
 
     Args:
@@ -97,6 +107,7 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
         surprise: float64[n, len(FEATURES)].
         value: float[n, len(FEATURES)], the windows that tell whether one caller does most of it.
         identified: bool[n].
+        named: bool[n], the caller is known by a name that the tenant itself gave it.
 
     Returns:
         trouble int64[n] (index into TROUBLES), by_caller bool[n], crowd int8[n] as ``assign`` takes it.
@@ -156,8 +167,23 @@ def blame(families: Vector, surprise: Vector, value: Vector, identified: Vector)
     crowd &= load + common + joint >= own + common - joint
     others = (of_calls < OWN_DOING) | ~lively
     degree = np.where(crowd, 2, np.where((load >= CROWD_SURPRISE) & others, 1, 0)).astype(np.int8)
+    own_way = np.isin(trouble, (VISIT, PACE)) & _makes_its_debut(families, surprise, value)
+    trouble = np.where(own_way & named, DEBUT, trouble)
     # what is new first of all is the function, whoever calls it
     return trouble, by_caller & identified & ~crowd & (trouble != NEW), degree
+
+
+def _makes_its_debut(families: Vector, surprise: Vector, value: Vector) -> Vector:
+    """Who is new to the tenant, comes from one place, and is neither refused nor failing nor where it is not wanted."""
+    new = value[:, INDEX["caller_new"]] < DEBUT_S
+    # nobody knows yet where it comes from, or how busy it is; that it has come from elsewhere before is known
+    settled = (surprise[:, INDEX["caller_new_country"]] <= 0.0) & (surprise[:, INDEX["travel"]] <= 0.0)
+    # who tries one function after the other looks for something
+    tries = surprise[:, INDEX["caller_spread"]]
+    here = np.maximum(surprise[:, INDEX["caller_new_to_function"]], surprise[:, INDEX["caller_new"]])
+    welcome = families[:, _UNWELCOME].sum(axis=1) <= HARDLY * families.sum(axis=1)
+    made: Vector = new & settled & (tries <= here) & welcome
+    return made
 
 
 def told_by(trouble: Vector) -> Vector:
@@ -165,11 +191,11 @@ def told_by(trouble: Vector) -> Vector:
 
     So is who is new, or from elsewhere, and what else a caller does.
 
-    >>> [TROUBLES[one] for one in told_by(np.array([LONG, HANGING, VISIT]))]
-    ['slow', 'slow', 'other']
+    >>> [TROUBLES[one] for one in told_by(np.array([LONG, HANGING, VISIT, DEBUT]))]
+    ['slow', 'slow', 'other', 'other']
     """
     slow = np.where((trouble == LONG) | (trouble == HANGING), SLOW, trouble)
-    return np.where(trouble == VISIT, OTHER, slow)
+    return np.where((trouble == VISIT) | (trouble == DEBUT), OTHER, slow)
 
 
 def party(caller: pa.Array) -> Vector:

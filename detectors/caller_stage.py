@@ -184,7 +184,8 @@ class CallerScoring:
         came_from: pa.Array,
     ) -> pa.RecordBatch:
         identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
-        trouble, by_caller, crowd = blame(found.parts(shares), found.surprise, value, identified)
+        named = np.asarray(rows.column("named"))
+        trouble, by_caller, crowd = blame(found.parts(shares), found.surprise, value, identified, named)
         app = hash_strings(rows.column("app"))
         columns: dict[str, Any] = {name: scored.column(name) for name in SCORED.names}
         columns |= {name: rows.column(name) for name in EVIDENCE}

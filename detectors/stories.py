@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from detectors.blame import (
     CROWD,
+    DEBUT,
     FAILING,
     FEWER,
     HANGING,
@@ -76,6 +77,9 @@ ONE_HANGS: Final = 0.14
 #: the same for who is new, or from elsewhere: most who come once look around, and go
 LONG_VISIT: Final = 12
 ONE_VISITS: Final = 0.04
+#: how much it counts that a caller whom the tenant itself knows by name is new, comes from somewhere and is busy in its
+#: own way: a new customer is no thief of a name
+NEW_CUSTOMER: Final = 0.2
 #: us from which on slowness counts in full, and how much of it at its first moment: what passes by itself is no shift
 SHIFT_US: Final = 2700 * US
 BLIP: Final = 0.4
@@ -148,9 +152,11 @@ def _weight(trouble: Any, count: Any, lasted_us: Any) -> Any:
     few, each = FEW_EVENTS, ALONE
     if trouble == HANGING:
         few, each = SEVERAL_HANG, ONE_HANGS
-    if trouble == VISIT:
+    if trouble in (VISIT, DEBUT):
         few, each = LONG_VISIT, ONE_VISITS
     weight = 1.0 - each * max(few - count, 0)
+    if trouble == DEBUT:
+        weight *= NEW_CUSTOMER
     if trouble == SLOW:
         weight = min(weight, BLIP + (1.0 - BLIP) * min(lasted_us / SHIFT_US, 1.0))
     if trouble == FAILING:

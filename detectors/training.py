@@ -140,6 +140,7 @@ class _HeldOut:
     app: Vector
     party: Vector
     identified: Vector
+    named: Vector
     vague: Vector
     met: Vector
 
@@ -397,7 +398,7 @@ def _prefixed(prefix: str, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
 
 
 def _keys(rows: pa.RecordBatch) -> Iterator[Vector]:
-    """Hashes of function, caller, app and party, whether the caller is somebody or known by place only, since when."""
+    """Hashes of function, caller, app and party, whether the caller is somebody, named or a place, and since when."""
     app = hash_strings(rows.column("app"))
     yield combine(app, hash_strings(rows.column("function")))
     identified = np.asarray(pc.is_in(rows.column("caller_source"), value_set=pa.array(IDENTIFIED)))
@@ -405,6 +406,7 @@ def _keys(rows: pa.RecordBatch) -> Iterator[Vector]:
     yield app
     yield np.where(identified, party(rows.column("caller")), np.uint64(0))
     yield identified
+    yield np.asarray(rows.column("named"))
     yield np.asarray(pc.equal(rows.column("caller_source"), "geography"))
     yield met(rows)
 
@@ -547,7 +549,9 @@ def stories_of(held: _HeldOut, judge: Judge, score: Vector, opens_at: float) -> 
     strange = strange[np.argsort(held.at[strange], kind="stable")]
     found = judge.score(held.raw[strange], held.group[strange], held.cohort[strange])
     value = np.concatenate([held.value_function[strange], held.value_caller[strange]], axis=1)
-    trouble, by_caller, crowd = blame(found.parts(judge.shares(found)), found.surprise, value, held.identified[strange])
+    trouble, by_caller, crowd = blame(
+        found.parts(judge.shares(found)), found.surprise, value, held.identified[strange], held.named[strange]
+    )
     story, opened, weighed = Stories(opens_at).tell(
         held.at[strange],
         held.function[strange],

@@ -11,6 +11,7 @@ from detectors.features import FAMILIES, FEATURE_NAMES, INDEX
 
 def pointed(
     identified: bool = True,
+    named: bool = False,
     windows: dict[str, float] | None = None,
     surprises: dict[str, float] | None = None,
     **families: float,
@@ -27,7 +28,7 @@ def pointed(
         value[0, INDEX[feature]] = window
     for feature, by in (surprises or {}).items():
         surprise[0, INDEX[feature]] = by
-    trouble, by_caller, crowd = blame(parts, surprise, value, np.array([identified]))
+    trouble, by_caller, crowd = blame(parts, surprise, value, np.array([identified]), np.array([named]))
     return TROUBLES[trouble[0]], bool(by_caller[0]), int(crowd[0])
 
 
@@ -40,6 +41,38 @@ def test_what_only_callers_do_points_at_the_caller(family: str) -> None:
 def test_who_is_new_or_from_elsewhere_visits() -> None:
     for family, trouble in (("novelty", "visit"), ("place", "visit"), ("travel", "visit"), ("refusal", "other")):
         assert pointed(**{family: 5.0})[0] == trouble
+
+
+def test_whom_the_tenant_knows_by_name_since_today_is_a_new_customer() -> None:
+    arrives = {"novelty": 3.0, "place": 5.0}
+    assert pointed(named=True, **arrives) == ("debut", True, 0)
+    assert pointed(named=True, novelty=3.0, caller_pace=5.0) == ("debut", True, 0)
+    # an address, or a place, may be anybody's
+    assert pointed(named=False, **arrives)[0] == "visit"
+    assert pointed(named=True, windows={"caller_new": 5 * 86400.0}, **arrives)[0] == "visit"
+
+
+@pytest.mark.parametrize(
+    ("strange", "surprises"),
+    [
+        ({"place": 5.0}, {"caller_new_country": 3.0}),
+        ({"place": 5.0, "travel": 1.0}, {"travel": 3.0}),
+        ({"place": 5.0, "refusal": 1.0}, {}),
+        ({"place": 5.0, "signature": 1.0}, {}),
+        ({"place": 5.0, "reach": 1.0}, {}),
+        ({"place": 5.0, "failure": 1.0}, {}),
+        ({"novelty": 5.0}, {"caller_spread": 3.0, "caller_new_to_function": 2.0}),
+    ],
+)
+def test_no_new_customer_comes_from_elsewhere_next_is_refused_or_tries_one_function_after_the_other(
+    strange: dict[str, float], surprises: dict[str, float]
+) -> None:
+    assert pointed(named=True, surprises=surprises, **strange)[0] == "visit"
+
+
+def test_what_runs_long_for_a_new_customer_says_nothing_of_the_customer() -> None:
+    assert pointed(named=True, place=5.0, run=3.0)[0] == "debut"
+    assert pointed(named=True, place=3.0, run=5.0)[0] == "long"
 
 
 @pytest.mark.parametrize(

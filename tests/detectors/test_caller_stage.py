@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.blame import TROUBLES
 from detectors.caller_stage import CallerScoring
 from detectors.function_features import FunctionFeatures
 from detectors.model import Model
 from detectors.order import concat, in_order
 from detectors.timeline import END
-from tests.detectors.life import DAY, HOUR, MINUTE
+from tests.detectors.life import DAY, HOUR, MINUTE, SECOND
 from tests.detectors.rows import rows
 from tests.detectors.test_caller_features import hers, working_days
 
@@ -70,3 +71,23 @@ def test_verdicts_do_not_hang_on_where_batches_end(model: Model, week: pa.Record
     whole = judged(model, week, [])
     parts = judged(model, week, [cut for cut in cuts if cut <= week.num_rows])
     assert all(one.equals(other) for one, other in zip(whole, parts, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("caller", "debut"),
+    [
+        ({"caller": "user:partner-7", "caller_source": "user"}, True),
+        ({"caller": "property:partner-7", "caller_source": "property"}, True),
+        ({"caller": "address:203.0.113.7", "caller_source": "address"}, False),
+        ({"caller": "geography:Peru//Lima", "caller_source": "geography"}, False),
+    ],
+)
+def test_only_who_is_known_by_name_is_a_new_customer(model: Model, caller: dict[str, str], debut: bool) -> None:
+    busy = hers(8 * DAY, 0.5, every=2 * SECOND, country="Peru", **caller)
+    batch = in_order(rows([*working_days(8), *busy]))
+    functions = FunctionFeatures(model.judge.baselines, np.full(len(model.judge.baselines.cohort), 1e9))
+    _, raised = judged(model, functions.advance(batch, batch["at"][-1].as_py() + 1), [])
+    theirs = raised.filter(pa.array([name == caller["caller"] for name in raised["caller"].to_pylist()]))
+    troubles = {TROUBLES[trouble] for trouble in theirs["trouble"].to_pylist()}
+    assert troubles
+    assert ("debut" in troubles) == debut

@@ -103,7 +103,7 @@ def test_load_that_the_forest_alone_finds_strange_points_at_the_function_and_not
     found = Judgement(surprise, nothing, forest, number, score=forest, p_value=np.ones(1))
     parts = found.parts(model.judge.shares(found))
     assert FAMILIES[parts[0].argmax()] == "load"
-    trouble, by_caller, _ = blame(parts, surprise, np.zeros((1, len(FEATURES))), np.array([True]))
+    trouble, by_caller, _ = blame(parts, surprise, np.zeros((1, len(FEATURES))), np.array([True]), np.array([False]))
     assert (TROUBLES[trouble[0]], bool(by_caller[0])) == ("load", False)
 
 

@@ -94,6 +94,9 @@ def test_of_many_runs_one_may_hang() -> None:
 def test_most_who_visit_once_look_around_and_go() -> None:
     visits = weighed(*[{"score": 10.0, "trouble": "visit", "at": n * US} for n in range(13)])
     assert visits == [*np.round(np.arange(5.6, 10.1, 0.4), 6), 10.0]
+    # a new customer makes its first calls somewhere, and as many as it likes
+    debut = weighed(*[{"score": 10.0, "trouble": "debut", "at": n * US} for n in range(13)])
+    assert debut == [round(score / 5, 6) for score in visits]
     # what else the visitor does is the same story
     assert (
         told({"trouble": "visit"}, {"trouble": "other", "at": 12 * HOUR}, {"trouble": "visit", "at": 24 * HOUR})[0]

@@ -171,6 +171,20 @@ def test_what_was_too_strange_to_be_normal_life_is_no_habit_of_who_did_it(begins
     assert (pace > 100.0) == again
 
 
+def test_it_is_known_of_held_out_callers_whether_they_have_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = {"caller": "user:ann", "caller_source": "user", "invocation_id": lambda n: f"ann-{n}"}
+    placed = {"caller": "geography:Peru//Lima", "caller_source": "geography", "invocation_id": lambda n: f"lima-{n}"}
+    life = [call for fields in ({}, named, placed) for call in ordinary(0, 6 * 24.0, every=20 * MINUTE, **fields)]
+    held = []
+    told = training.stories_of
+    monkeypatch.setattr(training, "stories_of", lambda events, *others: held.append(events) or told(events, *others))
+    train(lambda: [in_order(rows(life))], TrainingOptions(forest=False))
+    for column, share in ((held[0].named, 1 / 3), (held[0].vague, 1 / 3), (held[0].identified, 1.0)):
+        assert column.dtype == np.bool_
+        assert column.mean() == pytest.approx(share, abs=0.01)
+    assert not (held[0].named & held[0].vague).any()
+
+
 def test_a_job_of_two_hours_is_missed_once_it_should_have_ended() -> None:
     def days(count: int, begin: int = 0, without: int = -1) -> pa.RecordBatch:
         life = ordinary(begin * DAY, 24.0 * count, every=HOUR // 4)
