@@ -76,9 +76,9 @@ DELAYED_SURPRISE: Final = 2.0
 DEBUT_S: Final = 48.0 * 3600.0
 #: share of the score up to which what is no part of being new, from somewhere and busy in one's own way is left aside
 HARDLY: Final = 0.1
-_UNWELCOME: Final = np.array(
-    [f in ("reach", "travel", "refusal", "signature", "hours", "failure", "retry") for f in FAMILIES]
-)
+_UNWELCOME: Final = np.array([f in ("travel", "refusal", "signature", "hours", "failure", "retry") for f in FAMILIES])
+#: what is known of where a caller went first: to another country, to another app
+_ELSEWHERE: Final = [INDEX[name] for name in ("caller_new_country", "travel", "caller_new_to_app")]
 
 #: features of runs that are long
 _RUNS: Final = [INDEX[f.name] for f in FEATURES if f.family == "run"]
@@ -176,8 +176,9 @@ def blame(
 def _makes_its_debut(families: Vector, surprise: Vector, value: Vector) -> Vector:
     """Who is new to the tenant, comes from one place, and is neither refused nor failing nor where it is not wanted."""
     new = value[:, INDEX["caller_new"]] < DEBUT_S
-    # nobody knows yet where it comes from, or how busy it is; that it has come from elsewhere before is known
-    settled = (surprise[:, INDEX["caller_new_country"]] <= 0.0) & (surprise[:, INDEX["travel"]] <= 0.0)
+    # nobody knows yet where it comes from, or how busy it is; that it came from elsewhere first, or to another app, is
+    # known, and one more function of its app is none
+    settled = (surprise[:, _ELSEWHERE] <= 0.0).all(axis=1)
     # who tries one function after the other looks for something
     tries = surprise[:, INDEX["caller_spread"]]
     here = np.maximum(surprise[:, INDEX["caller_new_to_function"]], surprise[:, INDEX["caller_new"]])

@@ -59,7 +59,7 @@ def test_whom_the_tenant_knows_by_name_since_today_is_a_new_customer() -> None:
         ({"place": 5.0, "travel": 1.0}, {"travel": 3.0}),
         ({"place": 5.0, "refusal": 1.0}, {}),
         ({"place": 5.0, "signature": 1.0}, {}),
-        ({"place": 5.0, "reach": 1.0}, {}),
+        ({"place": 5.0, "reach": 1.0}, {"caller_new_to_app": 1.0}),
         ({"place": 5.0, "failure": 1.0}, {}),
         ({"novelty": 5.0}, {"caller_spread": 3.0, "caller_new_to_function": 2.0}),
     ],
@@ -68,6 +68,12 @@ def test_no_new_customer_comes_from_elsewhere_next_is_refused_or_tries_one_funct
     strange: dict[str, float], surprises: dict[str, float]
 ) -> None:
     assert pointed(named=True, surprises=surprises, **strange)[0] == "visit"
+
+
+def test_one_more_function_of_the_app_is_a_new_customers_way() -> None:
+    second = {"named": True, "caller_pace": 5.0, "reach": 4.0}
+    assert pointed(**second, surprises={"caller_new_here": 5.0})[0] == "debut"
+    assert pointed(**second, surprises={"caller_new_to_app": 5.0})[0] == "pace"
 
 
 def test_what_runs_long_for_a_new_customer_says_nothing_of_the_customer() -> None:
